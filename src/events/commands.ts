@@ -1,0 +1,74 @@
+/** What an operator can ask of the mesh. Carried over NATS as JSON, signed; validated here, decided in `decide`. */
+
+import { z } from "zod";
+import { DNS_LABEL } from "../policy/names.ts";
+import { accessRule, policyDocument } from "../policy/schema.ts";
+import type { DomainEvent } from "./domain-events.ts";
+
+const service = z.strictObject({ namespace: z.string().regex(DNS_LABEL), name: z.string().regex(DNS_LABEL) });
+
+/** Bring the named documents to this state; whatever is not named stays. */
+const applyDocuments = z.strictObject({
+  kind: z.literal("apply"),
+  documents: z.array(policyDocument).min(1).max(10_000),
+});
+/** Remove these documents (`Kind/namespace/name`). */
+const deleteDocuments = z.strictObject({ kind: z.literal("delete"), keys: z.array(z.string()).min(1).max(10_000) });
+/** Add one access rule for a service: to the policy named `policy`, which is made if need be. */
+const addAccessRule = z.strictObject({
+  kind: z.literal("access"),
+  service,
+  policy: z.string().regex(DNS_LABEL),
+  rule: accessRule,
+});
+/** Move traffic of a service between its subsets. Percentages; subsets not named share what is left in proportion. */
+const shiftTraffic = z.strictObject({
+  kind: z.literal("shift"),
+  service,
+  /** Only the rule at this index; without it, the last rule that has no match (the default rule). */
+  rule: z.int().min(0).optional(),
+  percent: z.record(z.string(), z.number().min(0).max(100)),
+});
+/** Bring a namespace (or only some of its documents) back to what it was at a revision. */
+const rollback = z.strictObject({
+  kind: z.literal("rollback"),
+  toRevision: z.int().min(0),
+  only: z.array(z.string()).min(1).optional(),
+});
+
+export const commandBody = z.discriminatedUnion("kind", [
+  applyDocuments,
+  deleteDocuments,
+  addAccessRule,
+  shiftTraffic,
+  rollback,
+]);
+
+export const commandRequest = z.strictObject({
+  /** ULID, made by whoever asks. */
+  id: z.string().max(64),
+  /** RFC 3339; a command older than the replica's clock allows is refused. */
+  time: z.string().max(64),
+  /** Exactly one namespace per command (`_mesh` for what is mesh-wide): the unit of atomicity and of permission. */
+  namespace: z.string().max(63),
+  reason: z.string().max(1024),
+  dryRun: z.boolean(),
+  /** Digest of the decision that the asker has seen (from a dry run): anything else is a conflict. */
+  seen: z.strictObject({ revision: z.int().min(0), digest: z.string() }).optional(),
+  body: commandBody,
+});
+
+export type CommandBody = z.infer<typeof commandBody>;
+export type CommandRequest = z.infer<typeof commandRequest>;
+
+/** Why a command was refused, in words for the person who asked. */
+export interface Refusal {
+  readonly kind: "refused";
+  readonly problems: readonly { readonly path: string; readonly message: string }[];
+}
+
+export interface Decision {
+  readonly events: readonly DomainEvent[];
+  /** Things that are allowed and probably not meant: a route to a subset without endpoints, a rule never reached. */
+  readonly warnings: readonly string[];
+}

@@ -1,0 +1,174 @@
+/**
+ * The vocabulary of the ledger: what can have happened in a mesh, in the past tense, each event carrying the value
+ * after the change (and the value before, where a reader of history would ask for it). Validated by these schemas
+ * wherever an event enters from NATS or a file.
+ */
+
+import { z } from "zod";
+import { accessRule, meshSpec, rateLimitSpec, routeRule, routeSpec, serviceSpec } from "../policy/schema.ts";
+
+const namespace = z.string();
+const name = z.string();
+
+/** Weights of one route rule by subset; the key `` (empty) is the service as a whole. */
+const weights = z.record(z.string(), z.int().min(0));
+const mtlsMode = z.enum(["strict", "permissive", "disabled"]);
+const accessDefault = z.enum(["deny", "allow"]);
+
+/** What an operator may do; `admin` anything, `editor` policy of the namespaces, `viewer` read. */
+export const OPERATOR_ROLES = ["admin", "editor", "viewer"] as const;
+
+const meshDeclared = z.strictObject({ type: z.literal("MeshDeclared"), spec: meshSpec });
+const mtlsModeSet = z.strictObject({ type: z.literal("MtlsModeSet"), from: mtlsMode, to: mtlsMode });
+const accessDefaultSet = z.strictObject({
+  type: z.literal("AccessDefaultSet"),
+  from: accessDefault,
+  to: accessDefault,
+});
+
+const operatorAdded = z.strictObject({
+  type: z.literal("OperatorAdded"),
+  name: z.string(),
+  /** The nkey that signs this operator's commands (`U…`). */
+  publicKey: z.string(),
+  role: z.enum(OPERATOR_ROLES),
+  namespaces: z.array(z.string()),
+});
+
+const rootAdded = z.strictObject({
+  type: z.literal("RootAdded"),
+  /** SHA-256 of the certificate's DER, lower-case hex. */
+  fingerprint: z.string(),
+  pem: z.string(),
+});
+const rootActivated = z.strictObject({ type: z.literal("RootActivated"), fingerprint: z.string() });
+const rootRetired = z.strictObject({ type: z.literal("RootRetired"), fingerprint: z.string() });
+
+const serviceDeclared = z.strictObject({ type: z.literal("ServiceDeclared"), namespace, name, spec: serviceSpec });
+/** One part of a Service changed; `field` names it as the document does, an absent `to` means it was taken away. */
+const servicePart = <F extends keyof z.infer<typeof serviceSpec>, T extends string>(type: T, field: F) =>
+  z.strictObject({
+    type: z.literal(type),
+    namespace,
+    name,
+    from: serviceSpec.shape[field].optional(),
+    to: serviceSpec.shape[field].optional(),
+  });
+const servicePortsSet = servicePart("ServicePortsSet", "ports");
+const subsetsDefined = servicePart("SubsetsDefined", "subsets");
+const loadBalancerSet = servicePart("LoadBalancerSet", "loadBalancer");
+const connectionPoolSet = servicePart("ConnectionPoolSet", "connectionPool");
+const outlierDetectionSet = servicePart("OutlierDetectionSet", "outlierDetection");
+const serviceRemoved = z.strictObject({ type: z.literal("ServiceRemoved"), namespace, name });
+
+/** A new route, or one whose rules changed in more than what the narrower events below can say. */
+const routeDefined = z.strictObject({ type: z.literal("RouteDefined"), namespace, name, spec: routeSpec });
+/** Only the weights of one rule changed. `rule` is its index in the route. */
+const trafficShifted = z.strictObject({
+  type: z.literal("TrafficShifted"),
+  namespace,
+  name,
+  service: z.string(),
+  rule: z.int().min(0),
+  from: weights,
+  to: weights,
+});
+const routeTimeoutSet = z.strictObject({
+  type: z.literal("RouteTimeoutSet"),
+  namespace,
+  name,
+  service: z.string(),
+  rule: z.int().min(0),
+  from: routeRule.shape.timeout,
+  to: routeRule.shape.timeout,
+});
+const routeRetriesSet = z.strictObject({
+  type: z.literal("RouteRetriesSet"),
+  namespace,
+  name,
+  service: z.string(),
+  rule: z.int().min(0),
+  from: routeRule.shape.retries,
+  to: routeRule.shape.retries,
+});
+const routeRemoved = z.strictObject({ type: z.literal("RouteRemoved"), namespace, name, service: z.string() });
+
+const accessPolicyDeclared = z.strictObject({
+  type: z.literal("AccessPolicyDeclared"),
+  namespace,
+  name,
+  service: z.string(),
+});
+/** A rule entered the policy at `index` (later rules move up by one). */
+const accessRuleEntered = <T extends string>(type: T) =>
+  z.strictObject({
+    type: z.literal(type),
+    namespace,
+    name,
+    service: z.string(),
+    index: z.int().min(0),
+    rule: accessRule,
+  });
+const accessGranted = accessRuleEntered("AccessGranted");
+const accessRevoked = accessRuleEntered("AccessRevoked");
+const accessForbidden = accessRuleEntered("AccessForbidden");
+const accessForbiddanceLifted = accessRuleEntered("AccessForbiddanceLifted");
+const accessPolicyRemoved = z.strictObject({
+  type: z.literal("AccessPolicyRemoved"),
+  namespace,
+  name,
+  service: z.string(),
+});
+
+const rateLimitSet = z.strictObject({
+  type: z.literal("RateLimitSet"),
+  namespace,
+  name,
+  from: rateLimitSpec.optional(),
+  to: rateLimitSpec,
+});
+const rateLimitRemoved = z.strictObject({ type: z.literal("RateLimitRemoved"), namespace, name, from: rateLimitSpec });
+
+/** Marks a change as a return to an earlier revision; the compensating events stand beside it. */
+const rolledBack = z.strictObject({
+  type: z.literal("RolledBack"),
+  namespace,
+  toRevision: z.int().min(0),
+  /** Keys of the documents it was limited to; absent when the whole namespace went back. */
+  only: z.array(z.string()).optional(),
+});
+
+export const domainEvent = z.discriminatedUnion("type", [
+  meshDeclared,
+  mtlsModeSet,
+  accessDefaultSet,
+  operatorAdded,
+  rootAdded,
+  rootActivated,
+  rootRetired,
+  serviceDeclared,
+  servicePortsSet,
+  subsetsDefined,
+  loadBalancerSet,
+  connectionPoolSet,
+  outlierDetectionSet,
+  serviceRemoved,
+  routeDefined,
+  trafficShifted,
+  routeTimeoutSet,
+  routeRetriesSet,
+  routeRemoved,
+  accessPolicyDeclared,
+  accessGranted,
+  accessRevoked,
+  accessForbidden,
+  accessForbiddanceLifted,
+  accessPolicyRemoved,
+  rateLimitSet,
+  rateLimitRemoved,
+  rolledBack,
+]);
+
+export type DomainEvent = z.infer<typeof domainEvent>;
+export type DomainEventType = DomainEvent["type"];
+export type OperatorRole = (typeof OPERATOR_ROLES)[number];

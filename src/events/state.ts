@@ -1,0 +1,85 @@
+/**
+ * The mesh as the fold of its history. Maps, never plain objects: `constructor` is a good name for a service.
+ * Immutable by type; `evolve` copies what it touches and shares the rest.
+ */
+
+import type { AccessRule, MeshSpec, RateLimitSpec, RouteRule, ServiceSpec } from "../policy/schema.ts";
+import type { OperatorRole } from "./domain-events.ts";
+
+/** The change that put a value where it is: what audit, blame and denials point to. */
+export interface Origin {
+  readonly revision: number;
+  readonly actor: string;
+  /** RFC 3339, UTC. */
+  readonly time: string;
+}
+
+export interface WithOrigin<T> {
+  readonly value: T;
+  readonly origin: Origin;
+}
+
+export interface RouteState {
+  readonly service: string;
+  readonly rules: readonly WithOrigin<RouteRule>[];
+  readonly origin: Origin;
+}
+
+export interface AccessPolicyState {
+  readonly service: string;
+  readonly rules: readonly WithOrigin<AccessRule>[];
+  readonly origin: Origin;
+}
+
+export interface NamespaceState {
+  /** Revision of the last change in this namespace; what the next append must expect. 0: none yet. */
+  readonly revision: number;
+  readonly services: ReadonlyMap<string, WithOrigin<ServiceSpec>>;
+  readonly routes: ReadonlyMap<string, RouteState>;
+  readonly accessPolicies: ReadonlyMap<string, AccessPolicyState>;
+  readonly rateLimits: ReadonlyMap<string, WithOrigin<RateLimitSpec>>;
+}
+
+export interface Operator {
+  readonly name: string;
+  readonly publicKey: string;
+  readonly role: OperatorRole;
+  readonly namespaces: readonly string[];
+}
+
+export interface TrustRoot {
+  readonly fingerprint: string;
+  readonly pem: string;
+  readonly status: "added" | "active" | "retired";
+}
+
+export interface MeshState {
+  /** Revision of the last change folded, whatever its namespace. 0: nothing has happened. */
+  readonly revision: number;
+  readonly mesh: WithOrigin<MeshSpec> | undefined;
+  /** By public key. */
+  readonly operators: ReadonlyMap<string, Operator>;
+  /** By fingerprint. */
+  readonly roots: ReadonlyMap<string, TrustRoot>;
+  /** Includes `_mesh`, whose maps stay empty and whose revision counts. */
+  readonly namespaces: ReadonlyMap<string, NamespaceState>;
+}
+
+export const EMPTY_NAMESPACE: NamespaceState = {
+  revision: 0,
+  services: new Map(),
+  routes: new Map(),
+  accessPolicies: new Map(),
+  rateLimits: new Map(),
+};
+
+export const INITIAL_STATE: MeshState = {
+  revision: 0,
+  mesh: undefined,
+  operators: new Map(),
+  roots: new Map(),
+  namespaces: new Map(),
+};
+
+/** The defaults where no Mesh document speaks: secure ones. */
+export const MESH_DEFAULTS = { mtls: "strict", access: "deny" } as const;

@@ -1,0 +1,31 @@
+/** Every subject, stream and bucket of the mesh, and who may use it: the one table to read for the wire between processes. */
+
+/** The ledger; its subjects are `heddle.events.<namespace>`. */
+export const EVENT_STREAM = "HEDDLE_EVENTS";
+/** Snapshots by `<namespace>.<service>`. */
+export const CONFIG_BUCKET = "heddle-config";
+/** Endpoint sets by `<namespace>.<service>`. */
+export const ENDPOINT_BUCKET = "heddle-endpoints";
+/** Checkpoints of projections by `<projection>.<version>`. */
+export const CHECKPOINT_BUCKET = "heddle-checkpoints";
+
+/** Command replicas form one queue group, so that each command is decided once. */
+export const CONTROL_QUEUE = "control";
+
+export const subjects = {
+  events: (namespace: string): string => `heddle.events.${namespace}`,
+  allEvents: "heddle.events.>",
+  /** A command of an operator (by nkey) on a namespace. */
+  command: (actor: string, namespace: string): string => `heddle.cmd.${actor}.${namespace}`,
+  allCommands: "heddle.cmd.*.*",
+  /** A question of an operator to the control plane, such as `status`. */
+  query: (actor: string, kind: string): string => `heddle.query.${actor}.${kind}`,
+  allQueries: "heddle.query.*.*",
+  config: (namespace: string, service: string): string => `heddle.config.${namespace}.${service}`,
+  endpoints: (namespace: string, service: string): string => `heddle.endpoints.${namespace}.${service}`,
+  status: (namespace: string, service: string, instance: string): string =>
+    `heddle.status.${namespace}.${service}.${instance}`,
+  allStatus: "heddle.status.*.*.*",
+  sign: (namespace: string, service: string): string => `heddle.ca.sign.${namespace}.${service}`,
+  allSign: "heddle.ca.sign.*.*",
+} as const;

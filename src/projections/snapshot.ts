@@ -1,0 +1,147 @@
+/**
+ * What one service's sidecars need to know, and nothing else: the only type that control plane and data plane share.
+ * Compiled by `compile-snapshot.ts`, validated by the sidecar, stored in KV, pushed as JSON.
+ */
+
+import { z } from "zod";
+import { RETRY_CONDITIONS } from "../policy/schema.ts";
+
+export const SNAPSHOT_VERSION = 1;
+
+/** Where a rule comes from: a denial, an access log line and `explain` name it as `document[rule]@revision`. */
+const ruleOrigin = z.strictObject({
+  /** `namespace/name` of the document. */
+  document: z.string(),
+  /** Index of the rule in the document. */
+  rule: z.int().min(0),
+  revision: z.int().min(0),
+  actor: z.string(),
+});
+
+const stringMatcher = z.union([
+  z.strictObject({ exact: z.string() }),
+  z.strictObject({ prefix: z.string() }),
+  z.strictObject({ present: z.boolean() }),
+]);
+
+const matcher = z.strictObject({
+  path: z.union([z.strictObject({ exact: z.string() }), z.strictObject({ prefix: z.string() })]).optional(),
+  methods: z.array(z.string()).optional(),
+  headers: z.record(z.string(), stringMatcher).optional(),
+});
+
+const weightedBackend = z.strictObject({
+  /** Absent: every endpoint of the service. */
+  subset: z.string().optional(),
+  weight: z.int().min(0),
+});
+
+const snapshotRetries = z.strictObject({
+  attempts: z.int().min(0),
+  perTryTimeoutMs: z.int().min(1).optional(),
+  on: z.array(z.enum(RETRY_CONDITIONS)),
+  budget: z.strictObject({ percent: z.number(), minPerSecond: z.int() }),
+});
+
+const snapshotRouteRule = z.strictObject({
+  /** Alternatives; an empty list matches every request. */
+  match: z.array(matcher),
+  backends: z.array(weightedBackend),
+  timeoutMs: z.int().min(1).optional(),
+  retries: snapshotRetries.optional(),
+  origin: ruleOrigin,
+});
+
+const snapshotUpstream = z.strictObject({
+  namespace: z.string(),
+  name: z.string(),
+  /** SPIFFE ID that its sidecars must prove. */
+  spiffeId: z.string(),
+  ports: z.array(z.strictObject({ port: z.int(), protocol: z.enum(["http", "http2", "grpc", "tcp"]) })),
+  /** Labels that select each subset's endpoints. */
+  subsets: z.record(z.string(), z.record(z.string(), z.string())),
+  loadBalancer: z.enum(["round-robin", "least-request", "random"]),
+  /** First match wins; empty: everything to the whole service. */
+  routes: z.array(snapshotRouteRule),
+});
+
+const snapshotAccessRule = z.strictObject({
+  action: z.enum(["allow", "deny"]),
+  /** `namespace/name`, `namespace/*` or `*`; absent: any authenticated caller. */
+  from: z.array(z.string()).optional(),
+  methods: z.array(z.string()).optional(),
+  /** Exact, or a prefix when it ends in `*`. */
+  paths: z.array(z.string()).optional(),
+  origin: ruleOrigin,
+});
+
+export const serviceSnapshot = z.strictObject({
+  version: z.literal(SNAPSHOT_VERSION),
+  /** The revision as of which this was compiled: a sidecar never goes back to a lower one. */
+  revision: z.int().min(0),
+  namespace: z.string(),
+  name: z.string(),
+  trustDomain: z.string(),
+  mtls: z.enum(["strict", "permissive", "disabled"]),
+  /** PEM of every root that is added or active. */
+  trustBundle: z.array(z.string()),
+  inbound: z.strictObject({
+    ports: snapshotUpstream.shape.ports,
+    accessDefault: z.enum(["deny", "allow"]),
+    access: z.array(snapshotAccessRule),
+  }),
+  /** By `namespace/name`: the services that this one may call. */
+  upstreams: z.record(z.string(), snapshotUpstream),
+  /** Services of the own namespace that nothing allows this one to call: known by name, so that a denial can say so. */
+  unreachable: z.array(z.string()),
+});
+
+export type ServiceSnapshot = z.infer<typeof serviceSnapshot>;
+export type SnapshotUpstream = z.infer<typeof snapshotUpstream>;
+export type SnapshotRouteRule = z.infer<typeof snapshotRouteRule>;
+export type SnapshotAccessRule = z.infer<typeof snapshotAccessRule>;
+export type SnapshotMatcher = z.infer<typeof matcher>;
+export type SnapshotRetries = z.infer<typeof snapshotRetries>;
+export type RuleOrigin = z.infer<typeof ruleOrigin>;
+
+/** One running instance of a service that can take traffic. */
+export const endpoint = z.strictObject({
+  instance: z.string().max(64),
+  /** Address of the sidecar's inbound (mTLS) listener. */
+  host: z.string().max(255),
+  port: z.int().min(1).max(65_535),
+  labels: z.record(z.string().max(63), z.string().max(253)),
+});
+
+/** All endpoints of one service. `version` grows with every change of the set; an older set is dropped. */
+export const endpointSet = z.strictObject({
+  namespace: z.string(),
+  name: z.string(),
+  version: z.int().min(0),
+  endpoints: z.array(endpoint).max(10_000),
+});
+
+export type Endpoint = z.infer<typeof endpoint>;
+export type EndpointSet = z.infer<typeof endpointSet>;
+
+/** What a sidecar says of itself on `heddle.status.<namespace>.<service>.<instance>`, every few seconds and on change. */
+export const instanceStatus = z.strictObject({
+  instance: z.string().max(64),
+  namespace: z.string().max(63),
+  service: z.string().max(63),
+  state: z.enum(["starting", "ready", "draining", "gone"]),
+  host: z.string().max(255),
+  port: z.int().min(0).max(65_535),
+  labels: z.record(z.string().max(63), z.string().max(253)),
+  /** Revision of the snapshot in force; 0: none. */
+  revision: z.int().min(0),
+  /** Why a newer snapshot was refused, if one was. */
+  rejected: z.strictObject({ revision: z.int(), reason: z.string().max(1024) }).optional(),
+  /** RFC 3339; absent until there is a certificate. */
+  certificateExpiry: z.string().optional(),
+  /** RFC 3339. */
+  startedAt: z.string(),
+  version: z.string().max(64),
+});
+
+export type InstanceStatus = z.infer<typeof instanceStatus>;

@@ -1,0 +1,64 @@
+/** Every bound of the data plane: its unit in the name, its reason in a sentence. Each can be overridden by option. */
+
+export interface Limits {
+  /** Request or response head, in bytes, start line included. nginx and Envoy stand near it (8 to 60 KiB). */
+  readonly headBytesMax: number;
+  /** Fields in a head or trailer section: a cheap way to burn CPU otherwise. */
+  readonly headerCountMax: number;
+  /** Request target in bytes: above it 414. */
+  readonly targetBytesMax: number;
+  /** One chunk-size line with its extensions (CVE-2023-39326: extensions carry any amount of nothing). */
+  readonly chunkLineBytesMax: number;
+  /** Trailer section in bytes. */
+  readonly trailerBytesMax: number;
+  /** Bytes queued towards a peer above which the source is paused. */
+  readonly writeHighWaterBytes: number;
+  /** HTTP/2: window that we grant per stream; also what a stream may hold in memory. */
+  readonly streamWindowBytes: number;
+  /** HTTP/2: window that we grant per connection. */
+  readonly connectionWindowBytes: number;
+  /** HTTP/2: streams that a peer may have open at once. */
+  readonly concurrentStreamsMax: number;
+  /** Request body kept for a retry, per request; a larger body makes the request not replayable. */
+  readonly replayBytesMax: number;
+  /** Connections accepted at once per listener; above it they are closed at once. */
+  readonly connectionsMax: number;
+  /** Requests waiting for a connection to one upstream. */
+  readonly pendingRequestsMax: number;
+  /** TCP and TLS handshake towards an upstream. */
+  readonly connectTimeoutMs: number;
+  /** From the first byte of a head to its end (slowloris). */
+  readonly headTimeoutMs: number;
+  /** TLS handshake of a downstream. */
+  readonly handshakeTimeoutMs: number;
+  /** A downstream connection without any open request. */
+  readonly idleTimeoutMs: number;
+  /** An upstream connection without any open request: below what applications use, so that we close first. */
+  readonly upstreamIdleTimeoutMs: number;
+  /** No byte either way on an open stream. */
+  readonly streamIdleTimeoutMs: number;
+  /** From SIGTERM to the end, at most. */
+  readonly drainTimeoutMs: number;
+}
+
+export const DEFAULT_LIMITS: Limits = {
+  headBytesMax: 64 * 1024,
+  headerCountMax: 100,
+  targetBytesMax: 16 * 1024,
+  chunkLineBytesMax: 256,
+  trailerBytesMax: 16 * 1024,
+  writeHighWaterBytes: 256 * 1024,
+  streamWindowBytes: 256 * 1024,
+  connectionWindowBytes: 4 * 1024 * 1024,
+  concurrentStreamsMax: 256,
+  replayBytesMax: 64 * 1024,
+  connectionsMax: 20_000,
+  pendingRequestsMax: 1024,
+  connectTimeoutMs: 5_000,
+  headTimeoutMs: 30_000,
+  handshakeTimeoutMs: 10_000,
+  idleTimeoutMs: 300_000,
+  upstreamIdleTimeoutMs: 55_000,
+  streamIdleTimeoutMs: 300_000,
+  drainTimeoutMs: 30_000,
+};
