@@ -45,20 +45,14 @@ const rootActivated = z.strictObject({ type: z.literal("RootActivated"), fingerp
 const rootRetired = z.strictObject({ type: z.literal("RootRetired"), fingerprint: z.string() });
 
 const serviceDeclared = z.strictObject({ type: z.literal("ServiceDeclared"), namespace, name, spec: serviceSpec });
-/** One part of a Service changed; `field` names it as the document does, an absent `to` means it was taken away. */
-const servicePart = <F extends keyof z.infer<typeof serviceSpec>, T extends string>(type: T, field: F) =>
-  z.strictObject({
-    type: z.literal(type),
-    namespace,
-    name,
-    from: serviceSpec.shape[field].optional(),
-    to: serviceSpec.shape[field].optional(),
-  });
-const servicePortsSet = servicePart("ServicePortsSet", "ports");
-const subsetsDefined = servicePart("SubsetsDefined", "subsets");
-const loadBalancerSet = servicePart("LoadBalancerSet", "loadBalancer");
-const connectionPoolSet = servicePart("ConnectionPoolSet", "connectionPool");
-const outlierDetectionSet = servicePart("OutlierDetectionSet", "outlierDetection");
+/** One part of a Service changed; an absent `to` means that it was taken away. */
+const servicePart = <T extends string, S extends z.ZodType>(type: T, part: S) =>
+  z.strictObject({ type: z.literal(type), namespace, name, from: part.optional(), to: part.optional() });
+const servicePortsSet = servicePart("ServicePortsSet", serviceSpec.shape.ports);
+const subsetsDefined = servicePart("SubsetsDefined", serviceSpec.shape.subsets);
+const loadBalancerSet = servicePart("LoadBalancerSet", serviceSpec.shape.loadBalancer);
+const connectionPoolSet = servicePart("ConnectionPoolSet", serviceSpec.shape.connectionPool);
+const outlierDetectionSet = servicePart("OutlierDetectionSet", serviceSpec.shape.outlierDetection);
 const serviceRemoved = z.strictObject({ type: z.literal("ServiceRemoved"), namespace, name });
 
 /** A new route, or one whose rules changed in more than what the narrower events below can say. */

@@ -1,0 +1,256 @@
+/**
+ * State from events. Never validates and never throws on an event of the vocabulary: what is in the ledger has
+ * happened. Copies what it touches and shares the rest, so that states of many revisions can be held at once.
+ */
+
+import { canonicalJson } from "../policy/canonical.ts";
+import type { MeshSpec, RouteRule, RouteSpec, ServiceSpec } from "../policy/schema.ts";
+import { WHOLE_SERVICE } from "./backend-weights.ts";
+import type { RecordedChange } from "./change.ts";
+import type { DomainEvent } from "./domain-events.ts";
+import {
+  type AccessPolicyState,
+  EMPTY_NAMESPACE,
+  INITIAL_STATE,
+  type MeshState,
+  type NamespaceState,
+  type Origin,
+  type RouteState,
+  type TrustRoot,
+  type WithOrigin,
+} from "./state.ts";
+
+/** The part of the vocabulary that happens to the documents of one namespace. */
+type NamespaceEvent = Extract<DomainEvent, { namespace: string }>;
+type EventOf<T extends DomainEvent["type"]> = Extract<DomainEvent, { type: T }>;
+
+/** The state after one event. `origin` becomes the origin of every value that the event puts in place. */
+export function evolve(state: MeshState, event: DomainEvent, origin: Origin): MeshState {
+  switch (event.type) {
+    case "MeshDeclared":
+      return { ...state, mesh: { value: event.spec, origin } };
+    case "MtlsModeSet":
+      return withMesh(state, { mtls: event.to }, origin);
+    case "AccessDefaultSet":
+      return withMesh(state, { access: event.to }, origin);
+    case "OperatorAdded": {
+      const { name, publicKey, role, namespaces } = event;
+      return { ...state, operators: withEntry(state.operators, publicKey, { name, publicKey, role, namespaces }) };
+    }
+    case "RootAdded": {
+      const { fingerprint, pem } = event;
+      return { ...state, roots: withEntry(state.roots, fingerprint, { fingerprint, pem, status: "added" }) };
+    }
+    case "RootActivated":
+      return { ...state, roots: withActiveRoot(state.roots, event.fingerprint) };
+    case "RootRetired":
+      return { ...state, roots: withRootStatus(state.roots, event.fingerprint, "retired") };
+    default: {
+      const before = state.namespaces.get(event.namespace) ?? EMPTY_NAMESPACE;
+      const after = evolveNamespace(before, event, origin);
+      if (after === before) return state;
+      return { ...state, namespaces: withEntry(state.namespaces, event.namespace, after) };
+    }
+  }
+}
+
+/** The state after one change: all its events, and the revision of the mesh and of the namespace moved on. */
+export function foldChange(state: MeshState, recorded: RecordedChange): MeshState {
+  const { revision, namespace, change } = recorded;
+  const origin: Origin = { revision, actor: change.data.actor.name, time: change.time };
+  let next = state;
+  for (const event of change.data.events) next = evolve(next, event, origin);
+  const touched = next.namespaces.get(namespace) ?? EMPTY_NAMESPACE;
+  return { ...next, revision, namespaces: withEntry(next.namespaces, namespace, { ...touched, revision }) };
+}
+
+/** The state after all changes, which must come in order of revision. */
+export async function fold(
+  state: MeshState,
+  changes: Iterable<RecordedChange> | AsyncIterable<RecordedChange>,
+): Promise<MeshState> {
+  let next = state;
+  for await (const recorded of changes) next = foldChange(next, recorded);
+  return next;
+}
+
+/** The state after a history that is at hand, in order of revision. */
+export function foldAll(changes: Iterable<RecordedChange>, state: MeshState = INITIAL_STATE): MeshState {
+  let next = state;
+  for (const recorded of changes) next = foldChange(next, recorded);
+  return next;
+}
+
+function evolveNamespace(state: NamespaceState, event: NamespaceEvent, origin: Origin): NamespaceState {
+  switch (event.type) {
+    case "ServiceDeclared":
+      return withService(state, event.name, event.spec, origin);
+    case "ServicePortsSet":
+      return event.to === undefined ? state : withServiceField(state, event.name, "ports", event.to, origin);
+    case "SubsetsDefined":
+      return withServiceField(state, event.name, "subsets", event.to, origin);
+    case "LoadBalancerSet":
+      return withServiceField(state, event.name, "loadBalancer", event.to, origin);
+    case "ConnectionPoolSet":
+      return withServiceField(state, event.name, "connectionPool", event.to, origin);
+    case "OutlierDetectionSet":
+      return withServiceField(state, event.name, "outlierDetection", event.to, origin);
+    case "ServiceRemoved":
+      return { ...state, services: withoutEntry(state.services, event.name) };
+    case "RouteDefined": {
+      const route = defineRoute(state.routes.get(event.name), event.spec, origin);
+      return { ...state, routes: withEntry(state.routes, event.name, route) };
+    }
+    case "TrafficShifted":
+      return withRouteRule(state, event, origin, (rule) => withWeights(rule, event.to));
+    case "RouteTimeoutSet":
+      return withRouteRule(state, event, origin, (rule) => withField(rule, "timeout", event.to));
+    case "RouteRetriesSet":
+      return withRouteRule(state, event, origin, (rule) => withField(rule, "retries", event.to));
+    case "RouteRemoved":
+      return { ...state, routes: withoutEntry(state.routes, event.name) };
+    case "AccessPolicyDeclared":
+      return withPolicy(state, event.name, { service: event.service, rules: [], origin });
+    case "AccessGranted":
+    case "AccessForbidden":
+      return withAccessRule(state, event, origin);
+    case "AccessRevoked":
+    case "AccessForbiddanceLifted":
+      return withoutAccessRule(state, event, origin);
+    case "AccessPolicyRemoved":
+      return { ...state, accessPolicies: withoutEntry(state.accessPolicies, event.name) };
+    case "RateLimitSet":
+      return { ...state, rateLimits: withEntry(state.rateLimits, event.name, { value: event.to, origin }) };
+    case "RateLimitRemoved":
+      return { ...state, rateLimits: withoutEntry(state.rateLimits, event.name) };
+    case "RolledBack":
+      // A mark for the reader of history: the events beside it do the work.
+      return state;
+    default: {
+      const unheard: never = event;
+      return unheard;
+    }
+  }
+}
+
+function withMesh(state: MeshState, part: Partial<MeshSpec>, origin: Origin): MeshState {
+  return state.mesh === undefined ? state : { ...state, mesh: { value: { ...state.mesh.value, ...part }, origin } };
+}
+
+/** One root signs at a time; the one before it stays trusted until it is retired. */
+function withActiveRoot(roots: MeshState["roots"], fingerprint: string): MeshState["roots"] {
+  if (!roots.has(fingerprint)) return roots;
+  const next = new Map(roots);
+  for (const root of roots.values()) {
+    if (root.fingerprint === fingerprint) next.set(fingerprint, { ...root, status: "active" });
+    else if (root.status === "active") next.set(root.fingerprint, { ...root, status: "added" });
+  }
+  return next;
+}
+
+function withRootStatus(
+  roots: MeshState["roots"],
+  fingerprint: string,
+  status: TrustRoot["status"],
+): MeshState["roots"] {
+  const root = roots.get(fingerprint);
+  return root === undefined ? roots : withEntry(roots, fingerprint, { ...root, status });
+}
+
+function withService(state: NamespaceState, name: string, value: ServiceSpec, origin: Origin): NamespaceState {
+  return { ...state, services: withEntry(state.services, name, { value, origin }) };
+}
+
+function withServiceField<F extends keyof ServiceSpec>(
+  state: NamespaceState,
+  name: string,
+  field: F,
+  to: ServiceSpec[F] | undefined,
+  origin: Origin,
+): NamespaceState {
+  const service = state.services.get(name);
+  return service === undefined ? state : withService(state, name, withField(service.value, field, to), origin);
+}
+
+/** A rule that the new definition repeats to the letter keeps its origin: nobody changed it, wherever it now stands. */
+function defineRoute(before: RouteState | undefined, spec: RouteSpec, origin: Origin): RouteState {
+  const kept = new Map<string, Origin[]>();
+  // The same words about another service are another rule.
+  const earlier = before?.service === spec.service ? before.rules : [];
+  for (const rule of earlier) {
+    const text = canonicalJson(rule.value);
+    const origins = kept.get(text);
+    if (origins === undefined) kept.set(text, [rule.origin]);
+    else origins.push(rule.origin);
+  }
+  const rules = spec.rules.map((value): WithOrigin<RouteRule> => {
+    return { value, origin: kept.get(canonicalJson(value))?.shift() ?? origin };
+  });
+  return { service: spec.service, rules, origin };
+}
+
+function withRouteRule(
+  state: NamespaceState,
+  event: EventOf<"TrafficShifted" | "RouteTimeoutSet" | "RouteRetriesSet">,
+  origin: Origin,
+  change: (rule: RouteRule) => RouteRule,
+): NamespaceState {
+  const route = state.routes.get(event.name);
+  const rule = route?.rules[event.rule];
+  if (route === undefined || rule === undefined) return state;
+  const rules = route.rules.with(event.rule, { value: change(rule.value), origin });
+  return { ...state, routes: withEntry(state.routes, event.name, { ...route, rules, origin }) };
+}
+
+function withWeights(rule: RouteRule, weights: Readonly<Record<string, number>>): RouteRule {
+  if (rule.backends === undefined) return rule;
+  const backends = rule.backends.map((backend) => {
+    const subset = backend.subset ?? WHOLE_SERVICE;
+    // A subset may well be called `constructor`: only own members are weights.
+    return Object.hasOwn(weights, subset) ? withField(backend, "weight", weights[subset]) : backend;
+  });
+  return { ...rule, backends };
+}
+
+function withPolicy(state: NamespaceState, name: string, policy: AccessPolicyState): NamespaceState {
+  return { ...state, accessPolicies: withEntry(state.accessPolicies, name, policy) };
+}
+
+function withAccessRule(
+  state: NamespaceState,
+  event: EventOf<"AccessGranted" | "AccessForbidden">,
+  origin: Origin,
+): NamespaceState {
+  const policy = state.accessPolicies.get(event.name);
+  if (policy === undefined) return state;
+  const rules = policy.rules.toSpliced(event.index, 0, { value: event.rule, origin });
+  return withPolicy(state, event.name, { ...policy, rules, origin });
+}
+
+function withoutAccessRule(
+  state: NamespaceState,
+  event: EventOf<"AccessRevoked" | "AccessForbiddanceLifted">,
+  origin: Origin,
+): NamespaceState {
+  const policy = state.accessPolicies.get(event.name);
+  if (policy === undefined) return state;
+  return withPolicy(state, event.name, { ...policy, rules: policy.rules.toSpliced(event.index, 1), origin });
+}
+
+/** A copy with the field set, or without the field where there is no value. */
+function withField<T extends object, F extends keyof T>(value: T, field: F, to: T[F] | undefined): T {
+  const copy = { ...value };
+  if (to === undefined) delete copy[field];
+  else copy[field] = to;
+  return copy;
+}
+
+function withEntry<K, V>(map: ReadonlyMap<K, V>, key: K, value: V): ReadonlyMap<K, V> {
+  return new Map(map).set(key, value);
+}
+
+function withoutEntry<K, V>(map: ReadonlyMap<K, V>, key: K): ReadonlyMap<K, V> {
+  const copy = new Map(map);
+  copy.delete(key);
+  return copy;
+}
