@@ -1,0 +1,250 @@
+/**
+ * What a schema cannot see: documents that contradict one another or the mesh that they enter. Pure and without
+ * positions, since the control plane runs the same checks on commands; `lint.ts` adds files and lines for people.
+ */
+
+import { documentKey } from "./document-key.ts";
+import { parseDuration } from "./duration.ts";
+import { type DocumentKey, parseServiceRef, type ServiceRef, serviceRef } from "./names.ts";
+import { nearest } from "./nearest.ts";
+import type { PolicyDocument, RequestMatch, RouteRule, ServiceSpec } from "./schema.ts";
+
+/** Steps from the root of a document to a value in it. */
+export type DocumentPath = readonly (string | number)[];
+
+/** The weight of a backend that names none, so that `[{subset: v1}, {subset: v2}]` shares evenly. */
+export const BACKEND_WEIGHT_DEFAULT = 1;
+
+/** The mesh as it stands before the documents are applied. */
+export interface KnownMesh {
+  service(namespace: string, name: string): ServiceSpec | undefined;
+  /** The routes in force for a service. */
+  routes(namespace: string, service: string): readonly KnownRoute[];
+}
+
+export interface KnownRoute {
+  /** Name of the Route document. */
+  readonly name: string;
+  readonly rules: readonly RouteRule[];
+}
+
+/** A mesh in which nothing has been declared. */
+export const EMPTY_MESH: KnownMesh = { service: () => undefined, routes: () => [] };
+
+/** Something said about one place in one document. */
+export interface Finding {
+  readonly key: DocumentKey;
+  readonly path: DocumentPath;
+  readonly message: string;
+}
+
+export interface CheckResult {
+  /** The documents must not be applied. */
+  readonly errors: readonly Finding[];
+  /** Allowed, and probably not meant. */
+  readonly warnings: readonly Finding[];
+}
+
+type ServiceDocument = Extract<PolicyDocument, { kind: "Service" }>;
+type RouteDocument = Extract<PolicyDocument, { kind: "Route" }>;
+type AccessPolicyDocument = Extract<PolicyDocument, { kind: "AccessPolicy" }>;
+type TargetedDocument = Exclude<PolicyDocument, { kind: "Mesh" | "Service" }>;
+type Say = (document: PolicyDocument, path: DocumentPath, message: string) => void;
+
+/**
+ * Checks documents against one another and against the mesh that they would change. A document in the list replaces
+ * what the mesh knows under the same key. Findings come in the order of the documents.
+ */
+export function checkDocuments(documents: readonly PolicyDocument[], known: KnownMesh): CheckResult {
+  const check = new Check(documents, known);
+  for (const document of documents) check.document(document);
+  return { errors: check.errors, warnings: check.warnings };
+}
+
+class Check {
+  readonly errors: Finding[] = [];
+  readonly warnings: Finding[] = [];
+  readonly #keys = new Set<DocumentKey>();
+  readonly #seen = new Set<DocumentKey>();
+  readonly #services = new Map<ServiceRef, ServiceSpec>();
+  /** Name of the first Route document for each service. */
+  readonly #routed = new Map<ServiceRef, string>();
+
+  constructor(
+    documents: readonly PolicyDocument[],
+    private readonly known: KnownMesh,
+  ) {
+    for (const document of documents) {
+      this.#keys.add(documentKey(document));
+      if (document.kind === "Service") {
+        this.#services.set(serviceRef(document.metadata.namespace, document.metadata.name), document.spec);
+      }
+    }
+  }
+
+  readonly #error: Say = (document, path, message) => {
+    this.errors.push({ key: documentKey(document), path, message });
+  };
+
+  readonly #warn: Say = (document, path, message) => {
+    this.warnings.push({ key: documentKey(document), path, message });
+  };
+
+  document(document: PolicyDocument): void {
+    const key = documentKey(document);
+    if (this.#seen.has(key)) this.#error(document, [], `${key} is declared twice`);
+    this.#seen.add(key);
+    if (document.kind === "Service") this.#service(document);
+    else if (document.kind === "Route") this.#route(document);
+    else if (document.kind === "AccessPolicy") this.#accessPolicy(document);
+    else if (document.kind === "RateLimit") this.#target(document);
+  }
+
+  #find(namespace: string, name: string): ServiceSpec | undefined {
+    return this.#services.get(serviceRef(namespace, name)) ?? this.known.service(namespace, name);
+  }
+
+  /** The service that a document is about; says so when there is none. */
+  #target(document: TargetedDocument): ServiceSpec | undefined {
+    const { namespace } = document.metadata;
+    const { service } = document.spec;
+    const spec = this.#find(namespace, service);
+    if (spec !== undefined) return spec;
+    const meant = nearest(service, namesIn(namespace, this.#services.keys()));
+    const advice = meant === undefined ? "declare it in a Service document" : `did you mean ${meant}?`;
+    this.#error(document, ["spec", "service"], `there is no service ${serviceRef(namespace, service)}; ${advice}`);
+    return undefined;
+  }
+
+  #service(document: ServiceDocument): void {
+    const ports = new Set<number>();
+    for (const [index, { port }] of document.spec.ports.entries()) {
+      if (ports.has(port)) this.#error(document, ["spec", "ports", index, "port"], `port ${port} is listed twice`);
+      ports.add(port);
+    }
+    const { namespace, name } = document.metadata;
+    for (const route of this.known.routes(namespace, name)) {
+      if (this.#keys.has(`Route/${namespace}/${route.name}`)) continue;
+      for (const subset of missingSubsets(route.rules, document.spec)) {
+        const message = `subset ${subset} is gone, and Route/${namespace}/${route.name} still sends traffic to it; change the route first or in the same apply`;
+        this.#error(document, ["spec", "subsets"], message);
+      }
+    }
+  }
+
+  #route(document: RouteDocument): void {
+    this.#soleRoute(document);
+    const target = this.#target(document);
+    const { rules } = document.spec;
+    const catchAll = rules.findIndex(matchesEverything);
+    for (const [index, rule] of rules.entries()) {
+      const path = ["spec", "rules", index];
+      if (catchAll >= 0 && index > catchAll) {
+        this.#warn(document, path, `is never reached: rules[${catchAll}] already takes every request`);
+      }
+      checkBackends(document, path, rule, this.#error, this.#warn);
+      if (target !== undefined) checkSubsets(document, path, rule, target, this.#error);
+      checkTimeouts(document, path, rule, this.#warn);
+    }
+  }
+
+  /** Two routes for one service would have no order between their rules. */
+  #soleRoute(document: RouteDocument): void {
+    const { namespace, name } = document.metadata;
+    const ref = serviceRef(namespace, document.spec.service);
+    const inForce = this.known.routes(namespace, document.spec.service);
+    const other =
+      this.#routed.get(ref) ?? inForce.find((route) => !this.#keys.has(`Route/${namespace}/${route.name}`))?.name;
+    if (other === undefined) {
+      this.#routed.set(ref, name);
+    } else if (other !== name) {
+      const message = `${ref} already has Route/${namespace}/${other}; put the rules of both into one Route`;
+      this.#error(document, ["spec", "service"], message);
+    }
+  }
+
+  #accessPolicy(document: AccessPolicyDocument): void {
+    this.#target(document);
+    for (const [index, rule] of document.spec.rules.entries()) {
+      const [action, callers] = "allow" in rule ? (["allow", rule.allow] as const) : (["deny", rule.deny] as const);
+      for (const [position, pattern] of (callers.from ?? []).entries()) {
+        const caller = parseServiceRef(pattern);
+        if (caller === undefined || this.#find(caller.namespace, caller.name) !== undefined) continue;
+        const meant = nearest(caller.name, namesIn(caller.namespace, this.#services.keys()));
+        const advice =
+          meant === undefined ? "the rule has no effect until it is" : `did you mean ${caller.namespace}/${meant}?`;
+        const path = ["spec", "rules", index, action, "from", position];
+        this.#warn(document, path, `${pattern} is not declared; ${advice}`);
+      }
+    }
+  }
+}
+
+function checkBackends(document: PolicyDocument, path: DocumentPath, rule: RouteRule, error: Say, warn: Say): void {
+  const { backends } = rule;
+  if (backends === undefined) return;
+  const listed = new Set<string | undefined>();
+  for (const [index, { subset }] of backends.entries()) {
+    const what = subset === undefined ? "the whole service" : `subset ${subset}`;
+    if (listed.has(subset))
+      error(document, [...path, "backends", index], `${what} is listed twice; add up the weights`);
+    listed.add(subset);
+  }
+  if (backends.every(({ weight }) => weight === 0)) {
+    error(document, [...path, "backends"], "all weights are 0, so no request has anywhere to go");
+  }
+  const bare = backends.findIndex(({ weight }) => weight === undefined);
+  if (bare >= 0 && backends.some(({ weight }) => weight !== undefined)) {
+    const message = `has no weight and counts as ${BACKEND_WEIGHT_DEFAULT} beside backends that have one; give each a weight`;
+    warn(document, [...path, "backends", bare], message);
+  }
+}
+
+function checkSubsets(
+  document: PolicyDocument,
+  path: DocumentPath,
+  rule: RouteRule,
+  to: ServiceSpec,
+  error: Say,
+): void {
+  const names = Object.keys(to.subsets ?? {});
+  for (const [index, { subset }] of (rule.backends ?? []).entries()) {
+    if (subset === undefined || names.includes(subset)) continue;
+    const advice = names.length === 0 ? "the service declares none" : `there are: ${names.join(", ")}`;
+    error(document, [...path, "backends", index, "subset"], `there is no subset ${subset}; ${advice}`);
+  }
+}
+
+function checkTimeouts(document: PolicyDocument, path: DocumentPath, rule: RouteRule, warn: Say): void {
+  const perTryTimeout = rule.retries?.perTryTimeout;
+  if (perTryTimeout === undefined || rule.timeout === undefined) return;
+  if ((parseDuration(perTryTimeout) ?? 0) <= (parseDuration(rule.timeout) ?? 0)) return;
+  const message = `${perTryTimeout} is longer than the rule's timeout of ${rule.timeout}, which ends the request first`;
+  warn(document, [...path, "retries", "perTryTimeout"], message);
+}
+
+/** Whether no request can pass this rule by. */
+function matchesEverything(rule: RouteRule): boolean {
+  return rule.match === undefined || rule.match.some(isUnconditional);
+}
+
+function isUnconditional({ path, methods, headers }: RequestMatch): boolean {
+  const anyPath = path === undefined || ("prefix" in path && path.prefix === "/");
+  return anyPath && methods === undefined && Object.keys(headers ?? {}).length === 0;
+}
+
+/** The subsets that rules send traffic to and that a service does not have, each once. */
+function missingSubsets(rules: readonly RouteRule[], spec: ServiceSpec): Set<string> {
+  const missing = new Set<string>();
+  for (const { subset } of rules.flatMap(({ backends }) => backends ?? [])) {
+    if (subset !== undefined && !Object.hasOwn(spec.subsets ?? {}, subset)) missing.add(subset);
+  }
+  return missing;
+}
+
+function namesIn(namespace: string, refs: Iterable<ServiceRef>): string[] {
+  const prefix = `${namespace}/`;
+  return Array.from(refs, (ref) => (ref.startsWith(prefix) ? ref.slice(prefix.length) : "")).filter(
+    (name) => name !== "",
+  );
+}
