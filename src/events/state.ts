@@ -81,5 +81,5 @@ export const INITIAL_STATE: MeshState = {
   namespaces: new Map(),
 };
 
-/** The defaults where no Mesh document speaks: secure ones. */
-export const MESH_DEFAULTS = { mtls: "strict", access: "deny" } as const;
+/** The defaults where no Mesh document speaks: secure ones, and the trust domain that `heddle up` starts with. */
+export const MESH_DEFAULTS = { trustDomain: "mesh.local", mtls: "strict", access: "deny" } as const;
