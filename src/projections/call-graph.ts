@@ -1,0 +1,153 @@
+/**
+ * Who may call whom, read from the access policies. Both questions (whom may this service call, who may call this
+ * one) are answered from an index per namespace, so that one service costs its neighbourhood and not the mesh.
+ *
+ * The indexes are remembered by the very map that they were made from: states are immutable and share what a change
+ * did not touch, so an index lives exactly as long as the policies it describes.
+ */
+
+import {
+  type AccessPolicyState,
+  EMPTY_NAMESPACE,
+  MESH_DEFAULTS,
+  type MeshState,
+  type NamespaceState,
+} from "../events/state.ts";
+import { type ServiceRef, serviceRef } from "../policy/names.ts";
+import type { AccessDefault, AccessRule } from "../policy/schema.ts";
+
+/** A service, by the two names that make its reference. */
+export interface ServiceName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export interface NamedPolicy {
+  readonly name: string;
+  readonly policy: AccessPolicyState;
+}
+
+interface AccessIndex {
+  /** Policies by the service that they guard, in order of policy name. */
+  readonly policies: ReadonlyMap<string, readonly NamedPolicy[]>;
+  /** Names of services by the caller pattern (`shop/web`, `shop/*`, `*`) that some `allow` rule for them holds. */
+  readonly targets: ReadonlyMap<string, ReadonlySet<string>>;
+  /** The same, the other way round: caller patterns by the service that they open. */
+  readonly patterns: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+const ANYONE: readonly string[] = ["*"];
+
+/** Caller patterns that a rule lets in; none for a `deny`, anyone for an `allow` that names nobody. */
+export function allowedPatterns(rule: AccessRule): readonly string[] {
+  return "allow" in rule ? (rule.allow.from ?? ANYONE) : [];
+}
+
+/** What happens to a call that no rule speaks of. */
+export function accessDefaultOf(state: MeshState): AccessDefault {
+  return state.mesh?.value.access ?? MESH_DEFAULTS.access;
+}
+
+export function isDeclared(state: MeshState, service: ServiceName): boolean {
+  return state.namespaces.get(service.namespace)?.services.has(service.name) ?? false;
+}
+
+/** Every declared service of the mesh, in no particular order. */
+export function declaredServices(state: MeshState): Set<ServiceRef> {
+  const declared = new Set<ServiceRef>();
+  for (const [namespace, { services }] of state.namespaces) {
+    for (const name of services.keys()) declared.add(serviceRef(namespace, name));
+  }
+  return declared;
+}
+
+/** The access policies that guard a service, in order of policy name. */
+export function policiesOf(state: MeshState, target: ServiceName): readonly NamedPolicy[] {
+  return accessIndex(namespaceOf(state, target.namespace)).policies.get(target.name) ?? [];
+}
+
+/**
+ * Declared services that `caller` may call: those of which some `allow` rule matches it, or every one where the
+ * default is to allow. A `deny` rule does not take a service away: what it forbids is for the callee to refuse.
+ */
+export function callableServices(state: MeshState, caller: ServiceName): Set<ServiceRef> {
+  if (accessDefaultOf(state) === "allow") return declaredServices(state);
+  const callable = new Set<ServiceRef>();
+  const patterns = ["*", `${caller.namespace}/*`, serviceRef(caller.namespace, caller.name)];
+  for (const [namespace, content] of state.namespaces) {
+    const { targets } = accessIndex(content);
+    for (const pattern of patterns) {
+      for (const name of targets.get(pattern) ?? []) {
+        if (content.services.has(name)) callable.add(serviceRef(namespace, name));
+      }
+    }
+  }
+  return callable;
+}
+
+/** Declared services that may call `target`, by the same rules as {@link callableServices}. */
+export function callersOf(state: MeshState, target: ServiceName): Set<ServiceRef> {
+  if (accessDefaultOf(state) === "allow") return declaredServices(state);
+  const patterns = accessIndex(namespaceOf(state, target.namespace)).patterns.get(target.name) ?? [];
+  return expandPatterns(state, patterns);
+}
+
+/** The declared services that caller patterns stand for. */
+export function expandPatterns(state: MeshState, patterns: Iterable<string>): Set<ServiceRef> {
+  const expanded = new Set<ServiceRef>();
+  for (const pattern of patterns) {
+    if (pattern === "*") return declaredServices(state);
+    const slash = pattern.indexOf("/");
+    const namespace = pattern.slice(0, slash);
+    const name = pattern.slice(slash + 1);
+    const { services } = namespaceOf(state, namespace);
+    for (const member of name === "*" ? services.keys() : [name]) {
+      if (services.has(member)) expanded.add(serviceRef(namespace, member));
+    }
+  }
+  return expanded;
+}
+
+function namespaceOf(state: MeshState, namespace: string): NamespaceState {
+  return state.namespaces.get(namespace) ?? EMPTY_NAMESPACE;
+}
+
+const accessIndexes = new WeakMap<NamespaceState["accessPolicies"], AccessIndex>();
+
+function accessIndex(namespace: NamespaceState): AccessIndex {
+  const known = accessIndexes.get(namespace.accessPolicies);
+  if (known !== undefined) return known;
+  const index = buildAccessIndex(namespace.accessPolicies);
+  accessIndexes.set(namespace.accessPolicies, index);
+  return index;
+}
+
+function buildAccessIndex(accessPolicies: NamespaceState["accessPolicies"]): AccessIndex {
+  const policies = new Map<string, NamedPolicy[]>();
+  const targets = new Map<string, Set<string>>();
+  const patterns = new Map<string, Set<string>>();
+  for (const name of [...accessPolicies.keys()].sort()) {
+    const policy = accessPolicies.get(name);
+    if (policy === undefined) continue;
+    listAt(policies, policy.service).push({ name, policy });
+    for (const { value: rule } of policy.rules) {
+      for (const pattern of allowedPatterns(rule)) {
+        setAt(targets, pattern).add(policy.service);
+        setAt(patterns, policy.service).add(pattern);
+      }
+    }
+  }
+  return { policies, targets, patterns };
+}
+
+function listAt<K, V>(map: Map<K, V[]>, key: K): V[] {
+  const list = map.get(key) ?? [];
+  map.set(key, list);
+  return list;
+}
+
+function setAt<K, V>(map: Map<K, Set<V>>, key: K): Set<V> {
+  const set = map.get(key) ?? new Set();
+  map.set(key, set);
+  return set;
+}

@@ -1,0 +1,212 @@
+/**
+ * From the state of the mesh to what one service's sidecars enforce. Pure, and deterministic to the byte: the same
+ * state gives the same snapshot in every replica, which is what lets replicas race and digests be compared.
+ * Defaults are filled in here and nowhere else, so that documents say only what their author wrote.
+ */
+
+import { createHash } from "node:crypto";
+import {
+  EMPTY_NAMESPACE,
+  MESH_DEFAULTS,
+  type MeshState,
+  type NamespaceState,
+  type Origin,
+  type RouteState,
+  type WithOrigin,
+} from "../events/state.ts";
+import { canonicalJson } from "../policy/canonical.ts";
+import { parseDuration } from "../policy/duration.ts";
+import { parseServiceRef, serviceRef, spiffeId } from "../policy/names.ts";
+import type { RetryCondition, RouteRule, ServiceSpec } from "../policy/schema.ts";
+import { accessDefaultOf, callableServices, policiesOf, type ServiceName } from "./call-graph.ts";
+import {
+  type RuleOrigin,
+  type ServiceSnapshot,
+  SNAPSHOT_VERSION,
+  type SnapshotAccessRule,
+  type SnapshotRetries,
+  type SnapshotRouteRule,
+  type SnapshotUpstream,
+} from "./snapshot.ts";
+
+/** What is retried when a rule says only how often: faults after which the request cannot have been processed, or
+ * that a gateway in between reports. Never plain 5xx: repeating what an application refused is its owner's choice. */
+const RETRY_ON: readonly RetryCondition[] = ["connect-failure", "refused-stream", "reset", "gateway-error"];
+
+/** Share of active requests that may be retries, and the floor for small traffic: Envoy's defaults. */
+const RETRY_BUDGET = { percent: 20, minPerSecond: 3 } as const;
+
+const LOAD_BALANCER = "least-request";
+
+/** A backend that names no weight counts as one share. */
+const BACKEND_WEIGHT = 1;
+
+/**
+ * The snapshot of a declared service as of `state`; undefined when the service is not declared.
+ * @see closedSnapshot for what a service gets once it is removed.
+ */
+export function compileSnapshot(state: MeshState, service: ServiceName): ServiceSnapshot | undefined {
+  const namespace = state.namespaces.get(service.namespace);
+  const declared = namespace?.services.get(service.name);
+  if (namespace === undefined || declared === undefined) return undefined;
+
+  const callable = callableServices(state, service);
+  const upstreams: ServiceSnapshot["upstreams"] = {};
+  for (const ref of [...callable].sort()) {
+    const upstream = compileUpstream(state, parsedRef(ref));
+    if (upstream !== undefined) upstreams[ref] = upstream;
+  }
+  return {
+    ...meshWide(state, service),
+    inbound: {
+      ports: declared.value.ports,
+      accessDefault: accessDefaultOf(state),
+      access: compileAccess(state, service),
+    },
+    upstreams,
+    unreachable: [...namespace.services.keys()]
+      .filter((name) => name !== service.name && !callable.has(serviceRef(service.namespace, name)))
+      .sort(),
+  };
+}
+
+/**
+ * What the sidecars of a service get that is no longer declared: nobody may call it, it may call nobody. Instances
+ * that outlive their declaration keep their trust bundle, so that they refuse by policy and not by a broken handshake.
+ */
+export function closedSnapshot(state: MeshState, service: ServiceName): ServiceSnapshot {
+  return {
+    ...meshWide(state, service),
+    inbound: { ports: [], accessDefault: "deny", access: [] },
+    upstreams: {},
+    unreachable: [],
+  };
+}
+
+/** The bytes that are stored and pushed: canonical JSON in UTF-8. */
+export function encodeSnapshot(snapshot: ServiceSnapshot): Uint8Array {
+  return new TextEncoder().encode(canonicalJson(snapshot));
+}
+
+/**
+ * SHA-256 of the canonical JSON without `revision`, lower-case hex. Two snapshots of one digest are enforced alike;
+ * the second need not be sent.
+ */
+export function snapshotDigest(snapshot: Omit<ServiceSnapshot, "revision">): string {
+  return createHash("sha256")
+    .update(canonicalJson({ ...snapshot, revision: undefined }))
+    .digest("hex");
+}
+
+/** The fields that every service of the mesh shares, and its own name. */
+function meshWide(state: MeshState, { namespace, name }: ServiceName) {
+  return {
+    version: SNAPSHOT_VERSION,
+    revision: state.revision,
+    namespace,
+    name,
+    trustDomain: trustDomainOf(state),
+    mtls: state.mesh?.value.mtls ?? MESH_DEFAULTS.mtls,
+    trustBundle: trustBundleOf(state),
+  } as const;
+}
+
+function trustDomainOf(state: MeshState): string {
+  return state.mesh?.value.trustDomain ?? MESH_DEFAULTS.trustDomain;
+}
+
+/** A root is trusted from the moment it is added, before anything is signed with it, so that rotation loses nobody. */
+function trustBundleOf(state: MeshState): string[] {
+  return [...state.roots.values()]
+    .filter(({ status }) => status !== "retired")
+    .sort((a, b) => (a.fingerprint < b.fingerprint ? -1 : 1))
+    .map(({ pem }) => pem);
+}
+
+function compileAccess(state: MeshState, target: ServiceName): SnapshotAccessRule[] {
+  return policiesOf(state, target).flatMap(({ name, policy }) =>
+    policy.rules.map(({ value: rule, origin }, index) => ({
+      ...("allow" in rule ? { action: "allow" as const, ...rule.allow } : { action: "deny" as const, ...rule.deny }),
+      origin: ruleOrigin(target.namespace, name, index, origin),
+    })),
+  );
+}
+
+function compileUpstream(state: MeshState, target: ServiceName): SnapshotUpstream | undefined {
+  const namespace = state.namespaces.get(target.namespace) ?? EMPTY_NAMESPACE;
+  const declared: WithOrigin<ServiceSpec> | undefined = namespace.services.get(target.name);
+  if (declared === undefined) return undefined;
+  const { ports, subsets, loadBalancer } = declared.value;
+  return {
+    namespace: target.namespace,
+    name: target.name,
+    spiffeId: spiffeId(trustDomainOf(state), target.namespace, target.name),
+    ports,
+    subsets: subsets ?? {},
+    loadBalancer: loadBalancer?.algorithm ?? LOAD_BALANCER,
+    routes: routesOf(namespace, target.name).flatMap(({ name, route }) =>
+      route.rules.map((rule, index) =>
+        compileRouteRule(rule.value, ruleOrigin(target.namespace, name, index, rule.origin)),
+      ),
+    ),
+  };
+}
+
+function compileRouteRule(rule: RouteRule, origin: RuleOrigin): SnapshotRouteRule {
+  const backends = rule.backends ?? [{}];
+  return {
+    match: rule.match ?? [],
+    backends: backends.map(({ subset, weight }) => ({
+      ...(subset === undefined ? {} : { subset }),
+      weight: weight ?? BACKEND_WEIGHT,
+    })),
+    ...(rule.timeout === undefined ? {} : { timeoutMs: milliseconds(rule.timeout) }),
+    ...(rule.retries === undefined ? {} : { retries: compileRetries(rule.retries) }),
+    origin,
+  };
+}
+
+function compileRetries(retries: NonNullable<RouteRule["retries"]>): SnapshotRetries {
+  const { attempts, perTryTimeout, on, budget } = retries;
+  return {
+    attempts,
+    ...(perTryTimeout === undefined ? {} : { perTryTimeoutMs: milliseconds(perTryTimeout) }),
+    on: on ?? [...RETRY_ON],
+    budget: budget ?? { ...RETRY_BUDGET },
+  };
+}
+
+function ruleOrigin(namespace: string, document: string, rule: number, origin: Origin): RuleOrigin {
+  return { document: `${namespace}/${document}`, rule, revision: origin.revision, actor: origin.actor };
+}
+
+interface NamedRoute {
+  readonly name: string;
+  readonly route: RouteState;
+}
+
+/** Routes by service in order of name, remembered by the map they were read from, as the call graph's indexes are. */
+const routeIndexes = new WeakMap<NamespaceState["routes"], ReadonlyMap<string, readonly NamedRoute[]>>();
+
+function routesOf({ routes }: NamespaceState, service: string): readonly NamedRoute[] {
+  let index = routeIndexes.get(routes);
+  if (index === undefined) {
+    const named = [...routes].map(([name, route]) => ({ name, route })).sort((a, b) => (a.name < b.name ? -1 : 1));
+    index = Map.groupBy(named, ({ route }) => route.service);
+    routeIndexes.set(routes, index);
+  }
+  return index.get(service) ?? [];
+}
+
+/** Documents were validated when they entered the ledger: a duration that does not parse is our own bug. */
+function milliseconds(duration: string): number {
+  const durationMs = parseDuration(duration);
+  if (durationMs === undefined) throw new Error(`not a duration: ${duration}`);
+  return durationMs;
+}
+
+function parsedRef(ref: string): ServiceName {
+  const service = parseServiceRef(ref);
+  if (service === undefined) throw new Error(`not a service: ${ref}`);
+  return service;
+}
