@@ -1,0 +1,228 @@
+/** The bus on a NATS connection: one that comes back by itself for as long as the process lives. */
+
+import { connect, credsAuthenticator, ErrorCode, Events, type Msg, type NatsConnection, NatsError } from "nats";
+import {
+  type Bus,
+  type BusMessage,
+  type BusSubscription,
+  type ConnectionEvent,
+  NoResponders,
+  PermissionDenied,
+  RequestTimeout,
+} from "./bus.ts";
+import { type Credentials, formatCredentials } from "./credentials.ts";
+import { inboxPrefix } from "./permissions.ts";
+
+/** TCP, TLS and authentication together, per attempt. */
+const DIAL_TIMEOUT_MS = 5_000;
+/** Between two attempts: the least wait, and what chance adds, so that a fleet does not return in step. */
+const RECONNECT_WAIT_MS = 500;
+const RECONNECT_JITTER_MS = 1_500;
+/** A peer that answers neither of two pings is gone; that also bounds what piles up towards one that stopped reading. */
+const PING_INTERVAL_MS = 10_000;
+const PINGS_OUT_MAX = 2;
+/** Time that `close` gives to what is under way. */
+const DRAIN_TIMEOUT_MS = 2_000;
+
+/** Where every user's replies live; see `inboxPrefix`. */
+const INBOX_ROOT = "_INBOX.";
+
+export interface ConnectOptions {
+  /** One server or several of a cluster, such as `nats://127.0.0.1:4222`. */
+  readonly url: string | readonly string[];
+  readonly credentials: Credentials;
+  /** What the server's monitoring calls this connection. */
+  readonly name: string;
+  /**
+   * Told what has no caller to tell: an exception of a subscription's handler, a subject that the server refuses
+   * (`PermissionDenied`), credentials that it no longer takes.
+   */
+  readonly onError: (error: Error) => void;
+  /**
+   * Keeps trying until the first connection stands or the signal aborts; without it, the first failure rejects.
+   * Refused credentials reject either way.
+   */
+  readonly retryUntil?: AbortSignal;
+}
+
+/**
+ * Connects. Later the connection comes back by itself, for ever, and its subscriptions with it. Rejects with
+ * `PermissionDenied` when the server refuses the credentials.
+ */
+export async function connectBus(options: ConnectOptions): Promise<NatsBus> {
+  const { url, credentials, name, onError, retryUntil } = options;
+  for (;;) {
+    try {
+      const client = await connect({
+        servers: typeof url === "string" ? url : [...url],
+        authenticator: credsAuthenticator(new TextEncoder().encode(formatCredentials(credentials))),
+        name,
+        inboxPrefix: inboxPrefix(credentials.publicKey),
+        timeout: DIAL_TIMEOUT_MS,
+        maxReconnectAttempts: -1,
+        reconnectTimeWait: RECONNECT_WAIT_MS,
+        reconnectJitter: RECONNECT_JITTER_MS,
+        pingInterval: PING_INTERVAL_MS,
+        maxPingOut: PINGS_OUT_MAX,
+        // A server that is being restarted may refuse a good user for a moment.
+        ignoreAuthErrorAbort: true,
+        // The client would otherwise capture a stack trace for every request.
+        noAsyncTraces: true,
+      });
+      return new NatsBus(client, onError);
+    } catch (error) {
+      const refused = error instanceof NatsError && error.isAuthError();
+      if (refused)
+        throw new PermissionDenied(`${url} refuses the credentials of ${credentials.name}`, { cause: error });
+      if (retryUntil === undefined || retryUntil.aborted) throw new Error(`${url} is out of reach`, { cause: error });
+    }
+    await abortableDelay(RECONNECT_WAIT_MS + Math.random() * RECONNECT_JITTER_MS, retryUntil);
+  }
+}
+
+/** Resolves after the time, or at once when the signal aborts. */
+function abortableDelay(durationMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const finish = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", finish);
+      resolve();
+    };
+    const timer = setTimeout(finish, durationMs);
+    signal.addEventListener("abort", finish);
+  });
+}
+
+/** A bus, and within `src/nats/` the client beneath it. */
+export class NatsBus implements Bus {
+  readonly #listeners = new Set<(event: ConnectionEvent) => void>();
+  #connected = true;
+
+  constructor(
+    /** For the other files of this folder only: JetStream goes beyond what a bus offers. */
+    readonly client: NatsConnection,
+    private readonly onError: (error: Error) => void,
+  ) {
+    void this.#watch();
+  }
+
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  /** At most once: what is published while the connection is away is lost, as it would be with nobody listening. */
+  publish(subject: string, data: Uint8Array): void {
+    if (this.#connected) this.client.publish(subject, data);
+  }
+
+  subscribe(
+    subject: string,
+    onMessage: (message: BusMessage) => void,
+    options: { readonly queue?: string } = {},
+  ): BusSubscription {
+    const subscription = this.client.subscribe(subject, {
+      ...options,
+      callback: (error, message) => {
+        if (error !== null) return; // A refused subject; #watch reports it.
+        this.guard(() => onMessage(new NatsMessage(message)));
+      },
+    });
+    return { stop: () => subscription.unsubscribe() };
+  }
+
+  async request(subject: string, data: Uint8Array, options: { readonly timeoutMs: number }): Promise<Uint8Array> {
+    try {
+      return (await this.client.request(subject, data, { timeout: options.timeoutMs })).data;
+    } catch (error) {
+      throw describeError(error, subject);
+    }
+  }
+
+  /** Rejects when the connection is lost meanwhile. */
+  async flush(): Promise<void> {
+    await this.client.flush();
+  }
+
+  onConnection(listener: (event: ConnectionEvent) => void): void {
+    this.#listeners.add(listener);
+  }
+
+  /** Hands over what is under way, then closes for good. */
+  async close(): Promise<void> {
+    if (this.client.isClosed()) return;
+    if (this.#connected) {
+      const timer = Promise.withResolvers<void>();
+      const timeout = setTimeout(timer.resolve, DRAIN_TIMEOUT_MS);
+      await Promise.race([this.client.drain(), timer.promise]);
+      clearTimeout(timeout);
+    }
+    await this.client.close();
+  }
+
+  /** Runs a handler; its failure, now or later, is reported and ends nothing else. */
+  guard(handler: () => unknown): void {
+    try {
+      const result = handler();
+      if (result instanceof Promise) result.catch((error: unknown) => this.onError(toError(error)));
+    } catch (error) {
+      this.onError(toError(error));
+    }
+  }
+
+  async #watch(): Promise<void> {
+    for await (const status of this.client.status()) {
+      switch (status.type) {
+        case Events.Disconnect:
+          this.#announce("disconnected");
+          break;
+        case Events.Reconnect:
+          this.#announce("connected");
+          break;
+        case Events.Error: {
+          const { permissionContext: refused } = status;
+          const what = refused === undefined ? String(status.data) : `${refused.operation} ${refused.subject}`;
+          this.onError(new PermissionDenied(`the server refuses: ${what}`));
+          break;
+        }
+      }
+    }
+    this.#announce("closed");
+  }
+
+  #announce(event: ConnectionEvent): void {
+    this.#connected = event === "connected";
+    for (const listener of this.#listeners) this.guard(() => listener(event));
+  }
+}
+
+class NatsMessage implements BusMessage {
+  constructor(private readonly message: Msg) {}
+
+  get subject(): string {
+    return this.message.subject;
+  }
+
+  get data(): Uint8Array {
+    return this.message.data;
+  }
+
+  /** Answers into inboxes only: the asker chooses the reply subject, and must not borrow our permissions with it. */
+  respond(data: Uint8Array): boolean {
+    return this.message.reply?.startsWith(INBOX_ROOT) === true && this.message.respond(data);
+  }
+}
+
+/** The bus's own errors for those of the client. */
+export function describeError(error: unknown, subject: string): Error {
+  if (error instanceof NatsError) {
+    if (error.code === ErrorCode.NoResponders)
+      return new NoResponders(`nobody answers on ${subject}`, { cause: error });
+    if (error.code === ErrorCode.Timeout) return new RequestTimeout(`no answer on ${subject}`, { cause: error });
+    if (error.isPermissionError()) return new PermissionDenied(`not allowed: ${subject}`, { cause: error });
+  }
+  return toError(error);
+}
+
+function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

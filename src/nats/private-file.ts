@@ -1,0 +1,33 @@
+/** Files that hold secrets or state: readable by their owner only, and replaced whole or not at all. */
+
+import { mkdir, open, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+
+const DIRECTORY_MODE = 0o700;
+const FILE_MODE = 0o600;
+
+/** Makes a directory, and its parents, that only its owner may enter. */
+export async function makePrivateDirectory(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: DIRECTORY_MODE });
+}
+
+/**
+ * Writes a file of mode 0600 atomically and durably: a reader, or a machine that loses power, sees the old content
+ * or the new one.
+ */
+export async function writePrivateFile(path: string, content: string | Uint8Array): Promise<void> {
+  const temporary = join(dirname(path), `.${crypto.randomUUID()}.tmp`);
+  try {
+    const file = await open(temporary, "wx", FILE_MODE);
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
