@@ -1,0 +1,126 @@
+/** Signs the leaves of workloads: X.509-SVIDs for requests (PKCS#10, RFC 2986) whose asker is already known. */
+
+import "reflect-metadata";
+import * as x509 from "@peculiar/x509";
+import { err, ok, type Result } from "../policy/result.ts";
+import { CLOCK_SKEW_MS, ISSUER_RENEWAL_MS, randomSerial, SIGNING_ALGORITHM, type SigningPair } from "./authority.ts";
+import { encodePem } from "./workload/pem.ts";
+import { parseIdentity } from "./workload/spiffe-id.ts";
+
+/** Bytes of PEM or DER; a P-384 request with nothing in it but the key has some 400. */
+export const CSR_BYTES_MAX = 8 * 1024;
+/** A leaf shorter than this would spend its life being renewed. */
+export const LEAF_TTL_MIN_MS = 60_000;
+
+export interface LeafRequest {
+  /** Who asked, as the transport proved it. Nothing in the request itself can say so. */
+  readonly spiffeId: string;
+  readonly ttlMs: number;
+  /** Unix milliseconds. */
+  readonly nowMs: number;
+}
+
+export interface SignedLeaf {
+  /** The leaf, then the issuing certificate. */
+  readonly chainPem: string;
+  /** Lower-case hex. */
+  readonly serial: string;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+}
+
+const CURVES: readonly string[] = ["P-256", "P-384"];
+
+export class Issuer {
+  readonly #certificate: x509.X509Certificate;
+  readonly #certificatePem: string;
+  readonly #key: CryptoKey;
+
+  /** Throws where `pair` holds no certificate. */
+  constructor(pair: SigningPair) {
+    this.#certificate = new x509.X509Certificate(pair.certificatePem);
+    this.#certificatePem = pair.certificatePem;
+    this.#key = pair.key;
+  }
+
+  get notAfterMs(): number {
+    return this.#certificate.notAfter.getTime();
+  }
+
+  /** From when on the issuing certificate should be replaced, Unix milliseconds. */
+  get renewAfterMs(): number {
+    return this.notAfterMs - ISSUER_RENEWAL_MS;
+  }
+
+  /**
+   * Signs a leaf for the public key in `csr` (PEM, or DER). From the request come the key and the proof that the asker
+   * holds it, nothing else: names and extensions that it asks for are not even read. The error is for the asker to read.
+   * Throws where `spiffeId` is none or `ttlMs` is too short: both come from us.
+   */
+  async sign(csr: string | Uint8Array, { spiffeId, ttlMs, nowMs }: LeafRequest): Promise<Result<SignedLeaf, string>> {
+    const identity = parseIdentity(spiffeId);
+    if (!identity.ok) throw new TypeError(identity.error);
+    if (!(ttlMs >= LEAF_TTL_MIN_MS)) throw new RangeError(`leaf life of ${ttlMs} ms is below ${LEAF_TTL_MIN_MS} ms`);
+    const publicKey = await provenKey(csr);
+    if (!publicKey.ok) return publicKey;
+
+    // Certificates count whole seconds.
+    const notBeforeMs = Math.max(wholeSecond(nowMs - CLOCK_SKEW_MS), this.#certificate.notBefore.getTime());
+    const notAfterMs = Math.min(wholeSecond(nowMs + ttlMs), this.notAfterMs);
+    if (notAfterMs <= nowMs)
+      return err("the mesh's issuing certificate has expired: restart a control replica to renew it");
+    const serial = randomSerial();
+    const leaf = await x509.X509CertificateGenerator.create({
+      serialNumber: serial,
+      subject: "",
+      issuer: this.#certificate.subjectName.toJSON(),
+      notBefore: new Date(notBeforeMs),
+      notAfter: new Date(notAfterMs),
+      publicKey: publicKey.value,
+      signingKey: this.#key,
+      signingAlgorithm: SIGNING_ALGORITHM,
+      extensions: await this.#leafExtensions(publicKey.value, identity.value.id),
+    });
+    const leafPem = encodePem("CERTIFICATE", new Uint8Array(leaf.rawData));
+    return ok({ chainPem: leafPem + this.#certificatePem, serial, notBeforeMs, notAfterMs });
+  }
+
+  /** SPIFFE X509-SVID §4; the SAN is critical because the subject is empty (RFC 5280 §4.2.1.6). */
+  async #leafExtensions(publicKey: x509.PublicKey, spiffeId: string): Promise<x509.Extension[]> {
+    return [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
+      new x509.SubjectAlternativeNameExtension([{ type: "url", value: spiffeId }], true),
+      await x509.SubjectKeyIdentifierExtension.create(publicKey),
+      await x509.AuthorityKeyIdentifierExtension.create(this.#certificate.publicKey),
+    ];
+  }
+}
+
+function wholeSecond(timeMs: number): number {
+  return Math.floor(timeMs / 1000) * 1000;
+}
+
+/** The public key of a request whose signature proves that the asker holds the private one. */
+async function provenKey(csr: string | Uint8Array): Promise<Result<x509.PublicKey, string>> {
+  if (csr.length > CSR_BYTES_MAX) return err(`the request is larger than ${CSR_BYTES_MAX} bytes`);
+  let request: x509.Pkcs10CertificateRequest;
+  try {
+    request = new x509.Pkcs10CertificateRequest(csr);
+  } catch {
+    return err("the request is not a PKCS#10 certificate request in PEM or DER");
+  }
+  const algorithm = request.publicKey.algorithm;
+  const curve = "namedCurve" in algorithm ? String(algorithm.namedCurve) : "";
+  if (algorithm.name !== "ECDSA" || !CURVES.includes(curve)) {
+    const found = curve === "" ? algorithm.name : `${algorithm.name} ${curve}`;
+    return err(`the request's key is ${found}; only ECDSA keys on P-256 or P-384 are signed`);
+  }
+  try {
+    if (await request.verify()) return ok(request.publicKey);
+  } catch {
+    // A point off the curve, or an algorithm that does not go with the key: as bad as a wrong signature.
+  }
+  return err("the request is not signed by the key that it holds");
+}

@@ -1,0 +1,61 @@
+/**
+ * Whether the peer of a TLS connection is who it must be. Called once per connection, in the `handshake` callback,
+ * before the first byte of the application is read or written. Two parts make a verdict: the chain, which TLS has
+ * verified against the trust bundle given to it as `ca`, and the leaf, which `svidIdentity` reads.
+ *
+ * The runtime reports the chain differently on the two sides, which is why there are two functions:
+ * - As client it also matches the host name, against which no SVID can match, so that `authorized` is never true. Its
+ *   error is the chain's if the chain has one, and `ERR_TLS_CERT_ALTNAME_INVALID` only where the chain verified.
+ * - As server it calls `handshake` with `success` true even for a chain that it refuses: only `socket.authorized` tells.
+ * `test/ca/verdict.test.ts` holds both against real handshakes, kind of bad certificate by kind.
+ */
+
+import type { Result } from "../../policy/result.ts";
+import type { Identity } from "./spiffe-id.ts";
+import { type PeerRefusal, refusal, svidIdentity } from "./svid.ts";
+
+/** The one error code with which a server's chain has verified: what differs is the host name, which SPIFFE does not use. */
+const HOST_NAME_MISMATCH = "ERR_TLS_CERT_ALTNAME_INVALID";
+
+export interface ServerFacts {
+  /** `code` of the error that `handshake` was called with; null or undefined where there was none. */
+  readonly authorizationError: string | null | undefined;
+  /** The leaf in DER: `socket.getPeerCertificate().raw`. */
+  readonly raw: Uint8Array | undefined;
+  readonly expectedSpiffeId: string;
+  /** Unix milliseconds. */
+  readonly nowMs: number;
+}
+
+export interface ClientFacts {
+  /** `socket.authorized`; the `success` argument of `handshake` does not speak about the certificate. */
+  readonly authorized: boolean;
+  /** The leaf in DER: `socket.getPeerCertificate()?.raw`; undefined where the client sent none. */
+  readonly raw: Uint8Array | undefined;
+  readonly trustDomain: string;
+  /** Unix milliseconds. */
+  readonly nowMs: number;
+}
+
+/** Our verdict, as client, on the server we reached: it must be exactly the service we meant to reach. */
+export function verifyServer(facts: ServerFacts): Result<Identity, PeerRefusal> {
+  const code = facts.authorizationError ?? undefined;
+  if (facts.raw === undefined) return refusal("no_certificate", "the server presented no certificate");
+  if (code !== undefined && code !== HOST_NAME_MISMATCH) {
+    return refusal("chain_not_verified", `the server's certificate does not lead to the trust bundle: ${code}`);
+  }
+  const identity = svidIdentity(facts.raw, facts.nowMs);
+  if (!identity.ok || identity.value.id === facts.expectedSpiffeId) return identity;
+  return refusal("unexpected_identity", `expected ${facts.expectedSpiffeId}, reached ${identity.value.id}`);
+}
+
+/** Our verdict, as server, on a client: any workload of our trust domain; what it may do is for access policy to say. */
+export function verifyClient(facts: ClientFacts): Result<Identity, PeerRefusal> {
+  if (facts.raw === undefined) return refusal("no_certificate", "the client presented no certificate");
+  if (!facts.authorized) {
+    return refusal("chain_not_verified", "the client's certificate does not lead to the trust bundle");
+  }
+  const identity = svidIdentity(facts.raw, facts.nowMs);
+  if (!identity.ok || identity.value.trustDomain === facts.trustDomain) return identity;
+  return refusal("foreign_trust_domain", `${identity.value.id} is not of the trust domain ${facts.trustDomain}`);
+}
