@@ -90,9 +90,9 @@ export function encodeSnapshot(snapshot: ServiceSnapshot): Uint8Array {
 
 /**
  * SHA-256 of the canonical JSON without `revision`, lower-case hex. Two snapshots of one digest are enforced alike;
- * the second need not be sent.
+ * the second need not be sent. Takes stored snapshots of any version too: all have a revision.
  */
-export function snapshotDigest(snapshot: Omit<ServiceSnapshot, "revision">): string {
+export function snapshotDigest(snapshot: { readonly revision: number }): string {
   return createHash("sha256")
     .update(canonicalJson({ ...snapshot, revision: undefined }))
     .digest("hex");

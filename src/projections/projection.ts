@@ -1,0 +1,23 @@
+/** What a read model is: a fold with a name and a version. The runner owns everything else. */
+
+import type { RecordedChange } from "../events/change.ts";
+import { foldChange } from "../events/evolve.ts";
+import { INITIAL_STATE, type MeshState } from "../events/state.ts";
+
+export interface Projection<S> {
+  /** A NATS subject token: part of the checkpoint's key. */
+  readonly name: string;
+  /** Grows whenever `evolve` would make another state of the same history: older checkpoints are then not taken up. */
+  readonly version: number;
+  readonly initial: S;
+  /** Pure; total over the event vocabulary. */
+  evolve(state: S, change: RecordedChange): S;
+}
+
+/** The mesh as its history left it: what snapshots are compiled from. */
+export const meshProjection = {
+  name: "mesh",
+  version: 1,
+  initial: INITIAL_STATE,
+  evolve: foldChange,
+} satisfies Projection<MeshState>;

@@ -1,0 +1,94 @@
+/** The state of the mesh as JSON and back: maps become arrays sorted by key, so that one state has one text. */
+
+import { z } from "zod";
+import { OPERATOR_ROLES } from "../events/domain-events.ts";
+import type { MeshState, NamespaceState } from "../events/state.ts";
+import { accessRule, meshSpec, rateLimitSpec, routeRule, serviceSpec } from "../policy/schema.ts";
+
+/** How a projection's state is kept between two runs. */
+export interface StateCodec<S> {
+  /** Plain JSON data, the same for equal states. */
+  toJson(state: S): unknown;
+  /** Throws where the data is not such a state. */
+  fromJson(data: unknown): S;
+}
+
+const revision = z.int().min(0);
+const origin = z.strictObject({ revision, actor: z.string(), time: z.string() });
+
+function withOrigin<T>(value: z.ZodType<T>) {
+  return z.strictObject({ value, origin });
+}
+
+/** A map as its entries; a key that comes twice is no map that this program wrote. */
+function entries<T>(value: z.ZodType<T>) {
+  return z.array(z.tuple([z.string(), value])).transform((list, context) => {
+    const map = new Map(list);
+    if (map.size !== list.length) context.addIssue({ code: "custom", message: "a key comes twice" });
+    return map;
+  });
+}
+
+/** The rules of one document, all about one service. */
+function rulesOf<T>(rule: z.ZodType<T>) {
+  return z.strictObject({ service: z.string(), rules: z.array(withOrigin(rule)), origin });
+}
+
+const namespaceState = z.strictObject({
+  revision,
+  services: entries(withOrigin(serviceSpec)),
+  routes: entries(rulesOf(routeRule)),
+  accessPolicies: entries(rulesOf(accessRule)),
+  rateLimits: entries(withOrigin(rateLimitSpec)),
+});
+
+const operator = z.strictObject({
+  name: z.string(),
+  publicKey: z.string(),
+  role: z.enum(OPERATOR_ROLES),
+  namespaces: z.array(z.string()),
+});
+
+const trustRoot = z.strictObject({
+  fingerprint: z.string(),
+  pem: z.string(),
+  status: z.enum(["added", "active", "retired"]),
+});
+
+const meshState = z.strictObject({
+  revision,
+  mesh: withOrigin(meshSpec).nullable(),
+  operators: entries(operator),
+  roots: entries(trustRoot),
+  namespaces: entries(namespaceState),
+});
+
+export const meshStateCodec: StateCodec<MeshState> = {
+  toJson({ revision, mesh, operators, roots, namespaces }) {
+    return {
+      revision,
+      mesh: mesh ?? null,
+      operators: sortedEntries(operators),
+      roots: sortedEntries(roots),
+      namespaces: sortedEntries(namespaces).map(([name, state]) => [name, namespaceToJson(state)]),
+    };
+  },
+  fromJson(data) {
+    const { mesh, ...rest } = meshState.parse(data);
+    return { ...rest, mesh: mesh ?? undefined };
+  },
+};
+
+function namespaceToJson({ revision, services, routes, accessPolicies, rateLimits }: NamespaceState) {
+  return {
+    revision,
+    services: sortedEntries(services),
+    routes: sortedEntries(routes),
+    accessPolicies: sortedEntries(accessPolicies),
+    rateLimits: sortedEntries(rateLimits),
+  };
+}
+
+function sortedEntries<T>(map: ReadonlyMap<string, T>): [string, T][] {
+  return [...map].sort(([a], [b]) => (a < b ? -1 : 1));
+}
