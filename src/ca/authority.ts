@@ -3,10 +3,9 @@
  * the leaves of workloads. P-256 with SHA-256 throughout; forms follow RFC 5280 and SPIFFE X509-SVID §3 and §4.
  */
 
-import "reflect-metadata";
-import * as x509 from "@peculiar/x509";
 import { encodePem } from "./workload/pem.ts";
 import { trustDomainId } from "./workload/spiffe-id.ts";
+import * as x509 from "./x509.ts";
 
 export const SIGNING_ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
 

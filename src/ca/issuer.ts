@@ -1,11 +1,10 @@
 /** Signs the leaves of workloads: X.509-SVIDs for requests (PKCS#10, RFC 2986) whose asker is already known. */
 
-import "reflect-metadata";
-import * as x509 from "@peculiar/x509";
 import { err, ok, type Result } from "../policy/result.ts";
 import { CLOCK_SKEW_MS, ISSUER_RENEWAL_MS, randomSerial, SIGNING_ALGORITHM, type SigningPair } from "./authority.ts";
 import { encodePem } from "./workload/pem.ts";
 import { parseIdentity } from "./workload/spiffe-id.ts";
+import * as x509 from "./x509.ts";
 
 /** Bytes of PEM or DER; a P-384 request with nothing in it but the key has some 400. */
 export const CSR_BYTES_MAX = 8 * 1024;

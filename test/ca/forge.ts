@@ -1,7 +1,6 @@
 /** Certificates that the authority would never issue, made to order, so that tests can show that they are refused. */
 
-import "reflect-metadata";
-import * as x509 from "@peculiar/x509";
+import * as x509 from "../../src/ca/x509.ts";
 
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
 const HOUR_MS = 3_600_000;
@@ -19,6 +18,7 @@ export interface ForgeOptions {
   readonly by?: Forged;
   readonly uris?: readonly string[];
   readonly dnsNames?: readonly string[];
+  readonly ipAddresses?: readonly string[];
   readonly ca?: boolean;
   /** False: no basicConstraints at all. */
   readonly basicConstraints?: boolean;
@@ -54,6 +54,7 @@ function extensionsOf(options: ForgeOptions): x509.Extension[] {
   const names: x509.JsonGeneralNames = [
     ...(options.uris ?? [LEAF_URI]).map((value) => ({ type: "url" as const, value })),
     ...(options.dnsNames ?? []).map((value) => ({ type: "dns" as const, value })),
+    ...(options.ipAddresses ?? []).map((value) => ({ type: "ip" as const, value })),
   ];
   if (names.length > 0) extensions.push(new x509.SubjectAlternativeNameExtension(names, options.sanCritical ?? true));
   return [...extensions, ...(options.extra ?? [])];

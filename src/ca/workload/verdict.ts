@@ -4,8 +4,10 @@
  * verified against the trust bundle given to it as `ca`, and the leaf, which `svidIdentity` reads.
  *
  * The runtime reports the chain differently on the two sides, which is why there are two functions:
- * - As client it also matches the host name, against which no SVID can match, so that `authorized` is never true. Its
- *   error is the chain's if the chain has one, and `ERR_TLS_CERT_ALTNAME_INVALID` only where the chain verified.
+ * - As client it also matches the host name, which an SVID does not carry, so that `authorized` is false for good ones.
+ *   Its error is the chain's if the chain has one, and `ERR_TLS_CERT_ALTNAME_INVALID` only where the handshake succeeded
+ *   and the chain verified. No error and not authorized: the handshake broke off. Clients must set
+ *   `rejectUnauthorized: false`, or the runtime closes the connection whatever the verdict.
  * - As server it calls `handshake` with `success` true even for a chain that it refuses: only `socket.authorized` tells.
  * `test/ca/verdict.test.ts` holds both against real handshakes, kind of bad certificate by kind.
  */
@@ -18,6 +20,8 @@ import { type PeerRefusal, refusal, svidIdentity } from "./svid.ts";
 const HOST_NAME_MISMATCH = "ERR_TLS_CERT_ALTNAME_INVALID";
 
 export interface ServerFacts {
+  /** `socket.authorized`. */
+  readonly authorized: boolean;
   /** `code` of the error that `handshake` was called with; null or undefined where there was none. */
   readonly authorizationError: string | null | undefined;
   /** The leaf in DER: `socket.getPeerCertificate().raw`. */
@@ -41,8 +45,10 @@ export interface ClientFacts {
 export function verifyServer(facts: ServerFacts): Result<Identity, PeerRefusal> {
   const code = facts.authorizationError ?? undefined;
   if (facts.raw === undefined) return refusal("no_certificate", "the server presented no certificate");
-  if (code !== undefined && code !== HOST_NAME_MISMATCH) {
-    return refusal("chain_not_verified", `the server's certificate does not lead to the trust bundle: ${code}`);
+  const chainVerified = code === HOST_NAME_MISMATCH || (code === undefined && facts.authorized);
+  if (!chainVerified) {
+    const why = code ?? "the handshake was not completed";
+    return refusal("chain_not_verified", `the server's certificate does not lead to the trust bundle: ${why}`);
   }
   const identity = svidIdentity(facts.raw, facts.nowMs);
   if (!identity.ok || identity.value.id === facts.expectedSpiffeId) return identity;
