@@ -1,0 +1,55 @@
+/** Snapshots for the tests of routing and access, with only what a test cares about spelled out. */
+
+import {
+  type RuleOrigin,
+  type ServiceSnapshot,
+  SNAPSHOT_VERSION,
+  type SnapshotAccessRule,
+  type SnapshotRouteRule,
+  type SnapshotUpstream,
+} from "../../src/projections/snapshot.ts";
+
+export function origin(document: string, rule = 0, revision = 42): RuleOrigin {
+  return { document, rule, revision, actor: "alice" };
+}
+
+export function routeRule(rule: Partial<SnapshotRouteRule>, index = 0): SnapshotRouteRule {
+  return { match: [], backends: [], origin: origin("shop/catalog", index), ...rule };
+}
+
+export function upstream(namespace: string, name: string, rest: Partial<SnapshotUpstream> = {}): SnapshotUpstream {
+  return {
+    namespace,
+    name,
+    spiffeId: `spiffe://mesh.local/ns/${namespace}/sa/${name}`,
+    ports: [{ port: 8080, protocol: "http" }],
+    subsets: {},
+    loadBalancer: "round-robin",
+    routes: [],
+    ...rest,
+  };
+}
+
+/** The snapshot of `shop/web` at revision 42. */
+export function snapshot(rest: Partial<ServiceSnapshot> = {}): ServiceSnapshot {
+  return {
+    version: SNAPSHOT_VERSION,
+    revision: 42,
+    namespace: "shop",
+    name: "web",
+    trustDomain: "mesh.local",
+    mtls: "strict",
+    trustBundle: [],
+    inbound: inbound([]),
+    upstreams: {},
+    unreachable: [],
+    ...rest,
+  };
+}
+
+export function inbound(
+  access: readonly SnapshotAccessRule[],
+  accessDefault: "allow" | "deny" = "deny",
+): ServiceSnapshot["inbound"] {
+  return { ports: [{ port: 8080, protocol: "http" }], accessDefault, access: [...access] };
+}
