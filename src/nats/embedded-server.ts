@@ -118,7 +118,7 @@ async function lockDirectory(directory: Directory): Promise<ProcessLock> {
 
 /** nats-server's configuration format is a superset of JSON. */
 function serverConfig({ directory, binary, host = "127.0.0.1", port }: ServerOptions, trust: NatsTrust): string {
-  const systemKey = publicKeyOf(trust.system.seed);
+  const accounts = [trust.system, trust.control, trust.clients];
   const config = {
     server_name: "heddle",
     // -1: any free port; the ports file tells which.
@@ -134,9 +134,9 @@ function serverConfig({ directory, binary, host = "127.0.0.1", port }: ServerOpt
       ...(versionAtLeast(binary.version, 2, 10) ? { sync_interval: "always" } : {}),
     },
     operator: trust.operator.jwt,
-    system_account: systemKey,
+    system_account: publicKeyOf(trust.system.seed),
     resolver: "MEMORY",
-    resolver_preload: { [systemKey]: trust.system.jwt, [publicKeyOf(trust.account.seed)]: trust.account.jwt },
+    resolver_preload: Object.fromEntries(accounts.map(({ seed, jwt }) => [publicKeyOf(seed), jwt])),
   };
   return `${JSON.stringify(config, null, 2)}\n`;
 }

@@ -48,17 +48,22 @@ export function servicePermissions(publicKey: string, namespace: string, service
   };
 }
 
-/** Reading the ledger and the buckets: for every operator, whatever the role. */
-const READ_ONLY = [
-  `$JS.API.STREAM.INFO.${EVENT_STREAM}`,
-  `$JS.API.DIRECT.GET.${EVENT_STREAM}`,
-  `$JS.API.DIRECT.GET.${EVENT_STREAM}.>`,
-  ...[CONFIG_BUCKET, ENDPOINT_BUCKET].flatMap((bucket) => [
-    `$JS.API.STREAM.INFO.${bucketStream(bucket)}`,
-    `$JS.API.DIRECT.GET.${bucketStream(bucket)}`,
-    directGetSubject(bucket, ">"),
-  ]),
-];
+/** Requests that read the ledger and the buckets; the sequence or key may be in the payload. They change nothing. */
+const READ_REQUESTS = [EVENT_STREAM, bucketStream(CONFIG_BUCKET), bucketStream(ENDPOINT_BUCKET)].flatMap((stream) => [
+  `$JS.API.DIRECT.GET.${stream}`,
+  `$JS.API.DIRECT.GET.${stream}.>`,
+]);
+
+/**
+ * What crosses from the account of workloads and operators into the mesh's own (`requests`) and back (`feeds`). Two
+ * accounts, because permissions alone leave a gap: JetStream answers to whatever reply subject a request names, so
+ * within one account anybody who may read a key could have its value delivered to `heddle.events.…`, where it would be
+ * stored for good. Across accounts, an answer stays in the account of whoever asked.
+ */
+export const ACCOUNT_BORDER = {
+  requests: [subjects.allCommands, subjects.allQueries, subjects.allStatus, subjects.allSign, ...READ_REQUESTS],
+  feeds: [subjects.config("*", "*"), subjects.endpoints("*", "*"), subjects.allRecorded],
+} as const;
 
 function commandSubjects(publicKey: string, role: OperatorRole, namespaces: readonly string[]): string[] {
   switch (role) {
@@ -78,15 +83,16 @@ export function operatorPermissions(
   namespaces: readonly string[],
 ): SubjectPermissions {
   return {
-    publish: [...commandSubjects(publicKey, role, namespaces), subjects.query(publicKey, ">"), ...READ_ONLY],
-    subscribe: [`${inboxPrefix(publicKey)}.>`],
+    publish: [...commandSubjects(publicKey, role, namespaces), subjects.query(publicKey, "*"), ...READ_REQUESTS],
+    subscribe: [subjects.allRecorded, `${inboxPrefix(publicKey)}.>`],
   };
 }
 
 /** A control replica: the mesh's subjects, JetStream, and replies to whoever asked. */
 export function controlPermissions(publicKey: string): SubjectPermissions {
   return {
-    publish: ["heddle.>", "$JS.>", "$KV.>", "_INBOX.>"],
+    // _R_: the reply subject of a request that came from the other account.
+    publish: ["heddle.>", "$JS.>", "$KV.>", "_R_.>", "_INBOX.>"],
     subscribe: ["heddle.>", `${inboxPrefix(publicKey)}.>`],
   };
 }

@@ -15,6 +15,9 @@ export const CONTROL_QUEUE = "control";
 export const subjects = {
   events: (namespace: string): string => `heddle.events.${namespace}`,
   allEvents: "heddle.events.>",
+  /** Said by the ledger's stream once a change of the namespace is stored: a reason to read, without its content. */
+  recorded: (namespace: string): string => `heddle.recorded.${namespace}`,
+  allRecorded: "heddle.recorded.>",
   /** A command of an operator (by nkey) on a namespace. */
   command: (actor: string, namespace: string): string => `heddle.cmd.${actor}.${namespace}`,
   allCommands: "heddle.cmd.*.*",
