@@ -58,7 +58,8 @@ export function serviceOfDocument(document: PolicyDocument): string | undefined 
   return document.kind === "Service" ? document.metadata.name : document.spec.service;
 }
 
-function documentNamed(state: MeshState, name: DocumentName): StatedDocument | undefined {
+/** One document by its parts of the name. */
+export function documentNamed(state: MeshState, name: DocumentName): StatedDocument | undefined {
   const key = keyOf(name.kind, name.namespace, name.name);
   if (name.kind === "Mesh") {
     if (state.mesh === undefined || name.name !== "default") return undefined;

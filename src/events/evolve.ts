@@ -5,7 +5,7 @@
 
 import { canonicalJson } from "../policy/canonical.ts";
 import type { MeshSpec, RouteRule, RouteSpec, ServiceSpec } from "../policy/schema.ts";
-import { WHOLE_SERVICE } from "./backend-weights.ts";
+import { withWeights } from "./backend-weights.ts";
 import type { RecordedChange } from "./change.ts";
 import type { DomainEvent } from "./domain-events.ts";
 import {
@@ -102,7 +102,9 @@ function evolveNamespace(state: NamespaceState, event: NamespaceEvent, origin: O
       return { ...state, routes: withEntry(state.routes, event.name, route) };
     }
     case "TrafficShifted":
-      return withRouteRule(state, event, origin, (rule) => withWeights(rule, event.to));
+      return withRouteRule(state, event, origin, (rule) => {
+        return rule.backends === undefined ? rule : { ...rule, backends: withWeights(rule.backends, event.to) };
+      });
     case "RouteTimeoutSet":
       return withRouteRule(state, event, origin, (rule) => withField(rule, "timeout", event.to));
     case "RouteRetriesSet":
@@ -200,16 +202,6 @@ function withRouteRule(
   if (route === undefined || rule === undefined) return state;
   const rules = route.rules.with(event.rule, { value: change(rule.value), origin });
   return { ...state, routes: withEntry(state.routes, event.name, { ...route, rules, origin }) };
-}
-
-function withWeights(rule: RouteRule, weights: Readonly<Record<string, number>>): RouteRule {
-  if (rule.backends === undefined) return rule;
-  const backends = rule.backends.map((backend) => {
-    const subset = backend.subset ?? WHOLE_SERVICE;
-    // A subset may well be called `constructor`: only own members are weights.
-    return Object.hasOwn(weights, subset) ? withField(backend, "weight", weights[subset]) : backend;
-  });
-  return { ...rule, backends };
 }
 
 function withPolicy(state: NamespaceState, name: string, policy: AccessPolicyState): NamespaceState {

@@ -1,0 +1,43 @@
+/** `rollback`: a namespace, or some of its documents, as they were at an earlier revision. */
+
+import { parseDocumentKey } from "../policy/document-key.ts";
+import { ok, type Result } from "../policy/result.ts";
+import type { CommandBody, Refusal } from "./commands.ts";
+import { keysIn } from "./decide-apply.ts";
+import { type Plan, problem, refuse, unknownKey } from "./decision-plan.ts";
+import type { WantedDocument } from "./document-events.ts";
+import { documentAt } from "./documents.ts";
+import type { MeshState } from "./state.ts";
+
+/**
+ * `target` is the state as of `body.toRevision`. Operators and roots stay as they are: nobody gets a key back by
+ * rolling back.
+ * @throws TypeError when the revision exists and its state was not passed in: that is the caller's mistake.
+ */
+export function planRollback(
+  state: MeshState,
+  target: MeshState | undefined,
+  namespace: string,
+  body: Extract<CommandBody, { kind: "rollback" }>,
+): Result<Plan, Refusal> {
+  const { toRevision, only } = body;
+  if (toRevision > state.revision) {
+    return refuse(problem("toRevision", `there is no revision ${toRevision} yet: the last one is ${state.revision}`));
+  }
+  if (target === undefined) throw new TypeError("a rollback is decided with the state at its revision");
+  const known = new Set<string>([...keysIn(state, namespace), ...keysIn(target, namespace)]);
+  const keys = [...new Set(only ?? known)];
+  const unknown = keys.filter((key) => !known.has(key));
+  if (unknown.length > 0) return refuse(...unknown.map((key) => unknownKey(key, known)));
+  const wanted = keys.flatMap((key): WantedDocument[] => {
+    const name = parseDocumentKey(key);
+    return name === undefined ? [] : [{ name, document: documentAt(target, key)?.document }];
+  });
+  if (wanted.some(({ name, document }) => name.kind === "Mesh" && document === undefined)) {
+    return refuse(
+      problem("toRevision", `the Mesh was declared after revision ${toRevision}, and cannot be taken away`),
+    );
+  }
+  const mark = { type: "RolledBack", namespace, toRevision, ...(only === undefined ? {} : { only }) } as const;
+  return ok({ wanted, warnings: [], mark });
+}

@@ -1,0 +1,119 @@
+/**
+ * From a command to events, or to a refusal in words. Pure: the same state and the same command give the same answer,
+ * which is how a dry run, a retry after a conflict and a replay can trust it.
+ */
+
+import { type CheckResult, checkDocuments, type Finding, type KnownMesh } from "../policy/check.ts";
+import { keyOf } from "../policy/document-key.ts";
+import { isDnsLabel, MESH_NAMESPACE } from "../policy/names.ts";
+import { ok, type Result } from "../policy/result.ts";
+import type { CommandBody, Decision, Refusal } from "./commands.ts";
+import { planAccess } from "./decide-access.ts";
+import { planApply, planDelete } from "./decide-apply.ts";
+import { planRollback } from "./decide-rollback.ts";
+import { planShift } from "./decide-shift.ts";
+import { type Plan, placeIn, problem, refuse } from "./decision-plan.ts";
+import { eventsTowards } from "./document-events.ts";
+import { documentsOf } from "./documents.ts";
+import type { DomainEvent } from "./domain-events.ts";
+import { evolve } from "./evolve.ts";
+import type { MeshState, Origin } from "./state.ts";
+
+export interface DecisionContext {
+  /** The state as of the revision that a rollback names; nothing else needs it. */
+  readonly target?: MeshState | undefined;
+}
+
+/** A command for one namespace, its sender already authenticated and its form already validated. */
+export interface DecidableCommand {
+  readonly namespace: string;
+  readonly body: CommandBody;
+}
+
+/** Warnings beyond this many are noise, and an answer has to fit into one message. */
+const WARNINGS_MAX = 100;
+
+/** No events means that everything is as the command wants it already. */
+export function decide(
+  state: MeshState,
+  { namespace, body }: DecidableCommand,
+  context: DecisionContext = {},
+): Result<Decision, Refusal> {
+  if (namespace !== MESH_NAMESPACE && !isDnsLabel(namespace)) {
+    return refuse(problem("namespace", `${JSON.stringify(namespace)} cannot be a namespace: it is no DNS label`));
+  }
+  const plan = planFor(state, namespace, body, context);
+  if (!plan.ok) return plan;
+  const { wanted, warnings, mark } = plan.value;
+  const events = eventsTowards(state, wanted);
+  if (events.length === 0) {
+    if (mark === undefined) return ok({ events, warnings });
+    return refuse(problem("", "nothing differs from that revision, so there is nothing to roll back"));
+  }
+  const findings = newFindings(state, namespace, events, plan.value);
+  if (findings.errors.length > 0) {
+    return refuse(...findings.errors.map(({ key, path, message }) => problem(placeIn(key, path), message)));
+  }
+  const found = findings.warnings.slice(0, WARNINGS_MAX).map(({ key, path, message }) => {
+    return `${placeIn(key, path)}: ${message}`;
+  });
+  return ok({ events: mark === undefined ? events : [mark, ...events], warnings: [...warnings, ...found] });
+}
+
+function planFor(
+  state: MeshState,
+  namespace: string,
+  body: CommandBody,
+  context: DecisionContext,
+): Result<Plan, Refusal> {
+  switch (body.kind) {
+    case "apply":
+      return planApply(state, namespace, body);
+    case "delete":
+      return planDelete(state, namespace, body);
+    case "access":
+      return planAccess(state, namespace, body);
+    case "shift":
+      return planShift(state, namespace, body);
+    case "rollback":
+      return planRollback(state, context.target, namespace, body);
+    default: {
+      const unheard: never = body;
+      return unheard;
+    }
+  }
+}
+
+/**
+ * What the semantic checks say about the namespace as it would be: everything about the documents that the command
+ * names, and of the others only what they did not already have wrong with them.
+ */
+function newFindings(state: MeshState, namespace: string, events: readonly DomainEvent[], plan: Plan): CheckResult {
+  const after = checkNamespace(afterEvents(state, events), namespace);
+  if (after.errors.length === 0 && after.warnings.length === 0) return after;
+  const before = checkNamespace(state, namespace);
+  const known = new Set([...before.errors, ...before.warnings].map(findingText));
+  const named = new Set<string>(plan.wanted.map(({ name }) => keyOf(name.kind, name.namespace, name.name)));
+  const isNew = (finding: Finding): boolean => named.has(finding.key) || !known.has(findingText(finding));
+  return { errors: after.errors.filter(isNew), warnings: after.warnings.filter(isNew) };
+}
+
+function checkNamespace(state: MeshState, namespace: string): CheckResult {
+  const known: KnownMesh = {
+    service: (inNamespace, name) => state.namespaces.get(inNamespace)?.services.get(name)?.value,
+    // A route stands in the namespace of its service, so all of them are among the documents.
+    routes: () => [],
+  };
+  const documents = documentsOf(state, { namespace }).map(({ document }) => document);
+  return checkDocuments(documents, known);
+}
+
+function afterEvents(state: MeshState, events: readonly DomainEvent[]): MeshState {
+  // Only the documents are looked at, so it does not matter who is said to have made them.
+  const nobody: Origin = { revision: state.revision, actor: "", time: "" };
+  return events.reduce((next, event) => evolve(next, event, nobody), state);
+}
+
+function findingText({ key, path, message }: Finding): string {
+  return `${placeIn(key, path)}: ${message}`;
+}

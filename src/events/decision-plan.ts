@@ -1,0 +1,63 @@
+/** What each kind of command comes down to, before events are chosen: the documents that it wants. */
+
+import type { DocumentPath } from "../policy/check.ts";
+import { documentKey, documentNamespace } from "../policy/document-key.ts";
+import { nearest } from "../policy/nearest.ts";
+import { formatPath } from "../policy/problems.ts";
+import { err, ok, type Result } from "../policy/result.ts";
+import { type PolicyDocument, policyDocument } from "../policy/schema.ts";
+import type { Refusal } from "./commands.ts";
+import type { WantedDocument } from "./document-events.ts";
+import type { DomainEvent } from "./domain-events.ts";
+
+export interface Plan {
+  readonly wanted: readonly WantedDocument[];
+  readonly warnings: readonly string[];
+  /** Stands before the events, and is nothing without them. */
+  readonly mark?: DomainEvent;
+}
+
+/** `path` is a document's key, a space and a place in it; or the name of a command's field; or empty. */
+export type RefusalProblem = Refusal["problems"][number];
+
+/** Problems beyond this many say nothing new, and an answer has to fit into one message. */
+const PROBLEMS_MAX = 100;
+
+export function refuse(...problems: readonly RefusalProblem[]): { readonly ok: false; readonly error: Refusal } {
+  const rest = problems.length - PROBLEMS_MAX;
+  if (rest <= 0) return err({ kind: "refused", problems });
+  return err({ kind: "refused", problems: [...problems.slice(0, PROBLEMS_MAX), problem("", `and ${rest} more`)] });
+}
+
+export function problem(path: string, message: string): RefusalProblem {
+  return { path, message };
+}
+
+/** A place in a document, as problems and warnings name it: `Route/shop/catalog spec.rules[0]`. */
+export function placeIn(key: string, path: DocumentPath): string {
+  return path.length === 0 ? key : `${key} ${formatPath(path)}`;
+}
+
+/** The document as it stands is what is wanted. */
+export function wanting(document: PolicyDocument): WantedDocument {
+  const { kind, metadata } = document;
+  return { name: { kind, namespace: documentNamespace(document), name: metadata.name }, document };
+}
+
+/** A plan for one document that a decider has put together, which may have outgrown the schema's bounds. */
+export function planDocument(document: PolicyDocument): Result<Plan, Refusal> {
+  const parsed = policyDocument.safeParse(document);
+  if (parsed.success) return ok({ wanted: [wanting(document)], warnings: [] });
+  const key = documentKey(document);
+  return refuse(...parsed.error.issues.map(({ path, message }) => problem(placeIn(key, path.filter(isStep)), message)));
+}
+
+/** Why a key names nothing, with the nearest one that does. */
+export function unknownKey(key: string, known: Iterable<string>): RefusalProblem {
+  const meant = nearest(key, known);
+  return problem(key, `there is no ${key}${meant === undefined ? "" : `; did you mean ${meant}?`}`);
+}
+
+function isStep(step: PropertyKey): step is string | number {
+  return typeof step !== "symbol";
+}

@@ -1,0 +1,214 @@
+/**
+ * From what is to what is wanted, as the narrowest events that say it. Every command comes down to documents that are
+ * wanted, so this is the only place that chooses between events.
+ */
+
+import { canonicalJson } from "../policy/canonical.ts";
+import { compareDocumentNames, type DocumentName } from "../policy/document-key.ts";
+import type {
+  AccessDefault,
+  AccessRule,
+  MeshSpec,
+  MtlsMode,
+  PolicyDocument,
+  RouteRule,
+  RouteSpec,
+  ServiceSpec,
+} from "../policy/schema.ts";
+import { backendWeights, withWeights } from "./backend-weights.ts";
+import { documentNamed } from "./documents.ts";
+import type { DomainEvent } from "./domain-events.ts";
+import { listDiff } from "./list-diff.ts";
+import { MESH_DEFAULTS, type MeshState } from "./state.ts";
+
+/** A document as it shall be; undefined where there shall be none. */
+export interface WantedDocument {
+  readonly name: DocumentName;
+  readonly document: PolicyDocument | undefined;
+}
+
+type DocumentOf<K extends PolicyDocument["kind"]> = Extract<PolicyDocument, { kind: K }>;
+type AccessPolicyDocument = DocumentOf<"AccessPolicy">;
+type Target = { readonly namespace: string; readonly name: string };
+
+/**
+ * The events that lead from the state to the wanted documents, none where they are there already. What comes into
+ * being stands first, in the order of kinds; what goes stands last, in the reverse order, as a reader would do it.
+ * Two things no event can say, and callers must refuse: a Mesh that disappears, a trust domain that changes.
+ */
+export function eventsTowards(state: MeshState, wanted: readonly WantedDocument[]): DomainEvent[] {
+  const ordered = wanted.toSorted((a, b) => compareDocumentNames(a.name, b.name));
+  const events: DomainEvent[] = [];
+  for (const { name, document } of ordered) {
+    if (document !== undefined) events.push(...eventsOfChange(documentNamed(state, name)?.document, document));
+  }
+  for (const { name, document } of ordered.reverse()) {
+    const before = documentNamed(state, name)?.document;
+    if (document === undefined && before !== undefined) events.push(...eventsOfRemoval(before));
+  }
+  return events;
+}
+
+interface EffectiveMesh {
+  readonly trustDomain: string;
+  readonly mtls: MtlsMode;
+  readonly access: AccessDefault;
+}
+
+/** A Mesh with every field said: what is in force where a field is absent. */
+function effectiveMesh(spec: MeshSpec): EffectiveMesh {
+  const { trustDomain, mtls = MESH_DEFAULTS.mtls, access = MESH_DEFAULTS.access } = spec;
+  return { trustDomain, mtls, access };
+}
+
+function eventsOfChange(before: PolicyDocument | undefined, after: PolicyDocument): DomainEvent[] {
+  switch (after.kind) {
+    case "Mesh":
+      return meshEvents(before?.kind === "Mesh" ? before.spec : undefined, after.spec);
+    case "Service":
+      return serviceEvents(after.metadata, before?.kind === "Service" ? before.spec : undefined, after.spec);
+    case "Route":
+      return routeEvents(after.metadata, before?.kind === "Route" ? before.spec : undefined, after.spec);
+    case "AccessPolicy":
+      return accessPolicyEvents(before?.kind === "AccessPolicy" ? before : undefined, after);
+    case "RateLimit": {
+      const from = before?.kind === "RateLimit" ? before.spec : undefined;
+      if (same(from, after.spec)) return [];
+      return [{ type: "RateLimitSet", ...after.metadata, ...(from === undefined ? {} : { from }), to: after.spec }];
+    }
+  }
+}
+
+function eventsOfRemoval(before: PolicyDocument): DomainEvent[] {
+  switch (before.kind) {
+    case "Mesh":
+      return [];
+    case "Service":
+      return [{ type: "ServiceRemoved", ...before.metadata }];
+    case "Route":
+      return [{ type: "RouteRemoved", ...before.metadata, service: before.spec.service }];
+    case "AccessPolicy":
+      return [
+        ...before.spec.rules.map((rule, index) => accessRuleLeft(before, index, rule)).reverse(),
+        { type: "AccessPolicyRemoved", ...before.metadata, service: before.spec.service },
+      ];
+    case "RateLimit":
+      return [{ type: "RateLimitRemoved", ...before.metadata, from: before.spec }];
+  }
+}
+
+/** The first declaration writes the defaults out, so that history keeps what was in force should they ever change. */
+function meshEvents(before: MeshSpec | undefined, after: MeshSpec): DomainEvent[] {
+  const to = effectiveMesh(after);
+  if (before === undefined) return [{ type: "MeshDeclared", spec: to }];
+  const from = effectiveMesh(before);
+  const events: DomainEvent[] = [];
+  if (from.mtls !== to.mtls) events.push({ type: "MtlsModeSet", from: from.mtls, to: to.mtls });
+  if (from.access !== to.access) events.push({ type: "AccessDefaultSet", from: from.access, to: to.access });
+  return events;
+}
+
+function serviceEvents(target: Target, before: ServiceSpec | undefined, after: ServiceSpec): DomainEvent[] {
+  if (before === undefined) return [{ type: "ServiceDeclared", ...target, spec: after }];
+  const events: DomainEvent[] = [];
+  const ports = fieldChange(before, after, "ports");
+  if (ports !== undefined) events.push({ type: "ServicePortsSet", ...target, ...ports });
+  const subsets = fieldChange(before, after, "subsets");
+  if (subsets !== undefined) events.push({ type: "SubsetsDefined", ...target, ...subsets });
+  const loadBalancer = fieldChange(before, after, "loadBalancer");
+  if (loadBalancer !== undefined) events.push({ type: "LoadBalancerSet", ...target, ...loadBalancer });
+  const connectionPool = fieldChange(before, after, "connectionPool");
+  if (connectionPool !== undefined) events.push({ type: "ConnectionPoolSet", ...target, ...connectionPool });
+  const outlierDetection = fieldChange(before, after, "outlierDetection");
+  if (outlierDetection !== undefined) events.push({ type: "OutlierDetectionSet", ...target, ...outlierDetection });
+  return events;
+}
+
+/** Rule by rule where every difference can be said narrowly; the whole route anew otherwise. */
+function routeEvents(target: Target, before: RouteSpec | undefined, after: RouteSpec): DomainEvent[] {
+  const defined: DomainEvent = { type: "RouteDefined", ...target, spec: after };
+  if (before?.service !== after.service || before.rules.length !== after.rules.length) return [defined];
+  const events: DomainEvent[] = [];
+  for (const [rule, to] of after.rules.entries()) {
+    const from = before.rules[rule];
+    const narrow = from && ruleEvents({ ...target, service: after.service, rule }, from, to);
+    if (narrow === undefined) return [defined];
+    events.push(...narrow);
+  }
+  return events;
+}
+
+/** Undefined when weights, timeout and retries do not account for all that differs. */
+function ruleEvents(
+  target: Target & { readonly service: string; readonly rule: number },
+  before: RouteRule,
+  after: RouteRule,
+): DomainEvent[] | undefined {
+  const events: DomainEvent[] = [];
+  const { backends: was, timeout: _was, retries: __was, ...restBefore } = before;
+  const { backends: shall, timeout: _shall, retries: __shall, ...restAfter } = after;
+  if (!same(restBefore, restAfter)) return undefined;
+  if (!same(was, shall)) {
+    if (was === undefined || shall === undefined) return undefined;
+    const to = Object.fromEntries(backendWeights(shall));
+    if (!same(withWeights(was, to), shall)) return undefined;
+    events.push({ type: "TrafficShifted", ...target, from: Object.fromEntries(backendWeights(was)), to });
+  }
+  const timeout = fieldChange(before, after, "timeout");
+  if (timeout !== undefined) events.push({ type: "RouteTimeoutSet", ...target, ...timeout });
+  const retries = fieldChange(before, after, "retries");
+  if (retries !== undefined) events.push({ type: "RouteRetriesSet", ...target, ...retries });
+  return events;
+}
+
+/** A policy that turns to another service is another policy: access to the old one ends, rule by rule. */
+function accessPolicyEvents(before: AccessPolicyDocument | undefined, after: AccessPolicyDocument): DomainEvent[] {
+  if (before?.spec.service !== after.spec.service) {
+    return [
+      ...(before === undefined ? [] : eventsOfRemoval(before)),
+      { type: "AccessPolicyDeclared", ...after.metadata, service: after.spec.service },
+      ...after.spec.rules.map((rule, index) => accessRuleEntered(after, index, rule)),
+    ];
+  }
+  const was = before.spec.rules;
+  const shall = after.spec.rules;
+  const { removals, insertions } = listDiff(was.map(canonicalJson), shall.map(canonicalJson));
+  return [
+    ...at(was, removals).map(([index, rule]) => accessRuleLeft(before, index, rule)),
+    ...at(shall, insertions).map(([index, rule]) => accessRuleEntered(after, index, rule)),
+  ];
+}
+
+function accessRuleEntered(policy: AccessPolicyDocument, index: number, rule: AccessRule): DomainEvent {
+  const type = "allow" in rule ? "AccessGranted" : "AccessForbidden";
+  return { type, ...policy.metadata, service: policy.spec.service, index, rule };
+}
+
+function accessRuleLeft(policy: AccessPolicyDocument, index: number, rule: AccessRule): DomainEvent {
+  const type = "allow" in rule ? "AccessRevoked" : "AccessForbiddanceLifted";
+  return { type, ...policy.metadata, service: policy.spec.service, index, rule };
+}
+
+/** Before and after of one field, absent where there is no value; undefined when nothing changed. */
+function fieldChange<T, F extends keyof T>(
+  before: T,
+  after: T,
+  field: F,
+): { from?: NonNullable<T[F]>; to?: NonNullable<T[F]> } | undefined {
+  const from = before[field] ?? undefined;
+  const to = after[field] ?? undefined;
+  if (same(from, to)) return undefined;
+  return { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
+}
+
+function at<T>(list: readonly T[], indexes: readonly number[]): [number, T][] {
+  return indexes.flatMap((index): [number, T][] => {
+    const item = list[index];
+    return item === undefined ? [] : [[index, item]];
+  });
+}
+
+function same(a: unknown, b: unknown): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return canonicalJson(a) === canonicalJson(b);
+}
