@@ -41,9 +41,7 @@ export class Coalescer<K> {
     if (this.#stopping.signal.aborted) return;
     for (const key of keys) this.#due.add(key);
     if (this.#due.size === 0 || this.#running !== undefined) return;
-    this.#running = this.#run().finally(() => {
-      this.#running = undefined;
-    });
+    this.#running = this.#run();
   }
 
   /** Resolves when nothing is due any more. */
@@ -68,16 +66,18 @@ export class Coalescer<K> {
       const round = [...this.#due];
       this.#due.clear();
       const faults = await this.#workRound(round);
+      if (signal.aborted) break;
       if (faults.length === 0) {
         failures = 0;
         onRoundDone?.();
         continue;
       }
       failures += 1;
-      if (signal.aborted) return;
       warn(`${faults.length} of ${round.length} writes failed and will be tried again: ${messageOf(faults[0])}`);
       await pause(backoffMs(failures, random), signal);
     }
+    // Right after the last look at what is due, with nothing awaited between: whoever marks next starts a new run.
+    this.#running = undefined;
   }
 
   /** The faults of a round, whose keys are due again. */

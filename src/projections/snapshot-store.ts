@@ -9,12 +9,13 @@ import type { RecordedChange } from "../events/change.ts";
 import { INITIAL_STATE, type MeshState } from "../events/state.ts";
 import type { Bucket, Bus, Entry } from "../nats/bus.ts";
 import { subjects } from "../nats/subjects.ts";
-import { parseServiceRef, type ServiceRef, serviceRef } from "../policy/names.ts";
+import { parseServiceRef, type ServiceRef } from "../policy/names.ts";
 import { affectedServices } from "./affected.ts";
 import { messageOf } from "./backoff.ts";
-import { declaredServices } from "./call-graph.ts";
+import { declaredServices, type ServiceName } from "./call-graph.ts";
 import { Coalescer } from "./coalescer.ts";
 import { closedSnapshot, compileSnapshot, encodeSnapshot, snapshotDigest } from "./compile-snapshot.ts";
+import { EntryCache } from "./entry-cache.ts";
 
 export interface SnapshotPublisherOptions {
   readonly bus: Bus;
@@ -42,8 +43,6 @@ const RACES_MAX = 8;
 
 /** What is known of a stored snapshot. */
 interface Stored {
-  /** The bucket's sequence: what the next write must expect. */
-  readonly entryRevision: number;
   /** The mesh revision as of which it was compiled; -1 where the entry cannot be read, which any snapshot replaces. */
   readonly revision: number;
   readonly digest: string;
@@ -63,7 +62,7 @@ const storedSnapshot = z.looseObject({ revision: z.int().min(0) });
  */
 export class SnapshotPublisher {
   readonly #options: SnapshotPublisherOptions;
-  readonly #stored = new Map<ServiceRef, Stored>();
+  readonly #stored: EntryCache<Stored>;
   readonly #writes: Coalescer<ServiceRef>;
   #state: MeshState = INITIAL_STATE;
   #started = false;
@@ -75,6 +74,7 @@ export class SnapshotPublisher {
 
   constructor(options: SnapshotPublisherOptions) {
     this.#options = options;
+    this.#stored = new EntryCache(options.bucket, (entry) => this.#describe(entry));
     this.#writes = new Coalescer({
       work: (ref) => this.#write(ref),
       onRound: () => {
@@ -94,9 +94,10 @@ export class SnapshotPublisher {
    */
   async start(state: MeshState): Promise<void> {
     if (state.revision > this.#state.revision) this.#state = state;
-    const known = await this.#readBucket();
+    await this.#stored.refresh();
+    if (this.#stopped) return;
     this.#started = true;
-    this.#writes.mark(new Set([...declaredServices(this.#state), ...known]));
+    this.#writes.mark(this.#everyService());
     this.#options.bus.onConnection((event) => {
       if (event === "connected") void this.reconcile();
     });
@@ -109,7 +110,7 @@ export class SnapshotPublisher {
     this.#state = after;
     if (!this.#started) return;
     const affected = affectedServices(before, after, change);
-    this.#writes.mark(affected === "all" ? new Set([...declaredServices(after), ...this.#stored.keys()]) : affected);
+    this.#writes.mark(affected === "all" ? this.#everyService() : affected);
   }
 
   /** The revision of the snapshot that is now published for a service: what its sidecars should enforce. */
@@ -131,7 +132,7 @@ export class SnapshotPublisher {
   async reconcile(): Promise<void> {
     if (this.#stopped) return;
     try {
-      this.#writes.mark(await this.#readBucket());
+      this.#writes.mark(await this.#stored.refresh());
     } catch (error) {
       this.#options.warn(`stored snapshots could not be compared: ${messageOf(error)}`);
     }
@@ -143,76 +144,46 @@ export class SnapshotPublisher {
     await this.#writes.stop();
   }
 
-  /** Brings what is known in line with the bucket; returns the services whose entry is not the one that was known. */
-  async #readBucket(): Promise<Set<ServiceRef>> {
-    const news = new Set<ServiceRef>();
-    const gone = new Set(this.#stored.keys());
-    for (const entry of await this.#options.bucket.entries()) {
-      const ref = refOfKey(entry.key);
-      if (ref === undefined) continue;
-      gone.delete(ref);
-      if (entry.revision <= (this.#stored.get(ref)?.entryRevision ?? 0)) continue;
-      this.#remember(ref, entry);
-      news.add(ref);
-    }
-    for (const ref of gone) {
-      this.#stored.delete(ref);
-      news.add(ref);
-    }
-    return news;
+  /** Removed services too: theirs are to keep the trust bundle of the day. */
+  #everyService(): Set<ServiceRef> {
+    return declaredServices(this.#state).union(new Set(this.#stored.services()));
   }
 
   /** Makes the stored snapshot of one service that of the newest state, unless it is that already, or newer. */
   async #write(ref: ServiceRef): Promise<void> {
     const service = parseServiceRef(ref);
     if (service === undefined) return;
-    const { bucket, bus } = this.#options;
-    const key = `${service.namespace}.${service.name}`;
     const compiled = compileSnapshot(this.#state, service);
     // What is not declared and has never been published needs no closing.
-    if (compiled === undefined && !this.#stored.has(ref)) return;
+    if (compiled === undefined && this.#stored.get(ref) === undefined) return;
     const snapshot = compiled ?? closedSnapshot(this.#state, service);
-    const digest = snapshotDigest(snapshot);
     const bytes = encodeSnapshot(snapshot);
+    const description = { revision: snapshot.revision, digest: snapshotDigest(snapshot) };
     for (let race = 0; race < RACES_MAX; race++) {
       const stored = this.#stored.get(ref);
-      if (stored !== undefined && (stored.digest === digest || stored.revision >= snapshot.revision)) return;
-      const entryRevision = await bucket.update(key, bytes, stored?.entryRevision ?? 0);
-      if (entryRevision !== undefined) {
-        this.#stored.set(ref, { entryRevision, revision: snapshot.revision, digest });
-        bus.publish(subjects.config(service.namespace, service.name), bytes);
+      const same = stored?.digest === description.digest;
+      // Lost to an earlier try of our own, perhaps, whose acknowledgement went missing and with it the push.
+      if (same && race > 0 && stored.revision === snapshot.revision) this.#push(service, bytes);
+      if (same || (stored?.revision ?? -1) >= snapshot.revision) return;
+      if (await this.#stored.replace(ref, bytes, description)) {
+        this.#push(service, bytes);
         return;
       }
-      const entry = await bucket.get(key);
-      if (entry === undefined) this.#stored.delete(ref);
-      else if (this.#remember(ref, entry).digest === digest) {
-        // Ours, when the acknowledgement of an earlier try was lost before the push; a second push does no harm.
-        bus.publish(subjects.config(service.namespace, service.name), entry.value);
-      }
     }
-    throw new Error(`${RACES_MAX} writes of ${key} came too late`);
+    throw new Error(`${RACES_MAX} writes of ${ref} came too late`);
   }
 
-  #remember(ref: ServiceRef, entry: Entry): Stored {
-    const stored = this.#describe(entry);
-    this.#stored.set(ref, stored);
-    return stored;
+  #push({ namespace, name }: ServiceName, bytes: Uint8Array): void {
+    this.#options.bus.publish(subjects.config(namespace, name), bytes);
   }
 
-  #describe({ key, value, revision: entryRevision }: Entry): Stored {
+  #describe({ key, value }: Entry): Stored {
     try {
       const snapshot = storedSnapshot.parse(JSON.parse(new TextDecoder().decode(value)));
-      return { entryRevision, revision: snapshot.revision, digest: snapshotDigest(snapshot) };
+      return { revision: snapshot.revision, digest: snapshotDigest(snapshot) };
     } catch (error) {
       this.#options.warn(`the stored snapshot ${key} cannot be read and will be replaced: ${messageOf(error)}`);
-      return { entryRevision, revision: -1, digest: "" };
+      return { revision: -1, digest: "" };
     }
   }
-}
-
-/** The service of a bucket key; undefined for a key that is none of ours. */
-function refOfKey(key: string): ServiceRef | undefined {
-  const [namespace = "", name = "", ...rest] = key.split(".");
-  const ref = serviceRef(namespace, name);
-  return rest.length === 0 && parseServiceRef(ref) !== undefined ? ref : undefined;
 }

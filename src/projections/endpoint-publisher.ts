@@ -1,0 +1,196 @@
+/**
+ * Listens to the heartbeats of the whole mesh and publishes each service's endpoints: the durable set first, then the
+ * push. Every control replica does this on its own; they agree through the bucket.
+ */
+
+import type { Bucket, Bus, BusMessage, BusSubscription, Entry } from "../nats/bus.ts";
+import { subjects } from "../nats/subjects.ts";
+import { canonicalJson } from "../policy/canonical.ts";
+import { parseServiceRef, type ServiceRef, serviceRef } from "../policy/names.ts";
+import { messageOf } from "./backoff.ts";
+import { Coalescer } from "./coalescer.ts";
+import { InstanceRegistry } from "./endpoints.ts";
+import { EntryCache } from "./entry-cache.ts";
+import { type Endpoint, type EndpointSet, endpointSet, type InstanceStatus, instanceStatus } from "./snapshot.ts";
+
+export interface EndpointPublisherOptions {
+  readonly bus: Bus;
+  /** `ENDPOINT_BUCKET`. */
+  readonly bucket: Bucket;
+  /** Wall clock, milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly warn: (message: string) => void;
+  /** Told of every good status, after the registry has taken it in: what waits for a revision looks here. */
+  readonly onStatus?: (status: InstanceStatus) => void;
+  /** Silence after which an instance is taken for dead. */
+  readonly ttlMs?: number;
+  /** How often the bucket is compared with the registry. */
+  readonly reconcileEveryMs?: number;
+  /** Uniform in [0, 1); spreads further tries. */
+  readonly random?: () => number;
+}
+
+/** Three heartbeats of five seconds: one may be lost and one late. */
+const INSTANCE_TTL_MS = 15_000;
+
+/** Bounds how long a set may stand that another replica wrote from a narrower view and then died. */
+const RECONCILE_EVERY_MS = 60_000;
+
+/** Writes of one key that may lose in a row before a pause; each loss means that another replica has just written. */
+const RACES_MAX = 8;
+
+/** Silence is looked for this many times within one life. */
+const EXPIRIES_PER_TTL = 5;
+
+/** Complaints that are made once each; beyond these, a flood of bad messages is no flood of log lines. */
+const COMPLAINTS_MAX = 1_000;
+
+/** What is remembered of a stored set. */
+interface Stored {
+  readonly version: number;
+  /** Undefined where the entry cannot be read, which any set replaces. */
+  readonly endpoints: readonly Endpoint[] | undefined;
+}
+
+/** A service without endpoints needs no entry to say so. */
+const NEVER_STORED: Stored = { version: 0, endpoints: [] };
+
+export class EndpointPublisher {
+  /** Who is alive, as this replica has heard. */
+  readonly registry = new InstanceRegistry();
+  readonly #options: EndpointPublisherOptions;
+  readonly #ttlMs: number;
+  readonly #stored: EntryCache<Stored>;
+  readonly #writes: Coalescer<ServiceRef>;
+  readonly #complaints = new Set<string>();
+  #lastLookMs = 0;
+  #stopped = false;
+  #subscription: BusSubscription | undefined;
+  #timers: ReturnType<typeof setInterval>[] = [];
+
+  constructor(options: EndpointPublisherOptions) {
+    this.#options = options;
+    this.#ttlMs = options.ttlMs ?? INSTANCE_TTL_MS;
+    this.#stored = new EntryCache(options.bucket, (entry) => this.#describe(entry));
+    this.#writes = new Coalescer({
+      work: (ref) => this.#write(ref),
+      warn: options.warn,
+      ...(options.random === undefined ? {} : { random: options.random }),
+    });
+  }
+
+  /** Reads the stored sets, whose instances are presumed alive, then listens. Rejects when the bucket is out of reach. */
+  async start(): Promise<void> {
+    const { bus, now, reconcileEveryMs = RECONCILE_EVERY_MS } = this.#options;
+    await this.#stored.refresh();
+    if (this.#stopped) return;
+    this.#lastLookMs = now();
+    for (const ref of this.#stored.services()) {
+      this.registry.presume(ref, this.#stored.get(ref)?.endpoints ?? [], this.#lastLookMs);
+    }
+    this.#subscription = bus.subscribe(subjects.allStatus, (message) => this.#hear(message));
+    bus.onConnection((event) => {
+      if (event !== "connected" || this.#stopped) return;
+      this.registry.touchAll(now());
+      void this.reconcile();
+    });
+    this.#timers = [
+      setInterval(() => this.expire(), this.#ttlMs / EXPIRIES_PER_TTL),
+      setInterval(() => void this.reconcile(), reconcileEveryMs),
+    ];
+    for (const timer of this.#timers) timer.unref();
+  }
+
+  /** Takes silent instances out. Called by its own timer; public so that time can be given in a test. */
+  expire(): void {
+    const nowMs = this.#options.now();
+    const lateMs = nowMs - this.#lastLookMs;
+    this.#lastLookMs = nowMs;
+    // Cut off, suspended, or with the clock set forward: it was we who did not hear.
+    if (!this.#options.bus.connected || lateMs > this.#ttlMs) this.registry.touchAll(nowMs);
+    else this.#writes.mark(this.registry.expire(nowMs, this.#ttlMs));
+  }
+
+  /** Looks for sets that others wrote, and writes what this replica knows better. Never rejects. */
+  async reconcile(): Promise<void> {
+    if (this.#stopped) return;
+    try {
+      this.#writes.mark(await this.#stored.refresh());
+    } catch (error) {
+      this.#options.warn(`stored endpoints could not be compared: ${messageOf(error)}`);
+    }
+  }
+
+  /** Resolves when every set that is due has been written and pushed. */
+  settled(): Promise<void> {
+    return this.#writes.settled();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#subscription?.stop();
+    for (const timer of this.#timers) clearInterval(timer);
+    await this.#writes.stop();
+  }
+
+  #hear({ subject, data }: BusMessage): void {
+    const status = readStatus(data);
+    // The server lets a workload publish under its own names only: the subject is who speaks, the body must agree.
+    if (status === undefined || subjects.status(status.namespace, status.service, status.instance) !== subject) {
+      this.#complain(`a status on ${subject} was not understood`);
+      return;
+    }
+    const ref = serviceRef(status.namespace, status.service);
+    const observation = this.registry.observe(status, this.#options.now());
+    if (observation === "full") {
+      this.#complain(`${ref} has as many instances as are kept: further ones get no traffic`);
+      return;
+    }
+    if (observation === "changed") this.#writes.mark([ref]);
+    this.#options.onStatus?.(status);
+  }
+
+  /** Heartbeats repeat themselves; complaints about them do not. */
+  #complain(message: string): void {
+    if (this.#complaints.has(message) || this.#complaints.size >= COMPLAINTS_MAX) return;
+    this.#complaints.add(message);
+    this.#options.warn(message);
+  }
+
+  async #write(ref: ServiceRef): Promise<void> {
+    const service = parseServiceRef(ref);
+    if (service === undefined) return;
+    const { bus, now } = this.#options;
+    for (let race = 0; race < RACES_MAX; race++) {
+      const endpoints = this.registry.endpointsOf(ref);
+      const stored = this.#stored.get(ref) ?? NEVER_STORED;
+      if (stored.endpoints !== undefined && canonicalJson(stored.endpoints) === canonicalJson(endpoints)) return;
+      // Also grows where the bucket was lost with all its versions: sidecars drop a set that is older than theirs.
+      const version = Math.max(stored.version + 1, now());
+      const set: EndpointSet = { ...service, version, endpoints };
+      const bytes = new TextEncoder().encode(canonicalJson(set));
+      if (await this.#stored.replace(ref, bytes, { version, endpoints })) {
+        bus.publish(subjects.endpoints(service.namespace, service.name), bytes);
+        return;
+      }
+    }
+    throw new Error(`${RACES_MAX} writes of the endpoints of ${ref} came too late`);
+  }
+
+  #describe({ key, value }: Entry): Stored {
+    try {
+      return endpointSet.parse(JSON.parse(new TextDecoder().decode(value)));
+    } catch (error) {
+      this.#options.warn(`the stored endpoints ${key} cannot be read and will be replaced: ${messageOf(error)}`);
+      return { version: 0, endpoints: undefined };
+    }
+  }
+}
+
+function readStatus(data: Uint8Array): InstanceStatus | undefined {
+  try {
+    return instanceStatus.safeParse(JSON.parse(new TextDecoder().decode(data))).data;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * Which instances of which service are alive and can take traffic, as their heartbeats tell. No clock, no I/O: the
+ * time comes in. It changes in place, because every heartbeat of every instance passes here and most of them say
+ * only that nothing is new.
+ */
+
+import { canonicalJson } from "../policy/canonical.ts";
+import { type ServiceRef, serviceRef } from "../policy/names.ts";
+import type { Endpoint, InstanceStatus } from "./snapshot.ts";
+
+/** What one status did to its service. `full`: the service has as many instances as it may, and this was not one. */
+export type Observation = "changed" | "unchanged" | "full";
+
+interface Instance {
+  /** Undefined while it cannot take traffic. */
+  endpoint: Endpoint | undefined;
+  /** Undefined for an instance that is known from a stored set and has not been heard yet. */
+  status: InstanceStatus | undefined;
+  lastSeenMs: number;
+}
+
+/**
+ * Instances of one service that are kept: one set of them with its labels must fit a NATS message (1 MiB by default),
+ * and one workload's credentials must not be able to fill our memory with invented names.
+ */
+export const INSTANCES_PER_SERVICE_MAX = 2_000;
+
+export class InstanceRegistry {
+  readonly #services = new Map<ServiceRef, Map<string, Instance>>();
+
+  /** Takes in a status. `changed`: the endpoints of its service are not what they were. */
+  observe(status: InstanceStatus, nowMs: number): Observation {
+    const ref = serviceRef(status.namespace, status.service);
+    if (status.state === "gone") return this.#remove(ref, status.instance);
+    const instances = this.#instancesAt(ref);
+    const known = instances.get(status.instance);
+    if (known === undefined && instances.size >= INSTANCES_PER_SERVICE_MAX) return "full";
+    const endpoint = endpointOf(status);
+    instances.set(status.instance, { endpoint, status, lastSeenMs: nowMs });
+    return sameEndpoint(known?.endpoint, endpoint) ? "unchanged" : "changed";
+  }
+
+  /**
+   * Presumes the endpoints of a stored set alive as of now, so that a control replica that has just started knows
+   * no less than the one before it until the sidecars have had time to speak.
+   */
+  presume(service: ServiceRef, endpoints: readonly Endpoint[], nowMs: number): void {
+    const instances = this.#instancesAt(service);
+    for (const endpoint of endpoints) {
+      if (instances.has(endpoint.instance) || instances.size >= INSTANCES_PER_SERVICE_MAX) continue;
+      instances.set(endpoint.instance, { endpoint, status: undefined, lastSeenMs: nowMs });
+    }
+  }
+
+  /** Forgets the instances that were last heard more than `ttlMs` ago; returns the services that lost endpoints. */
+  expire(nowMs: number, ttlMs: number): Set<ServiceRef> {
+    const changed = new Set<ServiceRef>();
+    for (const [ref, instances] of this.#services) {
+      for (const [name, { lastSeenMs }] of instances) {
+        if (nowMs - lastSeenMs > ttlMs && this.#remove(ref, name) === "changed") changed.add(ref);
+      }
+    }
+    return changed;
+  }
+
+  /** Gives everybody a full life again: silence while we could not hear says nothing about who is alive. */
+  touchAll(nowMs: number): void {
+    for (const instances of this.#services.values()) {
+      for (const instance of instances.values()) instance.lastSeenMs = nowMs;
+    }
+  }
+
+  /** Instances of a service that can take traffic, by instance name. */
+  endpointsOf(service: ServiceRef): Endpoint[] {
+    const endpoints: Endpoint[] = [];
+    for (const { endpoint } of this.#services.get(service)?.values() ?? []) {
+      if (endpoint !== undefined) endpoints.push(endpoint);
+    }
+    return endpoints.sort((a, b) => (a.instance < b.instance ? -1 : 1));
+  }
+
+  /** Last status of every instance of a service that has spoken and is not gone, whatever its state. */
+  statusesOf(service: ServiceRef): InstanceStatus[] {
+    const statuses: InstanceStatus[] = [];
+    for (const { status } of this.#services.get(service)?.values() ?? []) {
+      if (status !== undefined) statuses.push(status);
+    }
+    return statuses.sort((a, b) => (a.instance < b.instance ? -1 : 1));
+  }
+
+  /** Services with at least one known instance. */
+  services(): IterableIterator<ServiceRef> {
+    return this.#services.keys();
+  }
+
+  #instancesAt(ref: ServiceRef): Map<string, Instance> {
+    const instances = this.#services.get(ref) ?? new Map<string, Instance>();
+    this.#services.set(ref, instances);
+    return instances;
+  }
+
+  #remove(ref: ServiceRef, instance: string): Observation {
+    const instances = this.#services.get(ref);
+    const known = instances?.get(instance);
+    instances?.delete(instance);
+    if (instances?.size === 0) this.#services.delete(ref);
+    return known?.endpoint === undefined ? "unchanged" : "changed";
+  }
+}
+
+/** Only who is ready takes traffic: an instance that drains leaves the set at once, before it closes its listener. */
+function endpointOf({ state, instance, host, port, labels }: InstanceStatus): Endpoint | undefined {
+  return state === "ready" && port > 0 ? { instance, host, port, labels } : undefined;
+}
+
+function sameEndpoint(a: Endpoint | undefined, b: Endpoint | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.host === b.host && a.port === b.port && canonicalJson(a.labels) === canonicalJson(b.labels);
+}
