@@ -3,7 +3,7 @@
  * wanted, so this is the only place that chooses between events.
  */
 
-import { canonicalJson } from "../policy/canonical.ts";
+import { canonicalJson, sameValue } from "../policy/canonical.ts";
 import { compareDocumentNames, type DocumentName } from "../policy/document-key.ts";
 import type {
   AccessDefault,
@@ -73,7 +73,7 @@ function eventsOfChange(before: PolicyDocument | undefined, after: PolicyDocumen
       return accessPolicyEvents(before?.kind === "AccessPolicy" ? before : undefined, after);
     case "RateLimit": {
       const from = before?.kind === "RateLimit" ? before.spec : undefined;
-      if (same(from, after.spec)) return [];
+      if (sameValue(from, after.spec)) return [];
       return [{ type: "RateLimitSet", ...after.metadata, ...(from === undefined ? {} : { from }), to: after.spec }];
     }
   }
@@ -147,11 +147,11 @@ function ruleEvents(
   const events: DomainEvent[] = [];
   const { backends: was, timeout: _was, retries: __was, ...restBefore } = before;
   const { backends: shall, timeout: _shall, retries: __shall, ...restAfter } = after;
-  if (!same(restBefore, restAfter)) return undefined;
-  if (!same(was, shall)) {
+  if (!sameValue(restBefore, restAfter)) return undefined;
+  if (!sameValue(was, shall)) {
     if (was === undefined || shall === undefined) return undefined;
     const to = Object.fromEntries(backendWeights(shall));
-    if (!same(withWeights(was, to), shall)) return undefined;
+    if (!sameValue(withWeights(was, to), shall)) return undefined;
     events.push({ type: "TrafficShifted", ...target, from: Object.fromEntries(backendWeights(was)), to });
   }
   const timeout = fieldChange(before, after, "timeout");
@@ -197,7 +197,7 @@ function fieldChange<T, F extends keyof T>(
 ): { from?: NonNullable<T[F]>; to?: NonNullable<T[F]> } | undefined {
   const from = before[field] ?? undefined;
   const to = after[field] ?? undefined;
-  if (same(from, to)) return undefined;
+  if (sameValue(from, to)) return undefined;
   return { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
 }
 
@@ -206,9 +206,4 @@ function at<T>(list: readonly T[], indexes: readonly number[]): [number, T][] {
     const item = list[index];
     return item === undefined ? [] : [[index, item]];
   });
-}
-
-function same(a: unknown, b: unknown): boolean {
-  if (a === undefined || b === undefined) return a === b;
-  return canonicalJson(a) === canonicalJson(b);
 }

@@ -16,6 +16,12 @@ export function canonicalJson(value: unknown): string {
   return text;
 }
 
+/** Whether two values are the same to the mesh; `undefined` stands for an absent one. */
+export function sameValue(left: unknown, right: unknown): boolean {
+  if (left === undefined || right === undefined) return left === right;
+  return canonicalJson(left) === canonicalJson(right);
+}
+
 function canonicalObject(value: object): string {
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) {

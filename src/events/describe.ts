@@ -1,0 +1,233 @@
+/** Events in words, for logs, diffs and the dashboard: each sentence continues "alice …". */
+
+import type { AccessRule, Callers, RouteRule } from "../policy/schema.ts";
+import { backendWeights } from "./backend-weights.ts";
+import type { RecordedChange } from "./change.ts";
+import type { DomainEvent } from "./domain-events.ts";
+
+/** A sentence beyond this is cut: a terminal line or two. */
+const SENTENCE_LENGTH_MAX = 240;
+/** Items of a list that are named; the rest is counted. */
+const ITEMS_MAX = 5;
+/** Sentences of one change; the rest is counted. */
+const SENTENCES_MAX = 50;
+
+type EventOf<T extends DomainEvent["type"]> = Extract<DomainEvent, { type: T }>;
+
+/** One event as one sentence without its subject, such as `granted shop/orders → shop/payment POST /charge`. */
+export function describe(event: DomainEvent): string {
+  return bounded(sentence(event));
+}
+
+/** The sentences of one change, in its order. */
+export function describeChange({ change }: RecordedChange): string[] {
+  return describeAll(change.data.events);
+}
+
+/** As `describeChange`, for events that have yet to be recorded. */
+export function describeAll(events: readonly DomainEvent[]): string[] {
+  const sentences = events.slice(0, SENTENCES_MAX).map(describe);
+  const rest = events.length - sentences.length;
+  return rest > 0 ? [...sentences, `and ${rest} more`] : sentences;
+}
+
+function sentence(event: DomainEvent): string {
+  switch (event.type) {
+    case "MeshDeclared": {
+      const { trustDomain, mtls, access } = event.spec;
+      const said = [mtls && `mTLS ${mtls}`, access && `access ${access}`].filter((part) => part !== undefined);
+      return `declared the mesh ${trustDomain}${said.length === 0 ? "" : `: ${said.join(", ")}`}`;
+    }
+    case "MtlsModeSet":
+      return `set mTLS of the mesh from ${event.from} to ${event.to}`;
+    case "AccessDefaultSet":
+      return `set what happens to calls that no rule allows from ${event.from} to ${event.to}`;
+    case "OperatorAdded": {
+      const where = event.role === "admin" || event.namespaces.length === 0 ? "" : ` of ${list(event.namespaces)}`;
+      return `added ${event.name} as ${event.role}${where}`;
+    }
+    case "RootAdded":
+      return `added root ${shortFingerprint(event.fingerprint)} to the trust bundle`;
+    case "RootActivated":
+      return `made root ${shortFingerprint(event.fingerprint)} the one that signs`;
+    case "RootRetired":
+      return `retired root ${shortFingerprint(event.fingerprint)}`;
+    case "RolledBack":
+      return `rolled ${event.only === undefined ? event.namespace : list(event.only)} back to revision ${event.toRevision}`;
+    case "RateLimitSet":
+      return `${event.from === undefined ? "limited" : "changed"} the rate of calls to ${event.namespace}/${event.to.service}: ${rates(event)}`;
+    case "RateLimitRemoved":
+      return `lifted the rate limit ${event.name} of ${event.namespace}/${event.from.service}`;
+    case "ServiceDeclared":
+    case "ServicePortsSet":
+    case "SubsetsDefined":
+    case "LoadBalancerSet":
+    case "ConnectionPoolSet":
+    case "OutlierDetectionSet":
+    case "ServiceRemoved":
+      return serviceSentence(event);
+    case "RouteDefined":
+    case "TrafficShifted":
+    case "RouteTimeoutSet":
+    case "RouteRetriesSet":
+    case "RouteRemoved":
+      return routeSentence(event);
+    case "AccessPolicyDeclared":
+    case "AccessGranted":
+    case "AccessRevoked":
+    case "AccessForbidden":
+    case "AccessForbiddanceLifted":
+    case "AccessPolicyRemoved":
+      return accessSentence(event);
+    default: {
+      const unheard: never = event;
+      return unheard;
+    }
+  }
+}
+
+function serviceSentence(
+  event: EventOf<
+    | "ServiceDeclared"
+    | "ServicePortsSet"
+    | "SubsetsDefined"
+    | "LoadBalancerSet"
+    | "ConnectionPoolSet"
+    | "OutlierDetectionSet"
+    | "ServiceRemoved"
+  >,
+): string {
+  const service = `${event.namespace}/${event.name}`;
+  switch (event.type) {
+    case "ServiceDeclared": {
+      const subsets = Object.keys(event.spec.subsets ?? {});
+      return `declared ${service} on ${ports(event.spec.ports)}${subsets.length === 0 ? "" : ` with subsets ${list(subsets)}`}`;
+    }
+    case "ServicePortsSet":
+      return `set the ports of ${service} from ${ports(event.from)} to ${ports(event.to)}`;
+    case "SubsetsDefined":
+      if (event.to === undefined) return `removed the subsets of ${service}`;
+      return `defined the subsets of ${service}: ${list(Object.entries(event.to).map(([name, labels]) => `${name} (${fields(labels)})`))}`;
+    case "LoadBalancerSet":
+      return `set load balancing of ${service} from ${event.from?.algorithm ?? "the default"} to ${event.to?.algorithm ?? "the default"}`;
+    case "ConnectionPoolSet":
+      return `set the connection pool of ${service} from ${fields(event.from)} to ${fields(event.to)}`;
+    case "OutlierDetectionSet":
+      return `set outlier detection of ${service} from ${fields(event.from)} to ${fields(event.to)}`;
+    case "ServiceRemoved":
+      return `removed ${service}`;
+  }
+}
+
+function routeSentence(
+  event: EventOf<"RouteDefined" | "TrafficShifted" | "RouteTimeoutSet" | "RouteRetriesSet" | "RouteRemoved">,
+): string {
+  if (event.type === "RouteDefined") {
+    const { service, rules } = event.spec;
+    return `defined the route of ${event.namespace}/${service}: ${list(rules.map((rule, index) => `rule ${index} → ${destination(rule)}`))}`;
+  }
+  const service = `${event.namespace}/${event.service}`;
+  switch (event.type) {
+    case "TrafficShifted":
+      return `shifted ${service} rule ${event.rule}: ${shares(event.from, event.to)}`;
+    case "RouteTimeoutSet":
+      return `set the timeout of ${service} rule ${event.rule} from ${event.from ?? "none"} to ${event.to ?? "none"}`;
+    case "RouteRetriesSet":
+      return `set the retries of ${service} rule ${event.rule} from ${retries(event.from)} to ${retries(event.to)}`;
+    case "RouteRemoved":
+      return `removed the route ${event.name} of ${service}`;
+  }
+}
+
+function accessSentence(
+  event: EventOf<
+    | "AccessPolicyDeclared"
+    | "AccessGranted"
+    | "AccessRevoked"
+    | "AccessForbidden"
+    | "AccessForbiddanceLifted"
+    | "AccessPolicyRemoved"
+  >,
+): string {
+  const service = `${event.namespace}/${event.service}`;
+  switch (event.type) {
+    case "AccessPolicyDeclared":
+      return `declared the access policy ${event.name} of ${service}`;
+    case "AccessGranted":
+      return `granted ${calls(event.rule, service)}`;
+    case "AccessRevoked":
+      return `revoked ${calls(event.rule, service)}`;
+    case "AccessForbidden":
+      return `forbade ${calls(event.rule, service)}`;
+    case "AccessForbiddanceLifted":
+      return `no longer forbids ${calls(event.rule, service)}`;
+    case "AccessPolicyRemoved":
+      return `removed the access policy ${event.name} of ${service}`;
+  }
+}
+
+function calls(rule: AccessRule, service: string): string {
+  const { from, methods, paths }: Callers = "allow" in rule ? rule.allow : rule.deny;
+  const callers =
+    from === undefined ? "any caller" : list(from.map((pattern) => (pattern === "*" ? "any caller" : pattern)));
+  const requests = [methods && list(methods), paths && list(paths)].filter((part) => part !== undefined);
+  return [callers, "→", service, ...requests].join(" ");
+}
+
+function shares(from: Readonly<Record<string, number>>, to: Readonly<Record<string, number>>): string {
+  const [before, after] = [percentages(from), percentages(to)];
+  return list(
+    Array.from(after, ([subset, share]) => `${subset || "whole service"} ${before.get(subset) ?? "0%"}→${share}`),
+  );
+}
+
+function percentages(weights: Readonly<Record<string, number>>): Map<string, string> {
+  const entries = Object.entries(weights);
+  const total = entries.reduce((sum, [, weight]) => sum + weight, 0);
+  // At most two decimals, and none where the share is whole.
+  return new Map(
+    entries.map(([subset, weight]) => [subset, `${total === 0 ? 0 : Math.round((weight * 10_000) / total) / 100}%`]),
+  );
+}
+
+function destination({ backends }: RouteRule): string {
+  if (backends === undefined) return "whole service";
+  const weights = Object.fromEntries(backendWeights(backends));
+  return Array.from(percentages(weights), ([subset, share]) => `${subset || "whole service"} ${share}`).join(" + ");
+}
+
+function retries(policy: RouteRule["retries"]): string {
+  if (policy === undefined) return "none";
+  const { attempts, perTryTimeout, on } = policy;
+  const each = perTryTimeout === undefined ? "" : ` of ${perTryTimeout} each`;
+  return `${attempts}${each}${on === undefined ? "" : ` on ${on.join(", ")}`}`;
+}
+
+function rates({ to }: EventOf<"RateLimitSet">): string {
+  return list(to.rules.map(({ requests, per, by }) => `${requests} per ${per}${by === undefined ? "" : ` by ${by}`}`));
+}
+
+function ports(value: EventOf<"ServicePortsSet">["to"]): string {
+  return value === undefined ? "none" : list(value.map(({ port, protocol }) => `${port} (${protocol})`));
+}
+
+function fields(value: Readonly<Record<string, unknown>> | undefined): string {
+  const said = Object.entries(value ?? {}).filter(([, field]) => field !== undefined);
+  return said.length === 0 ? "the defaults" : said.map(([name, field]) => `${name}=${String(field)}`).join(" ");
+}
+
+/** Enough of a SHA-256 to tell roots apart, as git does with commits. */
+function shortFingerprint(fingerprint: string): string {
+  return fingerprint.slice(0, 12);
+}
+
+function list(items: readonly string[]): string {
+  const rest = items.length - ITEMS_MAX;
+  return rest <= 0 ? items.join(", ") : `${items.slice(0, ITEMS_MAX).join(", ")} and ${rest} more`;
+}
+
+/** One line of bounded length. Paths and labels may hold control characters, which must not reach a terminal. */
+function bounded(text: string): string {
+  const clean = text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, "\uFFFD");
+  return clean.length <= SENTENCE_LENGTH_MAX ? clean : `${clean.slice(0, SENTENCE_LENGTH_MAX - 1)}…`;
+}
