@@ -104,6 +104,11 @@ export type SnapshotMatcher = z.infer<typeof matcher>;
 export type SnapshotRetries = z.infer<typeof snapshotRetries>;
 export type RuleOrigin = z.infer<typeof ruleOrigin>;
 
+/** `document[rule]@revision`: how a rule is named wherever a decision is traced back. */
+export function formatOrigin(origin: RuleOrigin): string {
+  return `${origin.document}[${origin.rule}]@${origin.revision}`;
+}
+
 /** One running instance of a service that can take traffic. */
 export const endpoint = z.strictObject({
   instance: z.string().max(64),
