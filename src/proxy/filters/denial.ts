@@ -4,7 +4,7 @@
  */
 
 import type { ServiceRef } from "../../policy/names.ts";
-import type { RuleOrigin } from "../../projections/snapshot.ts";
+import { formatOrigin, type RuleOrigin } from "../../projections/snapshot.ts";
 import { pathEnd } from "../route/path.ts";
 import { type Caller, callerRef, type Decision } from "./access.ts";
 
@@ -51,11 +51,6 @@ export function describeDenial(call: DeniedCall): Denial {
 
 function matchedPolicy(origin: RuleOrigin | undefined, revision: number): string {
   return origin === undefined ? `[none]@${revision}` : `[${formatOrigin(origin)}]`;
-}
-
-/** `document[rule]@revision`: how a rule is named wherever a decision is traced. */
-export function formatOrigin(origin: RuleOrigin): string {
-  return `${origin.document}[${origin.rule}]@${origin.revision}`;
 }
 
 function reason({ origin, reason, nearest }: Decision, what: string): string {

@@ -4,7 +4,7 @@
  * so routing allocates nothing.
  */
 
-import { parseServiceRef, type ServiceRef, serviceRef } from "../../policy/names.ts";
+import { type ServiceRef, serviceRef } from "../../policy/names.ts";
 import type {
   RuleOrigin,
   ServiceSnapshot,
@@ -114,10 +114,10 @@ export function compileRoutes(snapshot: ServiceSnapshot): RouteTable {
       compileService(source, upstream, trustDomain),
     );
   }
-  for (const text of snapshot.unreachable) {
-    const { namespace: its, name } = parseServiceRef(text) ?? { namespace, name: text };
-    const miss: RouteMiss = { kind: "miss", reason: "unreachable", service: serviceRef(its, name), origin: undefined };
-    hosts.add(hostNames(its, name, namespace, trustDomain), { rules: [], miss });
+  for (const name of snapshot.unreachable) {
+    const service = serviceRef(namespace, name);
+    const miss: RouteMiss = { kind: "miss", reason: "unreachable", service, origin: undefined };
+    hosts.add(hostNames(namespace, name, namespace, trustDomain), { rules: [], miss });
   }
   return {
     revision,
