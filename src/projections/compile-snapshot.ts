@@ -92,7 +92,7 @@ export function encodeSnapshot(snapshot: ServiceSnapshot): Uint8Array {
  * SHA-256 of the canonical JSON without `revision`, lower-case hex. Two snapshots of one digest are enforced alike;
  * the second need not be sent. Takes stored snapshots of any version too: all have a revision.
  */
-export function snapshotDigest(snapshot: { readonly revision: number }): string {
+export function snapshotDigest<S extends { readonly revision: number }>(snapshot: S): string {
   return createHash("sha256")
     .update(canonicalJson({ ...snapshot, revision: undefined }))
     .digest("hex");
