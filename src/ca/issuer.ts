@@ -1,13 +1,12 @@
-/** Signs the leaves of workloads: X.509-SVIDs for requests (PKCS#10, RFC 2986) whose asker is already known. */
+/** Signs the leaves of workloads: X.509-SVIDs for requests whose asker is already known. */
 
 import { err, ok, type Result } from "../policy/result.ts";
 import { CLOCK_SKEW_MS, ISSUER_RENEWAL_MS, randomSerial, SIGNING_ALGORITHM, type SigningPair } from "./authority.ts";
+import { provenKey } from "./request.ts";
 import { encodePem } from "./workload/pem.ts";
 import { parseIdentity } from "./workload/spiffe-id.ts";
 import * as x509 from "./x509.ts";
 
-/** Bytes of PEM or DER; a P-384 request with nothing in it but the key has some 400. */
-export const CSR_BYTES_MAX = 8 * 1024;
 /** A leaf shorter than this would spend its life being renewed. */
 export const LEAF_TTL_MIN_MS = 60_000;
 
@@ -27,8 +26,6 @@ export interface SignedLeaf {
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
 }
-
-const CURVES: readonly string[] = ["P-256", "P-384"];
 
 export class Issuer {
   readonly #certificate: x509.X509Certificate;
@@ -85,7 +82,7 @@ export class Issuer {
   }
 
   /** SPIFFE X509-SVID §4; the SAN is critical because the subject is empty (RFC 5280 §4.2.1.6). */
-  async #leafExtensions(publicKey: x509.PublicKey, spiffeId: string): Promise<x509.Extension[]> {
+  async #leafExtensions(publicKey: CryptoKey, spiffeId: string): Promise<x509.Extension[]> {
     return [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
@@ -99,27 +96,4 @@ export class Issuer {
 
 function wholeSecond(timeMs: number): number {
   return Math.floor(timeMs / 1000) * 1000;
-}
-
-/** The public key of a request whose signature proves that the asker holds the private one. */
-async function provenKey(csr: string | Uint8Array): Promise<Result<x509.PublicKey, string>> {
-  if (csr.length > CSR_BYTES_MAX) return err(`the request is larger than ${CSR_BYTES_MAX} bytes`);
-  let request: x509.Pkcs10CertificateRequest;
-  try {
-    request = new x509.Pkcs10CertificateRequest(csr);
-  } catch {
-    return err("the request is not a PKCS#10 certificate request in PEM or DER");
-  }
-  const algorithm = request.publicKey.algorithm;
-  const curve = "namedCurve" in algorithm ? String(algorithm.namedCurve) : "";
-  if (algorithm.name !== "ECDSA" || !CURVES.includes(curve)) {
-    const found = curve === "" ? algorithm.name : `${algorithm.name} ${curve}`;
-    return err(`the request's key is ${found}; only ECDSA keys on P-256 or P-384 are signed`);
-  }
-  try {
-    if (await request.verify()) return ok(request.publicKey);
-  } catch {
-    // A point off the curve, or an algorithm that does not go with the key: as bad as a wrong signature.
-  }
-  return err("the request is not signed by the key that it holds");
 }

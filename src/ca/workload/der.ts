@@ -101,6 +101,16 @@ export class DerReader {
     return content[0] === 0xff ? true : content[0] === 0x00 ? false : undefined;
   }
 
+  /** INTEGER that is not negative, without its sign octet. */
+  readUnsigned(): Uint8Array | undefined {
+    const content = this.read(TAG.integer)?.rest;
+    const [first, second] = content ?? [];
+    if (content === undefined || first === undefined || first >= 0x80) return undefined;
+    if (first !== 0 || second === undefined) return content;
+    // A leading zero octet may stand only before a set top bit (X.690 §8.3.2).
+    return second >= 0x80 ? content.subarray(1) : undefined;
+  }
+
   /** OBJECT IDENTIFIER as the hex of its content: good for comparing, which is all that is done with it. */
   readOid(): string | undefined {
     const content = this.read(TAG.oid)?.rest;

@@ -1,0 +1,123 @@
+/**
+ * Where the authority's private keys live. The port is small, so that a key store or a hardware module can take the
+ * place of files: it hands out keys to sign with, not their bytes. Nothing here ever logs or reports key material.
+ */
+
+import { link, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { makePrivateDirectory, writePrivateFile } from "../nats/private-file.ts";
+import { SIGNING_ALGORITHM, type SigningPair } from "./authority.ts";
+import { decodePem, encodePem } from "./workload/pem.ts";
+import * as x509 from "./x509.ts";
+
+/** Which signing certificate. */
+export type SigningRole = "root" | "issuer";
+
+export interface KeyCustody {
+  /** The pair with a key that can sign but not be exported; undefined where none is kept. Rejects with `CustodyError`. */
+  load(role: SigningRole): Promise<SigningPair | undefined>;
+  /** Keeps a new pair unless there is one already. False: somebody else's came first, and stays. */
+  create(role: SigningRole, pair: SigningPair): Promise<boolean>;
+  /** Keeps a pair in place of whatever is there. */
+  replace(role: SigningRole, pair: SigningPair): Promise<void>;
+}
+
+/** What is kept cannot be used as it is. The message says why and what to do, for the person who runs the authority. */
+export class CustodyError extends Error {
+  override readonly name = "CustodyError";
+}
+
+const OTHERS = 0o077;
+
+/**
+ * Keeps each pair as one PEM file, `root.pem` and `issuer.pem`, private key (PKCS#8) first: a key and its certificate
+ * are then written together or not at all.
+ * @param directory made if need be, for its owner only; the files likewise.
+ */
+export class FileCustody implements KeyCustody {
+  readonly #directory: string;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  async load(role: SigningRole): Promise<SigningPair | undefined> {
+    const path = this.#path(role);
+    const file = Bun.file(path);
+    if (!(await file.exists())) return undefined;
+    await refuseOthers(this.#directory, "700");
+    await refuseOthers(path, "600");
+    return parsePair(await file.text(), path);
+  }
+
+  async create(role: SigningRole, pair: SigningPair): Promise<boolean> {
+    const temporary = join(this.#directory, `.${role}.${crypto.randomUUID()}`);
+    await makePrivateDirectory(this.#directory);
+    try {
+      await writePrivateFile(temporary, await pairPem(pair));
+      // Unlike a rename, a link never takes the place of a file that another process has just put there.
+      await link(temporary, this.#path(role));
+      return true;
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+      throw error;
+    } finally {
+      await rm(temporary, { force: true });
+    }
+  }
+
+  async replace(role: SigningRole, pair: SigningPair): Promise<void> {
+    await makePrivateDirectory(this.#directory);
+    await writePrivateFile(this.#path(role), await pairPem(pair));
+  }
+
+  #path(role: SigningRole): string {
+    return join(this.#directory, `${role}.pem`);
+  }
+}
+
+async function refuseOthers(path: string, mode: string): Promise<void> {
+  const found = (await stat(path)).mode & 0o777;
+  if ((found & OTHERS) === 0) return;
+  throw new CustodyError(`${path} is open to others (mode ${found.toString(8)}): chmod ${mode} ${path}`);
+}
+
+async function pairPem(pair: SigningPair): Promise<string> {
+  const key = new Uint8Array(await crypto.subtle.exportKey("pkcs8", pair.key));
+  return encodePem("PRIVATE KEY", key) + pair.certificatePem;
+}
+
+async function parsePair(text: string, path: string): Promise<SigningPair> {
+  const [key, ...moreKeys] = decodePem("PRIVATE KEY", text) ?? [];
+  const [certificate, ...moreCertificates] = decodePem("CERTIFICATE", text) ?? [];
+  if (key === undefined || certificate === undefined || moreKeys.length + moreCertificates.length > 0) {
+    throw new CustodyError(`${path} must hold one private key and one certificate: restore it from a backup`);
+  }
+  const pair = { certificatePem: encodePem("CERTIFICATE", certificate), key: await importKey(key, path) };
+  if (!(await belongTogether(pair))) {
+    throw new CustodyError(`${path}: the certificate is not for the private key beside it: restore it from a backup`);
+  }
+  return pair;
+}
+
+async function importKey(pkcs8: Uint8Array, path: string): Promise<CryptoKey> {
+  try {
+    return await crypto.subtle.importKey("pkcs8", new Uint8Array(pkcs8), SIGNING_ALGORITHM, false, ["sign"]);
+  } catch {
+    // The cause is left out: it is about key material.
+    throw new CustodyError(`${path}: the private key is not P-256 in PKCS#8: restore it from a backup`);
+  }
+}
+
+async function belongTogether(pair: SigningPair): Promise<boolean> {
+  const probe = crypto.getRandomValues(new Uint8Array(32));
+  try {
+    const publicKey = await new x509.X509Certificate(pair.certificatePem).publicKey.export(SIGNING_ALGORITHM, [
+      "verify",
+    ]);
+    const signature = await crypto.subtle.sign(SIGNING_ALGORITHM, pair.key, probe);
+    return await crypto.subtle.verify(SIGNING_ALGORITHM, publicKey, signature, probe);
+  } catch {
+    return false;
+  }
+}
