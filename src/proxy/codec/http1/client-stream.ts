@@ -1,0 +1,150 @@
+import type { Limits } from "../../limits.ts";
+import type {
+  ClientStream,
+  ConnectionOutput,
+  HeaderList,
+  RequestHead,
+  ResponseHead,
+  StreamFault,
+  StreamListener,
+} from "../message.ts";
+import { BodyWriter } from "./body-writer.ts";
+import { FAULTS } from "./fault.ts";
+import { type Framing, hasField, requestHeadText } from "./head-writer.ts";
+import { afterSending, type SendState } from "./send-state.ts";
+
+/** What a stream needs of its connection. */
+export interface ClientStreamOwner {
+  readonly output: ConnectionOutput;
+  readonly limits: Limits;
+  requestEnded(stream: Http1ClientStream): void;
+  /** The stream is given up; `fault` reaches its listener, where there is one to tell. */
+  abandon(stream: Http1ClientStream, fault: StreamFault | undefined): void;
+  setPaused(stream: Http1ClientStream, paused: boolean): void;
+}
+
+/** Our side of one exchange on an HTTP/1.1 connection: the request. Ignores every call once it is over. */
+export class Http1ClientStream implements ClientStream {
+  readonly listener: StreamListener<ResponseHead>;
+  /** The request as sent; undefined before its head. */
+  request: RequestHead | undefined;
+
+  readonly #owner: ClientStreamOwner;
+  readonly #body = new BodyWriter();
+  #state: SendState = "head";
+  /** `asked`: the connection may become a tunnel, nothing may be sent before the response decides. */
+  #tunnel: "none" | "asked" | "open" = "none";
+  #over = false;
+  #wantsDrain = false;
+
+  constructor(owner: ClientStreamOwner, listener: StreamListener<ResponseHead>) {
+    this.#owner = owner;
+    this.listener = listener;
+  }
+
+  get requestDone(): boolean {
+    return this.#state === "done";
+  }
+
+  /** Requests have no 1xx: there is nothing to send. */
+  sendInformational(_head: RequestHead): void {
+    throw new Error("a request has no informational heads");
+  }
+
+  sendHead(head: RequestHead, end: boolean): void {
+    if (this.#over) return;
+    this.#state = afterSending(this.#state, end ? "head with end" : "head");
+    if (end && (head.contentLength ?? 0) > 0) {
+      this.#owner.abandon(this, FAULTS.lengthMismatch);
+      return;
+    }
+    const framing = requestFraming(head, end);
+    this.request = head;
+    this.#body.begin(framing, head.contentLength ?? 0);
+    if (!end && asksForTunnel(head) && (head.contentLength ?? 0) === 0 && framing !== "chunked") this.#tunnel = "asked";
+    this.#owner.output.write(requestHeadText(head, framing));
+    if (end) this.#owner.requestEnded(this);
+  }
+
+  sendData(chunk: Uint8Array, end: boolean): boolean {
+    if (this.#over || (this.#state === "done" && this.#tunnel === "none")) return true;
+    this.#state = afterSending(this.#state, end ? "data with end" : "data");
+    const { output, limits } = this.#owner;
+    const early = this.#tunnel === "asked" && chunk.byteLength > 0;
+    if (early || !this.#body.data(output, chunk, end)) {
+      this.#owner.abandon(this, early ? FAULTS.earlyTunnelData : FAULTS.lengthMismatch);
+      return true;
+    }
+    if (end) {
+      this.#owner.requestEnded(this);
+      return true;
+    }
+    this.#wantsDrain = output.queuedBytes > limits.writeHighWaterBytes;
+    return !this.#wantsDrain;
+  }
+
+  sendTrailers(trailers: HeaderList): void {
+    if (this.#over) return;
+    this.#state = afterSending(this.#state, "trailers");
+    if (this.#body.trailers(this.#owner.output, trailers)) this.#owner.requestEnded(this);
+    else this.#owner.abandon(this, FAULTS.lengthMismatch);
+  }
+
+  reset(_fault: StreamFault): void {
+    if (!this.#over) this.#owner.abandon(this, undefined);
+  }
+
+  pause(): void {
+    if (!this.#over) this.#owner.setPaused(this, true);
+  }
+
+  resume(): void {
+    if (!this.#over) this.#owner.setPaused(this, false);
+  }
+
+  /** The socket took what was queued. */
+  drained(): void {
+    if (!this.#wantsDrain || this.#over || this.#state === "done") return;
+    if (this.#owner.output.queuedBytes > this.#owner.limits.writeHighWaterBytes) return;
+    this.#wantsDrain = false;
+    this.listener.onDrain();
+  }
+
+  /** The response opened the tunnel: what is sent from here on goes as it is. */
+  openTunnel(): void {
+    this.#tunnel = "open";
+    this.#body.begin("tunnel", 0);
+  }
+
+  /** The response declined the tunnel: with it, a request that had nothing else to send is over. */
+  declineTunnel(): void {
+    if (this.#tunnel !== "asked") return;
+    this.#tunnel = "none";
+    this.#state = "done";
+  }
+
+  /** From here on, nothing is sent. */
+  detach(): void {
+    this.#over = true;
+  }
+}
+
+/** True for CONNECT and for a request with `Upgrade` (RFC 9110 §7.8, §9.3.6). */
+function asksForTunnel(head: RequestHead): boolean {
+  return head.upgrade !== undefined || head.method === "CONNECT";
+}
+
+/** RFC 9112 §6.3, seen from the sender; a request is never delimited by the connection's end. */
+function requestFraming(head: RequestHead, end: boolean): Framing {
+  if (head.method === "CONNECT") return "none";
+  if (end || (head.upgrade !== undefined && head.contentLength === 0)) {
+    return announcesEmptiness(head) ? "length" : "none";
+  }
+  return head.contentLength === undefined ? "chunked" : "length";
+}
+
+/** RFC 9110 §8.6: where content is to be expected, its absence is said; elsewhere only if the client said so itself. */
+function announcesEmptiness(head: RequestHead): boolean {
+  const { method } = head;
+  return method === "POST" || method === "PUT" || method === "PATCH" || hasField(head.headers, "content-length");
+}

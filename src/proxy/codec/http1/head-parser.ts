@@ -1,0 +1,135 @@
+/** Heads, from text to message (RFC 9112 §3, §4, §6): start line, fields, and how the body will be framed. */
+
+import type { Limits } from "../../limits.ts";
+import type { HttpVersion, RequestHead, ResponseHead, StreamFault } from "../message.ts";
+import { FAULTS } from "./fault.ts";
+import type { FieldSection } from "./field-section.ts";
+import { CR, isTargetText, isToken, SPACE } from "./grammar.ts";
+import { parseAuthority, parseTarget } from "./request-target.ts";
+
+const SLASH = 0x2f;
+const VERSION_LENGTH = " HTTP/1.1".length;
+
+/** Shared strings: what a message keeps should not keep the whole head alive. */
+const METHODS = new Map(
+  ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "CONNECT", "TRACE"].map((method) => [method, method]),
+);
+
+/**
+ * Parses a whole request head, its final empty line included. What the fields say about the connection stays in
+ * `section`. `scheme` is that of the connection, for targets that do not name one.
+ */
+export function parseRequestHead(
+  text: string,
+  section: FieldSection,
+  limits: Limits,
+  scheme: string,
+): RequestHead | StreamFault {
+  if (text.charCodeAt(0) === CR) return FAULTS.emptyStartLine;
+  const lineEnd = text.indexOf("\r\n");
+  const methodEnd = text.indexOf(" ");
+  const targetEnd = lineEnd - VERSION_LENGTH;
+  const version = requestVersion(text, lineEnd);
+  if (typeof version !== "string") return version;
+  if (methodEnd >= targetEnd) return FAULTS.requestLine;
+  const spelled = text.slice(0, methodEnd);
+  const method = METHODS.get(spelled) ?? spelled;
+  if (method === spelled && !isToken(method)) return FAULTS.method;
+  if (targetEnd - methodEnd - 1 > limits.targetBytesMax) return FAULTS.targetTooLong;
+  const target = text.slice(methodEnd + 1, targetEnd);
+
+  const fault = section.parse(text, lineEnd + 2) ?? requestFramingFault(section, method, version);
+  if (fault !== undefined) return fault;
+  const head: RequestHead = {
+    method,
+    path: target,
+    authority: "",
+    scheme,
+    absoluteForm: false,
+    upgrade: version === "1.1" && method !== "CONNECT" ? section.upgrade : undefined,
+    expectContinue: version === "1.1" && section.expect === "100-continue",
+    headers: section.headers,
+    contentLength: section.chunked ? undefined : (section.contentLength ?? 0),
+    version,
+  };
+  return fillTarget(head, section.host) ?? head;
+}
+
+/** Puts path, authority and scheme into `head` (RFC 9112 §3.2, §3.3); a fault when they are malformed. */
+function fillTarget(head: RequestHead, host: string | undefined): StreamFault | undefined {
+  // RFC 9112 §3.2: even where the target's authority wins, a bad Host is refused: someone else may read that one.
+  if (host !== undefined) {
+    const authority = parseAuthority(host);
+    if (authority === undefined) return FAULTS.hostInvalid;
+    head.authority = authority;
+  } else if (head.version === "1.1") return FAULTS.hostMissing;
+
+  const text = head.path;
+  if (text.charCodeAt(0) === SLASH && head.method !== "CONNECT") return isTargetText(text) ? undefined : FAULTS.target;
+  const target = parseTarget(head.method, text);
+  if ("kind" in target) return target;
+  head.path = target.path;
+  if (target.authority !== undefined) head.authority = target.authority;
+  if (target.scheme !== undefined) {
+    head.scheme = target.scheme;
+    head.absoluteForm = true;
+  }
+  return undefined;
+}
+
+/** Version at the end of a request line. Anything but HTTP/1.0 and 1.1 that still is a version is a 505. */
+function requestVersion(text: string, lineEnd: number): HttpVersion | StreamFault {
+  const start = lineEnd - VERSION_LENGTH;
+  if (start > 0 && text.startsWith(" HTTP/1.1", start)) return "1.1";
+  if (start > 0 && text.startsWith(" HTTP/1.0", start)) return "1.0";
+  return / HTTP\/[0-9]\.[0-9]\r/.test(text.slice(Math.max(0, start), lineEnd + 1))
+    ? FAULTS.version
+    : FAULTS.requestLine;
+}
+
+function requestFramingFault(section: FieldSection, method: string, version: HttpVersion): StreamFault | undefined {
+  // RFC 9112 §6.1: whoever sends transfer codings under HTTP/1.0 has a framing that others misread.
+  if (section.chunked && version === "1.0") return FAULTS.codingVersion;
+  if (method === "CONNECT" && (section.chunked || (section.contentLength ?? 0) > 0)) return FAULTS.connectContent;
+  // RFC 9110 §10.1.1: an expectation from an HTTP/1.0 client means nothing.
+  if (version === "1.1" && section.expect !== undefined && section.expect !== "100-continue") return FAULTS.expectation;
+  return undefined;
+}
+
+/** Parses a whole response head, its final empty line included (RFC 9112 §4). */
+export function parseResponseHead(text: string, section: FieldSection): ResponseHead | StreamFault {
+  if (text.charCodeAt(0) === CR) return FAULTS.emptyStartLine;
+  const version: HttpVersion | undefined = text.startsWith("HTTP/1.1 ")
+    ? "1.1"
+    : text.startsWith("HTTP/1.0 ")
+      ? "1.0"
+      : undefined;
+  if (version === undefined) return /^HTTP\/[0-9]\.[0-9] /.test(text) ? FAULTS.version : FAULTS.statusLine;
+  const status = statusCode(text);
+  const lineEnd = text.indexOf("\r\n");
+  // The reason phrase means nothing and is not kept; that it and its space may be missing is common practice.
+  if (status < 100 || !isReason(text, lineEnd)) return FAULTS.statusLine;
+
+  const fault = section.parse(text, lineEnd + 2);
+  if (fault !== undefined) return fault;
+  if (section.chunked && version === "1.0") return FAULTS.codingVersion;
+  return { status, headers: section.headers, contentLength: section.contentLength, version };
+}
+
+/** The three digits after `HTTP/1.x `, or 0. */
+function statusCode(text: string): number {
+  let status = 0;
+  for (let at = VERSION_LENGTH; at < VERSION_LENGTH + 3; at++) {
+    const digit = text.charCodeAt(at) - 0x30;
+    if (!(digit >= 0 && digit <= 9)) return 0;
+    status = status * 10 + digit;
+  }
+  return status;
+}
+
+/** Nothing, or a space and a text without control characters. */
+function isReason(text: string, lineEnd: number): boolean {
+  const start = VERSION_LENGTH + 3;
+  if (lineEnd === start) return true;
+  return text.charCodeAt(start) === SPACE && !/[\x00-\x08\x0a-\x1f\x7f]/.test(text.slice(start, lineEnd));
+}

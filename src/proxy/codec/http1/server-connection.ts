@@ -1,0 +1,464 @@
+import type { Limits } from "../../limits.ts";
+import type {
+  AcceptStream,
+  ConnectionOutput,
+  RequestHead,
+  ServerConnection,
+  StreamFault,
+  StreamListener,
+} from "../message.ts";
+import { BodyReader, BodyStep } from "./body-reader.ts";
+import { FAULTS } from "./fault.ts";
+import { FieldSection } from "./field-section.ts";
+import { CR, LF } from "./grammar.ts";
+import { parseRequestHead } from "./head-parser.ts";
+import { refusalText } from "./head-writer.ts";
+import { InputBuffer } from "./input-buffer.ts";
+import { INCOMPLETE, lineEndingFault, SectionEnd } from "./section-end.ts";
+import { Http1ServerStream, type ServerStreamOwner } from "./server-stream.ts";
+
+export interface Http1ServerOptions {
+  readonly output: ConnectionOutput;
+  readonly limits: Limits;
+  readonly accept: AcceptStream;
+  /** Scheme of requests whose target names none: `https` on a TLS connection. */
+  readonly scheme: string;
+  /** Writes the answer to a request that could not be read; by default a minimal one. The connection closes after it. */
+  readonly refusal?: (fault: StreamFault) => string;
+}
+
+/** What the next bytes of the peer are. */
+type Phase =
+  /** A request head, or nothing for now. */
+  | "head"
+  /** The body of the request in hand. */
+  | "body"
+  /** The request is over and asked for another protocol: they wait until the response decides. */
+  | "switch"
+  /** The request is over, its response is not: they are a pipelined request, and wait. */
+  | "response"
+  /** Bytes of another protocol. */
+  | "tunnel"
+  /** The response was over before the request: the rest of its body, of no use to anyone. */
+  | "discard"
+  /** We have said our last; nothing that follows is looked at. */
+  | "closing"
+  | "closed";
+
+/** What a connection is doing, for whoever times it out. */
+export type ServerActivity = "idle" | "head" | "stream" | "closing" | "closed";
+
+const NO_DATA = new Uint8Array(0);
+
+/**
+ * The server side of an HTTP/1.1 connection (RFC 9112). Requests are taken one at a time: a pipelined one is not looked
+ * at before the exchange ahead of it is over, and reading stops meanwhile. What cannot be read is answered with the
+ * status of the fault, and the connection closed: once framing is in doubt, nothing after it can be trusted.
+ *
+ * Listeners are called from within `receive`, and from within `resume`, `sendHead`, `sendData` and `sendTrailers` when
+ * those set bytes free that were waiting.
+ */
+export class Http1ServerConnection implements ServerConnection, ServerStreamOwner {
+  readonly output: ConnectionOutput;
+  readonly limits: Limits;
+  readonly #accept: AcceptStream;
+  readonly #scheme: string;
+  readonly #refusal: (fault: StreamFault) => string;
+
+  readonly #input = new InputBuffer();
+  readonly #section: FieldSection;
+  readonly #sectionEnd = new SectionEnd();
+  readonly #body: BodyReader;
+
+  #phase: Phase = "head";
+  #stream: Http1ServerStream | undefined;
+  /** The connection outlives the exchange in hand (RFC 9112 §9.3). */
+  #persistent = true;
+  #draining = false;
+  #inputEnded = false;
+  /** The tunnel's end was passed on. */
+  #tunnelInputEnded = false;
+  #tunnelOutputEnded = false;
+  #emptyLineSeen = false;
+  /** The stream asked for a pause. */
+  #paused = false;
+  /** Responses pile up in front of a client that only writes. */
+  #blocked = false;
+  #readingPaused = false;
+  #pumping = false;
+  #discardBytesLeft = 0;
+
+  constructor(options: Http1ServerOptions) {
+    this.output = options.output;
+    this.limits = options.limits;
+    this.#accept = options.accept;
+    this.#scheme = options.scheme;
+    this.#refusal = options.refusal ?? refusalText;
+    this.#section = new FieldSection(options.limits);
+    this.#body = new BodyReader(options.limits, this.#section);
+  }
+
+  get openStreams(): number {
+    return this.#stream === undefined ? 0 : 1;
+  }
+
+  get activity(): ServerActivity {
+    if (this.#phase === "closing" || this.#phase === "closed") return this.#phase;
+    if (this.#phase !== "head") return "stream";
+    return this.#input.length === 0 ? "idle" : "head";
+  }
+
+  receive(chunk: Uint8Array): void {
+    if (this.#phase === "closed" || chunk.byteLength === 0) return;
+    this.#input.push(chunk);
+    this.#pump();
+    // An owner that goes on reading although asked not to would fill the memory.
+    if (this.#readingPaused && this.#input.length > this.limits.connectionWindowBytes) this.#fail(FAULTS.inputOverflow);
+  }
+
+  receiveEnd(): void {
+    this.#inputEnded = true;
+    this.#pump();
+  }
+
+  receiveClose(): void {
+    if (this.#phase === "closed") return;
+    this.#phase = "closed";
+    this.#input.clear();
+    this.#detach()?.onFault(FAULTS.connectionClosed);
+  }
+
+  drained(): void {
+    this.#stream?.drained();
+    if (this.#blocked) this.#pump();
+  }
+
+  drain(): void {
+    this.#draining = true;
+    if (this.#phase === "head" && this.#input.length === 0) this.#close();
+  }
+
+  // What streams ask for
+
+  closesAfter(mustClose: boolean): boolean {
+    const bodyUnasked = this.#phase === "body" && this.#stream?.continued === false;
+    // Bytes that came after a request to switch protocols may not be HTTP at all.
+    const optimistic = this.#phase === "switch" && this.#input.length > 0;
+    if (mustClose || this.#draining || bodyUnasked || optimistic) this.#persistent = false;
+    return !this.#persistent;
+  }
+
+  headSent(stream: Http1ServerStream, switched: boolean): void {
+    if (switched) {
+      this.#persistent = false;
+      if (this.#phase === "switch") this.#enterTunnel();
+    } else if (this.#phase === "switch") {
+      this.#phase = "response";
+      stream.listener?.onData(NO_DATA, true);
+    }
+    this.#pump();
+  }
+
+  responseEnded(stream: Http1ServerStream): void {
+    if (stream !== this.#stream) return;
+    if (this.#phase === "tunnel") {
+      this.#tunnelOutputEnded = true;
+      this.output.end();
+      if (this.#tunnelInputEnded) this.#closed();
+    } else if (this.#phase === "body" && this.#persistent) {
+      this.#detach();
+      this.#phase = "discard";
+      this.#discardBytesLeft = this.limits.streamWindowBytes;
+    } else this.#exchangeEnded();
+    this.#pump();
+  }
+
+  abandon(stream: Http1ServerStream, fault: StreamFault | undefined): void {
+    if (stream !== this.#stream) return;
+    // HTTP/1.1 knows no other way to take back a message than to end its connection (RFC 9112 §8).
+    const listener = this.#detach();
+    this.#closed();
+    this.output.destroy();
+    if (fault !== undefined) listener?.onFault(fault);
+  }
+
+  setPaused(stream: Http1ServerStream, paused: boolean): void {
+    if (stream !== this.#stream || this.#paused === paused) return;
+    this.#paused = paused;
+    if (paused) this.#adjustReading();
+    else this.#pump();
+  }
+
+  // The way in
+
+  /** Takes what has arrived as far as it goes. Calls from within a listener return at once: the outer one goes on. */
+  #pump(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    try {
+      while (this.#advance());
+      if (this.#inputEnded) this.#atInputEnd();
+    } finally {
+      this.#pumping = false;
+    }
+    this.#adjustReading();
+  }
+
+  /** Takes one step; false when there is none to take. */
+  #advance(): boolean {
+    switch (this.#phase) {
+      case "head":
+        return this.#readHead();
+      case "body":
+      case "tunnel":
+        return !this.#paused && this.#readBody();
+      case "discard":
+        return this.#discardBody();
+      case "closing":
+        return this.#discardInput();
+      case "closed":
+        this.#input.clear();
+        return false;
+      case "switch":
+      case "response":
+        return false;
+    }
+  }
+
+  #readHead(): boolean {
+    const input = this.#input;
+    this.#blocked = input.length > 0 && this.output.queuedBytes > this.limits.writeHighWaterBytes;
+    if (this.#blocked) return false;
+    this.#skipEmptyLine();
+    if (input.length === 0) return false;
+
+    const found = this.#sectionEnd.find(input, this.limits.headBytesMax, FAULTS.headTooLarge);
+    if (found === INCOMPLETE) return false;
+    if (typeof found !== "number") {
+      this.#refuse(found === FAULTS.headTooLarge && this.#lacksLine() ? FAULTS.targetTooLong : found);
+      return false;
+    }
+    const { bytes, start } = input;
+    const text = bytes.toString("latin1", start, found);
+    const head = parseRequestHead(text, this.#section, this.limits, this.#scheme);
+    if ("kind" in head) {
+      // So that a head is refused for the same reason however it was cut into packets.
+      this.#refuse(lineEndingFault(bytes, start, found) ?? head);
+      return false;
+    }
+    input.skip(found - start);
+    this.#emptyLineSeen = false;
+    this.#begin(head);
+    return true;
+  }
+
+  /** RFC 9112 §2.2: one empty line before a request is forgiven, for the sake of old clients' bodies. */
+  #skipEmptyLine(): void {
+    const { bytes, start } = this.#input;
+    if (this.#emptyLineSeen || this.#input.length < 2 || bytes[start] !== CR || bytes[start + 1] !== LF) return;
+    this.#emptyLineSeen = true;
+    this.#input.skip(2);
+  }
+
+  /** True when not even the request line has ended within its bound: it is the target that is too long. */
+  #lacksLine(): boolean {
+    const { bytes, start } = this.#input;
+    const lineEnd = bytes.indexOf(CR, start);
+    return lineEnd < 0 || lineEnd - start > this.limits.targetBytesMax;
+  }
+
+  #begin(head: RequestHead): void {
+    const section = this.#section;
+    this.#persistent = !section.close && (head.version === "1.1" || section.keepAlive);
+    const stream = new Http1ServerStream(this, head);
+    if (section.chunked) {
+      this.#body.beginChunked();
+      this.#phase = "body";
+    } else if (head.contentLength !== 0 && head.contentLength !== undefined) {
+      this.#body.beginLength(head.contentLength);
+      this.#phase = "body";
+    } else this.#phase = stream.mayTunnel ? "switch" : "response";
+
+    const end = this.#phase === "response";
+    this.#stream = stream;
+    const listener = this.#accept(stream);
+    // Whoever accepts may have given the stream up already.
+    if (this.#stream !== stream) return;
+    stream.listener = listener;
+    listener.onHead(head, end);
+  }
+
+  #readBody(): boolean {
+    const stream = this.#stream;
+    const step = this.#body.step(this.#input);
+    // A tunnel may follow a request that asked for one, so its own end is no end yet.
+    const ends = stream?.mayTunnel !== true;
+    switch (step) {
+      case BodyStep.needMore:
+        return false;
+      case BodyStep.data:
+        stream?.listener?.onData(this.#body.data, false);
+        return true;
+      case BodyStep.lastData:
+        this.#requestEnded();
+        stream?.listener?.onData(this.#body.data, ends);
+        return true;
+      case BodyStep.end:
+        this.#requestEnded();
+        if (ends) stream?.listener?.onData(NO_DATA, true);
+        return true;
+      case BodyStep.trailers:
+        this.#requestEnded();
+        if (ends) stream?.listener?.onTrailers(this.#body.trailers);
+        return true;
+      case BodyStep.fault:
+        this.#fail(this.#body.fault ?? FAULTS.chunkSize);
+        return false;
+    }
+  }
+
+  #requestEnded(): void {
+    const stream = this.#stream;
+    if (stream?.mayTunnel !== true) this.#phase = "response";
+    else if (stream.responding) this.#enterTunnel();
+    else this.#phase = "switch";
+  }
+
+  #enterTunnel(): void {
+    this.#phase = "tunnel";
+    this.#body.beginUntilClose();
+  }
+
+  #discardBody(): boolean {
+    const step = this.#body.step(this.#input);
+    if (step === BodyStep.needMore) return false;
+    if (step === BodyStep.data || step === BodyStep.lastData) this.#discardBytesLeft -= this.#body.data.byteLength;
+    if (step === BodyStep.fault || this.#discardBytesLeft < 0) this.#close();
+    else if (step !== BodyStep.data) this.#exchangeEnded();
+    return true;
+  }
+
+  /**
+   * Reads on for a while after our last word: to close on a client that still sends makes its kernel throw away the
+   * response before the client has read it (RFC 9112 §9.6).
+   */
+  #discardInput(): boolean {
+    this.#discardBytesLeft -= this.#input.length;
+    this.#input.clear();
+    if (this.#discardBytesLeft < 0) {
+      this.#closed();
+      this.output.destroy();
+    }
+    return false;
+  }
+
+  /** The peer will send no more, and all that it sent has been looked at. */
+  #atInputEnd(): void {
+    switch (this.#phase) {
+      case "head":
+      case "discard":
+        this.#close();
+        return;
+      case "body":
+        if (!this.#paused || this.#input.length === 0) this.#failGone(FAULTS.requestTruncated);
+        return;
+      case "switch":
+      case "response":
+        // A client that ends its side while it waits has gone, as far as anyone can tell: do no more work for it.
+        this.#failGone(FAULTS.connectionClosed);
+        return;
+      case "tunnel":
+        if (this.#tunnelInputEnded || this.#paused) return;
+        this.#tunnelInputEnded = true;
+        this.#endTunnelInput();
+        return;
+      case "closing":
+      case "closed":
+        return;
+    }
+  }
+
+  #endTunnelInput(): void {
+    const listener = this.#stream?.listener;
+    if (this.#tunnelOutputEnded) this.#closed();
+    listener?.onData(NO_DATA, true);
+  }
+
+  // Ends
+
+  /** Both messages are over. */
+  #exchangeEnded(): void {
+    this.#detach();
+    if (this.#persistent && !this.#draining) this.#phase = "head";
+    else this.#close();
+  }
+
+  /** The peer broke the protocol within a stream: it is answered, if nothing else was. */
+  #fail(fault: StreamFault): void {
+    const stream = this.#stream;
+    if (stream === undefined || stream.responding) {
+      this.#failGone(fault);
+      return;
+    }
+    const listener = this.#detach();
+    this.#refuse(fault);
+    listener?.onFault(fault);
+  }
+
+  #failGone(fault: StreamFault): void {
+    const listener = this.#detach();
+    this.#closed();
+    this.output.destroy();
+    listener?.onFault(fault);
+  }
+
+  #refuse(fault: StreamFault): void {
+    this.output.write(this.#refusal(fault));
+    this.#close();
+  }
+
+  #close(): void {
+    this.#detach();
+    this.#phase = "closing";
+    this.#discardBytesLeft = this.limits.streamWindowBytes;
+    this.#input.clear();
+    this.output.end();
+  }
+
+  #closed(): void {
+    this.#detach();
+    this.#phase = "closed";
+    this.#input.clear();
+  }
+
+  #detach(): StreamListener<RequestHead> | undefined {
+    const listener = this.#stream?.detach();
+    this.#stream = undefined;
+    this.#paused = false;
+    return listener;
+  }
+
+  #adjustReading(): void {
+    const pause = this.#wantsPause();
+    if (pause === this.#readingPaused) return;
+    this.#readingPaused = pause;
+    if (this.#phase === "closed") return;
+    if (pause) this.output.pauseReading();
+    else this.output.resumeReading();
+  }
+
+  #wantsPause(): boolean {
+    switch (this.#phase) {
+      case "body":
+      case "tunnel":
+        return this.#paused;
+      case "switch":
+      case "response":
+        return this.#input.length > 0;
+      case "head":
+        return this.#blocked;
+      default:
+        return false;
+    }
+  }
+}
