@@ -1,6 +1,15 @@
 /** The bus on a NATS connection: one that comes back by itself for as long as the process lives. */
 
-import { connect, credsAuthenticator, ErrorCode, Events, type Msg, type NatsConnection, NatsError } from "nats";
+import {
+  connect,
+  credsAuthenticator,
+  ErrorCode,
+  Events,
+  type Msg,
+  type NatsConnection,
+  NatsError,
+  type RequestOptions,
+} from "nats";
 import {
   type Bus,
   type BusMessage,
@@ -128,8 +137,15 @@ export class NatsBus implements Bus {
   }
 
   async request(subject: string, data: Uint8Array, options: { readonly timeoutMs: number }): Promise<Uint8Array> {
+    return (await this.requestMessage(subject, data, { timeout: options.timeoutMs })).data;
+  }
+
+  /** For the other files of this folder: a request with headers, answered with headers. Fails as `request` does. */
+  async requestMessage(subject: string, data: Uint8Array | string, options: RequestOptions): Promise<Msg> {
+    // The client would drop the request and let it time out.
+    if (!this.#connected) throw new NoResponders(`no connection to ask on ${subject}`);
     try {
-      return (await this.client.request(subject, data, { timeout: options.timeoutMs })).data;
+      return await this.client.request(subject, data, options);
     } catch (error) {
       throw describeError(error, subject);
     }
@@ -140,8 +156,10 @@ export class NatsBus implements Bus {
     await this.client.flush();
   }
 
-  onConnection(listener: (event: ConnectionEvent) => void): void {
+  /** Returns what takes the listener off again. */
+  onConnection(listener: (event: ConnectionEvent) => void): () => void {
     this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** Hands over what is under way, then closes for good. */
@@ -209,7 +227,7 @@ class NatsMessage implements BusMessage {
 }
 
 /** The bus's own errors for those of the client. */
-export function describeError(error: unknown, subject: string): Error {
+function describeError(error: unknown, subject: string): Error {
   if (error instanceof NatsError) {
     if (error.code === ErrorCode.NoResponders)
       return new NoResponders(`nobody answers on ${subject}`, { cause: error });

@@ -1,0 +1,74 @@
+/** The event log on JetStream: the ledger of a running mesh. */
+
+import type { NatsBus } from "../nats/connection.ts";
+import { follow } from "../nats/follower.ts";
+import {
+  appendMessage,
+  lastSequence,
+  lastSequenceSeen,
+  readMessages,
+  type StoredMessage,
+} from "../nats/stream-client.ts";
+import { type EventStreamOptions, ensureEventStream } from "../nats/streams.ts";
+import { EVENT_STREAM, subjects } from "../nats/subjects.ts";
+import { err, ok, type Result } from "../policy/result.ts";
+import { encodeChange, recordedChange } from "./chain.ts";
+import type { Change, RecordedChange } from "./change.ts";
+import { type AppendConflict, type EventLog, LogCorruption, type LogSubscription, type ReadRange } from "./log.ts";
+
+/** The ledger for a control replica; makes the stream where there is none. Rejects with `StreamMismatch`. */
+export async function openEventLog(bus: NatsBus, options: EventStreamOptions = {}): Promise<EventLog> {
+  await ensureEventStream(bus, options);
+  return new JetstreamLog(bus, () => lastSequence(bus, EVENT_STREAM));
+}
+
+/**
+ * The ledger for an operator, whose credentials allow reading only. Its end is the end as some replica of the stream
+ * has it.
+ */
+export function readEventLog(bus: NatsBus): Omit<EventLog, "append"> {
+  return new JetstreamLog(bus, () => lastSequenceSeen(bus, EVENT_STREAM));
+}
+
+class JetstreamLog implements EventLog {
+  constructor(
+    private readonly bus: NatsBus,
+    readonly lastRevision: () => Promise<number>,
+  ) {}
+
+  async append(change: Change, expectedRevision: number): Promise<Result<RecordedChange, AppendConflict>> {
+    const data = encodeChange(change);
+    const outcome = await appendMessage(this.bus, {
+      subject: subjects.events(change.subject),
+      data,
+      expected: expectedRevision,
+      id: change.id,
+    });
+    if (outcome.kind === "conflict") return err({ kind: "conflict", lastRevision: outcome.lastSequence });
+    return ok(recordedChange(data, outcome.sequence));
+  }
+
+  async *read(range: ReadRange = {}): AsyncGenerator<RecordedChange> {
+    const from = Math.max(range.from ?? 1, 1);
+    const end = await this.lastRevision();
+    const to = Math.min(range.to ?? end, end);
+    const subject = range.namespace === undefined ? {} : { subject: subjects.events(range.namespace) };
+    for await (const message of readMessages(this.bus, EVENT_STREAM, { from, to, ...subject })) yield toChange(message);
+  }
+
+  async subscribe(from: number, onChange: (change: RecordedChange) => void | Promise<void>): Promise<LogSubscription> {
+    return follow(this.bus, {
+      stream: EVENT_STREAM,
+      hints: subjects.allRecorded,
+      from: Math.max(from, 1),
+      lastSequence: this.lastRevision,
+      onMessage: (message) => onChange(toChange(message)),
+    });
+  }
+}
+
+function toChange({ data, sequence, subject }: StoredMessage): RecordedChange {
+  const recorded = recordedChange(data, sequence);
+  if (subject === subjects.events(recorded.namespace)) return recorded;
+  throw new LogCorruption(sequence, `says that it is of ${recorded.namespace}, but was stored as ${subject}`);
+}
