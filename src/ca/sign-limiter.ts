@@ -1,0 +1,47 @@
+/** How much signing is done at once, and for whom: one workload that goes wild must not starve the others. */
+
+/** Signatures under way in this process; each takes about a millisecond of a core. */
+const IN_FLIGHT_MAX = 64;
+/** Requests that one service may make at once: as many instances may start together. */
+const BURST = 200;
+/** And those that it regains per second; at half-life renewal of hourly leaves that is 18,000 instances. */
+const PER_SECOND = 10;
+/** Services whose allowance is remembered. Beyond that the one that asked longest ago is forgotten. */
+const SERVICES_MAX = 10_000;
+
+interface Allowance {
+  tokens: number;
+  updatedMs: number;
+}
+
+/** One token bucket per service and one bound over all. */
+export class SignLimiter {
+  readonly #allowances = new Map<string, Allowance>();
+  #inFlight = 0;
+
+  /** Undefined: go ahead, and call `leave` when done. Else why not, for the asker to read. */
+  enter(service: string, nowMs: number): string | undefined {
+    if (this.#inFlight >= IN_FLIGHT_MAX) return "the authority is busy: try again in a few seconds";
+    if (!this.#take(service, nowMs)) return `${service} asks for too many certificates: try again in a few seconds`;
+    this.#inFlight += 1;
+    return undefined;
+  }
+
+  leave(): void {
+    this.#inFlight -= 1;
+  }
+
+  #take(service: string, nowMs: number): boolean {
+    const known = this.#allowances.get(service) ?? { tokens: BURST, updatedMs: nowMs };
+    // A clock that was set back gives nothing, and takes nothing.
+    const gained = (Math.max(nowMs - known.updatedMs, 0) / 1000) * PER_SECOND;
+    const tokens = Math.min(known.tokens + gained, BURST);
+    const granted = tokens >= 1;
+    // Set anew, so that the map's order is the order of last use.
+    this.#allowances.delete(service);
+    this.#allowances.set(service, { tokens: granted ? tokens - 1 : tokens, updatedMs: nowMs });
+    const [oldest] = this.#allowances.keys();
+    if (this.#allowances.size > SERVICES_MAX && oldest !== undefined) this.#allowances.delete(oldest);
+    return granted;
+  }
+}

@@ -1,0 +1,95 @@
+/** The authority's door on NATS: signs what arrives on `heddle.ca.sign.<namespace>.<service>`. */
+
+import type { Bus, BusMessage } from "../nats/bus.ts";
+import { CONTROL_QUEUE, subjects } from "../nats/subjects.ts";
+import { isDnsLabel } from "../policy/names.ts";
+import { err, ok, type Result } from "../policy/result.ts";
+import { type Issuer, LEAF_TTL_MIN_MS, type SignedLeaf } from "./issuer.ts";
+import { SignLimiter } from "./sign-limiter.ts";
+import { encodeSignReply, parseSignRequest } from "./workload/sign-protocol.ts";
+import { workloadIdentity } from "./workload/spiffe-id.ts";
+
+/** One line for the audit log: who asked, and what came of it. */
+export type SignAudit = {
+  readonly timeMs: number;
+  readonly namespace: string;
+  readonly service: string;
+} & (
+  | { readonly outcome: "signed"; readonly spiffeId: string; readonly serial: string; readonly notAfterMs: number }
+  | { readonly outcome: "refused"; readonly reason: string }
+);
+
+export interface SigningOptions {
+  readonly trustDomain: string;
+  /** Life of a leaf; at least `LEAF_TTL_MIN_MS`. */
+  readonly ttlMs: number;
+  /** The issuer now in force: asked for each request, since it is renewed while the service runs. */
+  readonly issuer: () => Issuer;
+  /** PEM of every root that is added or active, as of now. */
+  readonly bundle: () => readonly string[];
+  /** Why this workload gets no certificate, as when its identity is revoked; undefined: it does. */
+  readonly refusal?: (namespace: string, service: string) => string | undefined;
+  /** Unix milliseconds. */
+  readonly now: () => number;
+  readonly audit: (line: SignAudit) => void;
+}
+
+export interface SigningService {
+  stop(): void;
+}
+
+interface Asker {
+  readonly namespace: string;
+  readonly service: string;
+}
+
+/**
+ * Serves until stopped; replicas share the work as one queue group. The subject says who asks: the NATS server lets a
+ * workload publish on its own one only. Throws for a `ttlMs` below the least.
+ */
+export function serveSigning(bus: Bus, options: SigningOptions): SigningService {
+  if (!(options.ttlMs >= LEAF_TTL_MIN_MS)) {
+    throw new RangeError(`leaf life of ${options.ttlMs} ms is below ${LEAF_TTL_MIN_MS} ms`);
+  }
+  const limiter = new SignLimiter();
+  return bus.subscribe(subjects.allSign, (message) => void answer(message, options, limiter), { queue: CONTROL_QUEUE });
+}
+
+async function answer(message: BusMessage, options: SigningOptions, limiter: SignLimiter): Promise<void> {
+  const [namespace = "", service = ""] = message.subject.split(".").slice(3);
+  const signed = await signFor({ namespace, service }, message.data, options, limiter);
+  const timeMs = options.now();
+  if (!signed.ok) {
+    options.audit({ timeMs, namespace, service, outcome: "refused", reason: signed.error });
+    message.respond(encodeSignReply({ error: signed.error }));
+    return;
+  }
+  const { spiffeId, chainPem, serial, notAfterMs } = signed.value;
+  options.audit({ timeMs, namespace, service, outcome: "signed", spiffeId, serial, notAfterMs });
+  const notAfter = new Date(notAfterMs).toISOString();
+  message.respond(encodeSignReply({ chain: chainPem, bundle: [...options.bundle()], notAfter }));
+}
+
+async function signFor(
+  { namespace, service }: Asker,
+  data: Uint8Array,
+  options: SigningOptions,
+  limiter: SignLimiter,
+): Promise<Result<SignedLeaf & { spiffeId: string }, string>> {
+  if (!isDnsLabel(namespace) || !isDnsLabel(service)) return err("namespace and service must be DNS labels");
+  const nowMs = options.now();
+  const refused = options.refusal?.(namespace, service) ?? limiter.enter(`${namespace}/${service}`, nowMs);
+  if (refused !== undefined) return err(refused);
+  try {
+    const request = parseSignRequest(data);
+    if (!request.ok) return request;
+    const spiffeId = workloadIdentity(options.trustDomain, namespace, service).id;
+    const leaf = await options.issuer().sign(request.value.csr, { spiffeId, ttlMs: options.ttlMs, nowMs });
+    return leaf.ok ? ok({ ...leaf.value, spiffeId }) : leaf;
+  } catch (error) {
+    // Ours, or the key store's: the asker is to try again, the audit log names the time.
+    return err(`the authority failed: ${error instanceof Error ? error.message : "unknown error"}`);
+  } finally {
+    limiter.leave();
+  }
+}
