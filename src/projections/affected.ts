@@ -1,19 +1,23 @@
 /**
  * Which services a change can have touched: the index from event to snapshots that keeps one change's cost flat as
  * the mesh grows. It may name a service whose snapshot turns out the same (the digest settles that); it must never
- * leave one out. Both states are asked, since a change can give and take away.
+ * leave one out.
+ *
+ * Who may call a service is asked of the state after the change: a caller who was one only before has lost that by
+ * an event of the same change, and that event names it. The state before tells what an event replaces or takes away
+ * and does not itself say.
  */
 
 import type { RecordedChange } from "../events/change.ts";
 import type { DomainEvent } from "../events/domain-events.ts";
-import { type AccessPolicyState, EMPTY_NAMESPACE, type MeshState } from "../events/state.ts";
+import type { MeshState } from "../events/state.ts";
 import { type ServiceRef, serviceRef } from "../policy/names.ts";
-import type { AccessRule } from "../policy/schema.ts";
 import { allowedPatterns, callersOf, expandPatterns, type ServiceName } from "./call-graph.ts";
 
 /** Every service of the mesh: what is mesh-wide stands in every snapshot. */
 export type Affected = Set<ServiceRef> | "all";
 
+type EventOf<T extends DomainEvent["type"]> = Extract<DomainEvent, { type: T }>;
 type NamespaceEvent = Extract<DomainEvent, { namespace: string }>;
 
 /** The states on both sides of a change. */
@@ -48,6 +52,7 @@ export function affectedServices(before: MeshState, after: MeshState, change: Re
 }
 
 function affectedBy(transition: Transition, event: NamespaceEvent): Iterable<ServiceRef> {
+  const { after } = transition;
   const { namespace } = event;
   switch (event.type) {
     case "ServiceDeclared":
@@ -58,26 +63,23 @@ function affectedBy(transition: Transition, event: NamespaceEvent): Iterable<Ser
     case "LoadBalancerSet":
     case "ConnectionPoolSet":
     case "OutlierDetectionSet":
-      return [serviceRef(namespace, event.name), ...callers(transition, event)];
+      return [serviceRef(namespace, event.name), ...callersOf(after, event)];
     case "RouteDefined":
-      // A route may have served another service until now.
-      return [
-        ...callers(transition, { namespace, name: event.spec.service }),
-        ...callers(transition, { namespace, name: routedService(transition.before, event) }),
-      ];
+      return routing(transition, event);
     case "TrafficShifted":
     case "RouteTimeoutSet":
     case "RouteRetriesSet":
     case "RouteRemoved":
-      return callers(transition, { namespace, name: event.service });
+      return callersOf(after, { namespace, name: event.service });
     case "AccessPolicyDeclared":
     case "AccessPolicyRemoved":
-      return wholePolicy(transition, event);
+      return policing(transition, event);
     case "AccessGranted":
     case "AccessRevoked":
     case "AccessForbidden":
     case "AccessForbiddanceLifted":
-      return [serviceRef(namespace, event.service), ...namedIn(transition, [event.rule])];
+      // A `deny` lets nobody in, so it concerns the callee alone.
+      return [serviceRef(namespace, event.service), ...expandPatterns(after, allowedPatterns(event.rule))];
     case "RateLimitSet":
       return [serviceRef(namespace, event.to.service)];
     case "RateLimitRemoved":
@@ -92,46 +94,35 @@ function affectedBy(transition: Transition, event: NamespaceEvent): Iterable<Ser
 }
 
 /** A service came or went: itself, those that may call it, and its neighbours, who know by name what they cannot call. */
-function* presence(transition: Transition, service: ServiceName): Iterable<ServiceRef> {
-  yield serviceRef(service.namespace, service.name);
-  yield* callers(transition, service);
-  for (const state of [transition.before, transition.after]) {
-    const { services } = state.namespaces.get(service.namespace) ?? EMPTY_NAMESPACE;
-    for (const name of services.keys()) yield serviceRef(service.namespace, name);
-  }
+function presence({ after }: Transition, service: ServiceName): ServiceRef[] {
+  const { namespace, name } = service;
+  const neighbours = after.namespaces.get(namespace)?.services.keys() ?? [];
+  return [
+    serviceRef(namespace, name),
+    ...callersOf(after, service),
+    ...[...neighbours].map((neighbour) => serviceRef(namespace, neighbour)),
+  ];
 }
 
-function* callers({ before, after }: Transition, target: ServiceName): Iterable<ServiceRef> {
-  yield* callersOf(before, target);
-  yield* callersOf(after, target);
+/** A route came or was written anew: it may have served another service until now. */
+function routing({ before, after }: Transition, event: EventOf<"RouteDefined">): ServiceRef[] {
+  const { namespace, name, spec } = event;
+  const replaced = before.namespaces.get(namespace)?.routes.get(name);
+  const services = new Set([spec.service, replaced?.service ?? spec.service]);
+  return [...services].flatMap((service) => [...callersOf(after, { namespace, name: service })]);
 }
 
-function routedService(state: MeshState, event: Extract<DomainEvent, { type: "RouteDefined" }>): string {
-  return state.namespaces.get(event.namespace)?.routes.get(event.name)?.service ?? event.spec.service;
-}
-
-/** A policy came, went, or turned to another service: its services and everyone it named or names. */
-function* wholePolicy(
-  transition: Transition,
-  event: Extract<DomainEvent, { type: "AccessPolicyDeclared" | "AccessPolicyRemoved" }>,
-): Iterable<ServiceRef> {
-  yield serviceRef(event.namespace, event.service);
-  for (const state of [transition.before, transition.after]) {
-    const policy: AccessPolicyState | undefined = state.namespaces.get(event.namespace)?.accessPolicies.get(event.name);
-    if (policy === undefined) continue;
-    yield serviceRef(event.namespace, policy.service);
-    yield* namedIn(
-      transition,
-      policy.rules.map(({ value }) => value),
-    );
-  }
-}
-
-/** The callers that rules let in; a `deny` concerns the callee alone. */
-function* namedIn({ before, after }: Transition, rules: readonly AccessRule[]): Iterable<ServiceRef> {
-  for (const rule of rules) {
-    const patterns = allowedPatterns(rule);
-    yield* expandPatterns(before, patterns);
-    yield* expandPatterns(after, patterns);
-  }
+/** A policy begins empty or goes: what it held before, for whichever service, no longer holds. */
+function policing(
+  { before, after }: Transition,
+  event: EventOf<"AccessPolicyDeclared" | "AccessPolicyRemoved">,
+): ServiceRef[] {
+  const { namespace, name } = event;
+  const replaced = before.namespaces.get(namespace)?.accessPolicies.get(name);
+  const patterns = (replaced?.rules ?? []).flatMap(({ value }) => allowedPatterns(value));
+  return [
+    serviceRef(namespace, event.service),
+    serviceRef(namespace, replaced?.service ?? event.service),
+    ...expandPatterns(after, patterns),
+  ];
 }
