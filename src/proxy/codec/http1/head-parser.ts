@@ -80,11 +80,10 @@ function fillTarget(head: RequestHead, host: string | undefined): StreamFault | 
 /** Version at the end of a request line. Anything but HTTP/1.0 and 1.1 that still is a version is a 505. */
 function requestVersion(text: string, lineEnd: number): HttpVersion | StreamFault {
   const start = lineEnd - VERSION_LENGTH;
-  if (start > 0 && text.startsWith(" HTTP/1.1", start)) return "1.1";
-  if (start > 0 && text.startsWith(" HTTP/1.0", start)) return "1.0";
-  return / HTTP\/[0-9]\.[0-9]\r/.test(text.slice(Math.max(0, start), lineEnd + 1))
-    ? FAULTS.version
-    : FAULTS.requestLine;
+  if (start <= 0) return FAULTS.requestLine;
+  if (text.startsWith(" HTTP/1.1", start)) return "1.1";
+  if (text.startsWith(" HTTP/1.0", start)) return "1.0";
+  return / HTTP\/[0-9]\.[0-9]$/.test(text.slice(start, lineEnd)) ? FAULTS.version : FAULTS.requestLine;
 }
 
 function requestFramingFault(section: FieldSection, method: string, version: HttpVersion): StreamFault | undefined {
