@@ -224,9 +224,9 @@ describe("requests that are refused, in words", () => {
 
 test("our own mistakes are exceptions", async () => {
   const csr = (await makeCsr()).toString("pem");
-  expect(issuer.sign(csr, { ...REQUEST, spiffeId: "spiffe://mesh.local" })).rejects.toThrow(TypeError);
-  expect(issuer.sign(csr, { ...REQUEST, ttlMs: 0 })).rejects.toThrow(RangeError);
-  expect(issuer.sign(csr, { ...REQUEST, ttlMs: Number.NaN })).rejects.toThrow(RangeError);
+  await expect(issuer.sign(csr, { ...REQUEST, spiffeId: "spiffe://mesh.local" })).rejects.toThrow(TypeError);
+  await expect(issuer.sign(csr, { ...REQUEST, ttlMs: 0 })).rejects.toThrow(RangeError);
+  await expect(issuer.sign(csr, { ...REQUEST, ttlMs: Number.NaN })).rejects.toThrow(RangeError);
 });
 
 test("serial numbers are positive, of 16 octets, and not repeated", () => {
