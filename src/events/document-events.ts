@@ -145,9 +145,9 @@ function ruleEvents(
   after: RouteRule,
 ): DomainEvent[] | undefined {
   const events: DomainEvent[] = [];
-  const { backends: was, timeout: _was, retries: __was, ...restBefore } = before;
-  const { backends: shall, timeout: _shall, retries: __shall, ...restAfter } = after;
-  if (!sameValue(restBefore, restAfter)) return undefined;
+  if (!sameValue(restOfRule(before), restOfRule(after))) return undefined;
+  const { backends: was } = before;
+  const { backends: shall } = after;
   if (!sameValue(was, shall)) {
     if (was === undefined || shall === undefined) return undefined;
     const to = Object.fromEntries(backendWeights(shall));
@@ -159,6 +159,11 @@ function ruleEvents(
   const retries = fieldChange(before, after, "retries");
   if (retries !== undefined) events.push({ type: "RouteRetriesSet", ...target, ...retries });
   return events;
+}
+
+/** What of a rule no narrow event can say. */
+function restOfRule({ backends, timeout, retries, ...rest }: RouteRule): Partial<RouteRule> {
+  return rest;
 }
 
 /** A policy that turns to another service is another policy: access to the old one ends, rule by rule. */
