@@ -4,25 +4,27 @@
 const DISTANCE_MAX = 3;
 
 /**
- * The candidate closest to `text` by edit distance, ignoring case; undefined when none is close enough, which is
- * about one slip in three letters. A candidate that `text` begins, or that begins it, counts as close.
+ * The candidate closest to `text` by edit distance, ignoring case, as long as no more than about one letter in three
+ * differs; failing that one that `text` begins, or that begins with it. Undefined when there is neither.
  */
 export function nearest(text: string, candidates: Iterable<string>): string | undefined {
   const wanted = text.toLowerCase();
   let best: string | undefined;
   let bestDistance = Math.min(DISTANCE_MAX, Math.max(1, Math.floor(text.length / 3))) + 1;
+  let related: string | undefined;
   for (const candidate of candidates) {
     const offered = candidate.toLowerCase();
-    const distance = sharesBeginning(wanted, offered) ? 1 : editDistance(wanted, offered, bestDistance);
+    const distance = editDistance(wanted, offered, bestDistance);
     if (distance < bestDistance) {
       best = candidate;
       bestDistance = distance;
     }
+    if (related === undefined && sharesBeginning(wanted, offered)) related = candidate;
   }
-  return best;
+  return best ?? related;
 }
 
-/** `retry` for `retries` is caught by distance; `conn` for `connectionPool`, `ratelimits` for `rateLimit` by this. */
+/** `perTry` means `perTryTimeout`, and no count of slips would find it. */
 function sharesBeginning(wanted: string, offered: string): boolean {
   const [shorter, longer] = wanted.length < offered.length ? [wanted, offered] : [offered, wanted];
   return shorter.length >= 3 && longer.startsWith(shorter);

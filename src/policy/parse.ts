@@ -75,7 +75,7 @@ class Parsing {
       return;
     }
     const problems = new FileProblems(file, positionsOf(text));
-    for (const { root, faults } of readYaml(text, problems.positionAt)) {
+    reading: for (const { root, faults } of readYaml(text, problems.positionAt)) {
       const all = [...faults];
       const tree = root === undefined ? undefined : readTree(root, all);
       for (const fault of all) problems.fault(fault);
@@ -84,7 +84,7 @@ class Parsing {
       const items = Array.isArray(tree.value) ? tree.value.entries() : [[undefined, tree.value] as const];
       for (const [index, value] of items) {
         const place = index === undefined ? tree.place : findPlace(tree.place, [index]);
-        if (!this.#count(place, problems)) break;
+        if (!this.#count(place, problems)) break reading;
         this.#document(value, place, problems);
       }
     }
@@ -109,8 +109,7 @@ class Parsing {
     for (const { path, atKey, message, hint } of complaints) {
       const at = findPlace(place, path);
       const offset = atKey ? (at.key ?? at.start) : offsetOf(at);
-      // What could not be read is not also missing.
-      if (!problems.faulty.has(offset)) problems.add(offset, path, { message, hint }, key);
+      problems.add(offset, path, { message, hint }, key);
     }
     if (complaints.length > 0) return;
     const document = policyDocument.parse(value);
@@ -179,8 +178,8 @@ function readField(value: unknown, name: string): unknown {
 /** Collects what is wrong with one file, from offsets to lines. */
 class FileProblems {
   readonly all: Problem[] = [];
-  /** Offsets at which the text itself is at fault. */
-  readonly faulty = new Set<number>();
+  /** Offsets at which the text itself is at fault: what could not be read is not also missing or of the wrong type. */
+  readonly #faulty = new Set<number>();
 
   constructor(
     readonly file: string,
@@ -193,6 +192,7 @@ class FileProblems {
     { message, hint }: { message: string; hint?: string | undefined },
     document?: DocumentKey,
   ): void {
+    if (this.#faulty.has(offset)) return;
     this.all.push({
       file: this.file,
       ...this.positionAt(offset),
@@ -204,8 +204,8 @@ class FileProblems {
   }
 
   fault({ offset, message, hint, earlier }: Fault): void {
-    this.faulty.add(offset);
     const first = earlier === undefined ? "" : `: first on line ${this.positionAt(earlier).line}`;
     this.add(offset, [], { message: `${message}${first}`, hint });
+    this.#faulty.add(offset);
   }
 }

@@ -35,12 +35,9 @@ function repairs(schema: Schema, value: unknown): unknown[] {
   if (schema instanceof z.ZodEnum) return nearestOption(schema.options, value);
   if (typeof value === "string") return fromText(value).filter(accepted).slice(0, 1);
   if (typeof value !== "number" && typeof value !== "boolean") return [];
-  const [quoted] = [String(value)].filter(accepted);
-  return quoted === undefined
-    ? fromText(`${value}s`)
-        .concat(fromText(`${value}ms`))
-        .filter(accepted)
-    : [quoted];
+  const [text] = fromText(String(value)).filter(accepted);
+  if (text !== undefined) return [text];
+  return [readLooseDuration(`${value}s`), readLooseDuration(`${value}ms`)].filter(accepted);
 }
 
 /** The value as the one field of an alternative that has but one: `/charge` for `{ prefix: /charge }`. */
@@ -71,7 +68,8 @@ function fromText(text: string): unknown[] {
   ];
   if (identity !== null) proposals.unshift(`${identity[1]}/${identity[2]}`);
   if (/^[\d.]+%?$/.test(trimmed)) proposals.push(Number(trimmed.replace("%", "")));
-  if (trimmed === "true" || trimmed === "false") proposals.push(trimmed === "true");
+  if (/^(?:true|yes|on)$/i.test(trimmed)) proposals.push(true);
+  if (/^(?:false|no|off)$/i.test(trimmed)) proposals.push(false);
   const duration = readLooseDuration(trimmed);
   if (duration !== undefined) proposals.push(duration);
   return proposals;

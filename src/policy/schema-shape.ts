@@ -36,7 +36,7 @@ export function describeWanted(schema: Schema | undefined): string | undefined {
   if (schema instanceof z.ZodBoolean) return "write true or false";
   // The empty text breaks every rule for texts, so that the schema itself tells the rule.
   const rule = z.safeParse(schema, "").error?.issues.find(({ message }) => isOwnMessage(message));
-  return rule === undefined ? "write a text" : `it ${rule.message}`;
+  return rule === undefined ? "write text" : `it ${rule.message}`;
 }
 
 /** The schemas' own messages are phrased as what a value "must be"; zod's are not. */

@@ -36,9 +36,14 @@ const OPTIONS = {
   prettyErrors: false,
 } as const;
 
+/** Where the parser speaks of its own settings. */
+const REASONS: Partial<Record<ErrorCode, string>> = {
+  NON_STRING_KEY: "a list, a map or an alias cannot stand on the left of a colon",
+};
+
 /** What to do about the errors that people meet most. */
 const HINTS: Partial<Record<ErrorCode, string>> = {
-  BAD_INDENT: "align it with its neighbours",
+  BAD_INDENT: "check the indentation, and that brackets are closed",
   BAD_SCALAR_START: "put the text in quotes",
   BLOCK_AS_IMPLICIT_KEY: "check the indentation, or put text that contains a colon in quotes",
   MULTILINE_IMPLICIT_KEY: "check for a missing colon on the line before",
@@ -117,9 +122,9 @@ function describe(errors: readonly YAMLError[], positionAt: PositionAt): Fault[]
     const [offset] = error.pos;
     const { line } = positionAt(offset);
     if (byLine.has(line)) continue;
-    const message = `is not valid YAML: ${error.message.charAt(0).toLowerCase()}${error.message.slice(1)}`;
+    const reason = REASONS[error.code] ?? `${error.message.charAt(0).toLowerCase()}${error.message.slice(1)}`;
     const hint = HINTS[error.code];
-    byLine.set(line, { offset, message, ...(hint !== undefined && { hint }) });
+    byLine.set(line, { offset, message: `is not valid YAML: ${reason}`, ...(hint !== undefined && { hint }) });
   }
   return [...byLine.values()];
 }

@@ -87,7 +87,8 @@ class TreeReader {
       const name = key.value;
       const keyOffset = key.range?.[0] ?? start;
       const tree = this.read(isNode(value) ? value : null);
-      if (!this.#accepts(name, keyOffset, children.get(name))) continue;
+      const plain = key.type === "PLAIN";
+      if (!this.#accepts(name, plain, keyOffset, children.get(name))) continue;
       fields.set(name, tree.value);
       children.set(name, { ...tree.place, key: keyOffset });
       size += tree.size;
@@ -95,10 +96,10 @@ class TreeReader {
     return { value: Object.fromEntries(fields), place: { start, children }, size };
   }
 
-  #accepts(name: string, offset: number, earlier: Place | undefined): boolean {
+  #accepts(name: string, plain: boolean, offset: number, earlier: Place | undefined): boolean {
     if (name === "__proto__") {
       this.faults.push({ offset, message: "`__proto__` cannot be a name" });
-    } else if (name === "<<") {
+    } else if (name === "<<" && plain) {
       const hint = "write the fields out, or let an alias stand for a whole value";
       this.faults.push({ offset, message: "merge keys (`<<`) are not part of YAML 1.2", hint });
     } else if (earlier !== undefined) {
