@@ -110,6 +110,8 @@ export class NatsBus implements Bus {
     private readonly onError: (error: Error) => void,
   ) {
     void this.#watch();
+    // The status iterator of a closed client just falls silent.
+    void client.closed().then(() => this.#announce("closed"));
   }
 
   get connected(): boolean {
@@ -201,7 +203,6 @@ export class NatsBus implements Bus {
         }
       }
     }
-    this.#announce("closed");
   }
 
   #announce(event: ConnectionEvent): void {
