@@ -26,6 +26,8 @@ interface BucketContent {
   /** Grows with every write to any key, as a stream's sequence does. */
   sequence: number;
   readonly entries: Map<string, Entry>;
+  /** Every write that won, in order. */
+  readonly history: Entry[];
 }
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -40,7 +42,7 @@ export class MemoryBroker {
   }
 
   content(bucket: string): BucketContent {
-    const content = this.#buckets.get(bucket) ?? { sequence: 0, entries: new Map() };
+    const content = this.#buckets.get(bucket) ?? { sequence: 0, entries: new Map(), history: [] };
     this.#buckets.set(bucket, content);
     return content;
   }
@@ -167,8 +169,10 @@ export class MemoryBucket implements Bucket {
   readonly #content: BucketContent;
   /** Writes that are done and not acknowledged: the connection breaks in between. */
   acknowledgementsToLose = 0;
-  /** Writes asked for, whether or not they won. */
-  writes = 0;
+
+  get history(): readonly Entry[] {
+    return this.#content.history;
+  }
 
   constructor(bus: MemoryBus, content: BucketContent) {
     this.#bus = bus;
@@ -204,11 +208,11 @@ export class MemoryBucket implements Bucket {
   }
 
   #write(key: string, value: Uint8Array): number {
-    this.writes += 1;
     this.#content.sequence += 1;
-    const revision = this.#content.sequence;
-    this.#content.entries.set(key, { key, value: value.slice(), revision });
-    return revision;
+    const entry = { key, value: value.slice(), revision: this.#content.sequence };
+    this.#content.entries.set(key, entry);
+    this.#content.history.push(entry);
+    return entry.revision;
   }
 
   #acknowledge(revision: number): number {
