@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { DocumentPath } from "./check.ts";
 import { nearest } from "./nearest.ts";
 import { proposeRepair } from "./repair.ts";
+import { err, ok, type Result } from "./result.ts";
 import { describeWanted, fieldsOf, isOwnMessage, type Schema, schemaAt } from "./schema-shape.ts";
 
 /** Something wrong at one path of one document. */
@@ -31,10 +32,31 @@ const NOUNS: Readonly<Record<string, string>> = {
 /** Values are quoted up to this length. */
 const SHOWN_MAX = 40;
 
-/** Everything that keeps `value` from being a document of `schema`; empty when nothing does. */
-export function explainMismatch(schema: Schema, value: unknown): Complaint[] {
-  const issues = z.safeParse(schema, value).error?.issues ?? [];
-  return issues.flatMap((issue) => explain(issue, schema, value, []));
+/** Holds a value against a schema: the canonical value, or everything that is wrong with it. */
+export function validate<T>(schema: z.core.$ZodType<T>, value: unknown): Result<T, Complaint[]> {
+  const result = z.safeParse(schema, value);
+  const complaints = result.success
+    ? findLostFields(value, result.data, [])
+    : result.error.issues.flatMap((issue) => explain(issue, schema, value, []));
+  return result.success && complaints.length === 0 ? ok(result.data) : err(complaints);
+}
+
+/** Names that are one name in canonical form (`X-User`, `x-user`): of their values only the last would be kept. */
+function findLostFields(written: unknown, canonical: unknown, path: DocumentPath): Complaint[] {
+  if (typeof written !== "object" || written === null || typeof canonical !== "object" || canonical === null) return [];
+  const names = Object.keys(written);
+  if (names.length > Object.keys(canonical).length) {
+    const twice = names.filter((name) => names.some((other) => other !== name && isSameHeader(other, name)));
+    return [complain(path, `${twice.join(" and ")} are the same name`, "keep one of them")];
+  }
+  return names.flatMap((name) => {
+    const step = Array.isArray(written) ? Number(name) : name;
+    return findLostFields(Reflect.get(written, name), Reflect.get(canonical, name), [...path, step]);
+  });
+}
+
+function isSameHeader(left: string, right: string): boolean {
+  return left.toLowerCase() === right.toLowerCase();
 }
 
 /** `base` leads to `value`, which `schema` describes; the path of the issue goes on from there. */

@@ -6,7 +6,7 @@
 import type { z } from "zod";
 import type { DocumentPath } from "./check.ts";
 import { documentKey, POLICY_KINDS } from "./document-key.ts";
-import { explainMismatch } from "./explain.ts";
+import { validate } from "./explain.ts";
 import { recogniseForeign } from "./foreign.ts";
 import { type DocumentKey, MESH_NAMESPACE } from "./names.ts";
 import { nearest } from "./nearest.ts";
@@ -17,7 +17,6 @@ import {
   meshDocument,
   type PolicyDocument,
   type PolicyKind,
-  policyDocument,
   rateLimitDocument,
   routeDocument,
   serviceDocument,
@@ -105,14 +104,15 @@ class Parsing {
     if (kind === undefined) return;
     const key = keyOf(kind, value);
     if (key !== undefined) this.#unique(key, place, problems);
-    const complaints = explainMismatch(SCHEMAS[kind], value);
-    for (const { path, atKey, message, hint } of complaints) {
-      const at = findPlace(place, path);
-      const offset = atKey ? (at.key ?? at.start) : offsetOf(at);
-      problems.add(offset, path, { message, hint }, key);
+    const result = validate(SCHEMAS[kind], value);
+    if (!result.ok) {
+      for (const { path, atKey, message, hint } of result.error) {
+        const at = findPlace(place, path);
+        problems.add(atKey ? (at.key ?? at.start) : offsetOf(at), path, { message, hint }, key);
+      }
+      return;
     }
-    if (complaints.length > 0) return;
-    const document = policyDocument.parse(value);
+    const document = result.value;
     this.documents.push({
       document,
       key: documentKey(document),

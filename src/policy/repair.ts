@@ -1,6 +1,6 @@
 /**
  * Proposals for what somebody meant to write. Nothing here knows which field it is about: each proposal is put to the
- * field's own schema, and only what the schema accepts is ever shown. A hint can therefore not be wrong.
+ * field's own schema, and only what the schema accepts is ever shown: nobody is told to write what would be refused in turn.
  */
 
 import { z } from "zod";
@@ -12,7 +12,14 @@ import { fieldsOf, type Schema, schemaAt } from "./schema-shape.ts";
 /** Longer proposals would be harder to read than the message that they belong to. */
 const SHOWN_MAX = 72;
 
-const MS_BY_UNIT: Readonly<Record<string, number>> = { ms: 1, milli: 1, s: 1e3, m: 6e4, h: 3.6e6, d: 8.64e7 };
+/** Units as people write them, with the milliseconds in each. */
+const UNITS: readonly (readonly [RegExp, number])[] = [
+  [/^(?:ms|msecs?|millis|milliseconds?)$/i, 1],
+  [/^(?:s|secs?|seconds?)$/i, 1_000],
+  [/^(?:m|mins?|minutes?)$/i, 60_000],
+  [/^(?:h|hrs?|hours?)$/i, 3_600_000],
+  [/^(?:d|days?)$/i, 86_400_000],
+];
 
 /** What to write instead of `value` so that `schema` accepts it; undefined when nothing comes to mind. */
 export function proposeRepair(schema: Schema, value: unknown): string | undefined {
@@ -78,8 +85,8 @@ function fromText(text: string): unknown[] {
 /** `3 sec`, `1.5 minutes`, `2 days`: what people write for durations elsewhere. */
 function readLooseDuration(text: string): string | undefined {
   const parts = /^(\d+(?:\.\d+)?)\s*([a-z]+)$/i.exec(text);
-  const [, count = "", unit = ""] = parts ?? [];
-  const name = /^(ms|milli|s|m|h|d)/.exec(unit.toLowerCase())?.[1] ?? "";
-  const durationMs = Number(count) * (MS_BY_UNIT[name] ?? 0);
+  const [, count = "", word = ""] = parts ?? [];
+  const unitMs = UNITS.find(([pattern]) => pattern.test(word))?.[1] ?? 0;
+  const durationMs = Number(count) * unitMs;
   return Number.isSafeInteger(durationMs) && durationMs > 0 ? formatDuration(durationMs) : undefined;
 }

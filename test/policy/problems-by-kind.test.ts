@@ -127,6 +127,14 @@ describe("route", () => {
         'f:7:16 spec.rules[0].timeout: "1.5 minutes" must be a duration above zero, such as 800ms, 3s or 1m30s; write 1m30s',
       ],
     ],
+    [
+      "timeout: 3 months",
+      ['f:7:16 spec.rules[0].timeout: "3 months" must be a duration above zero, such as 800ms, 3s or 1m30s'],
+    ],
+    [
+      "match: [{}, { headers: { X-A: { exact: a }, b: { exact: b }, x-a: { exact: c } } }]",
+      ["f:7:21 spec.rules[0].match[1].headers: X-A and x-a are the same name; keep one of them"],
+    ],
     ["timeout: 0s", ['f:7:16 spec.rules[0].timeout: "0s" must be a duration above zero, such as 800ms, 3s or 1m30s']],
     [
       "timeout: soon",
