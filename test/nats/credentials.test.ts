@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createUser } from "@nats-io/nkeys";
 import { connectBus } from "../../src/nats/connection.ts";
 import {
   type Credentials,
@@ -39,6 +40,15 @@ describe("nkeys", () => {
     expect(verify(publicKey, message, signature)).toBe(true);
   });
 
+  test("agrees with the nkeys library on many keys", () => {
+    for (let round = 0; round < 20; round++) {
+      const pair = createUser();
+      const signature = pair.sign(message);
+      expect(verify(pair.getPublicKey(), message, signature)).toBe(true);
+      expect(verify(pair.getPublicKey(), message, signature.with(round, (signature[round] ?? 0) ^ 1))).toBe(false);
+    }
+  });
+
   test("another message, another key, a damaged signature and garbage do not verify", () => {
     const { publicKey, seed } = createUserKey();
     const signature = sign(seed, message);
@@ -48,6 +58,9 @@ describe("nkeys", () => {
     expect(verify(publicKey, message, damaged)).toBe(false);
     expect(verify(publicKey, message, signature.slice(1))).toBe(false);
     expect(verify("UNKNOWN", message, signature)).toBe(false);
+    // A letter changed: the checksum no longer holds, whatever key that would be.
+    const mistyped = publicKey.slice(0, 20) + (publicKey[20] === "A" ? "B" : "A") + publicKey.slice(21);
+    expect(verify(mistyped, message, signature)).toBe(false);
     expect(isUserPublicKey(seed)).toBe(false);
   });
 });
