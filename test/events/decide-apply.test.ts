@@ -130,6 +130,12 @@ const SERVICES_AND_ROUTES: Row[] = [
     expected: "RouteDefined",
   },
   {
+    title: "one rule less: the route anew",
+    given: [catalog, route(sticky, canary(1, 1))],
+    when: [route(sticky)],
+    expected: "RouteDefined",
+  },
+  {
     title: "another backend: the route anew",
     given: [catalog, route({ backends: [{ subset: "v1", weight: 1 }] })],
     when: [route({ backends: [{ subset: "v2", weight: 1 }] })],
@@ -333,6 +339,13 @@ describe("apply warns", () => {
     const { decision } = decided(state, "shop", { kind: "apply", documents: [route(canary(1, 1), sticky)] });
     expect(decision.warnings).toHaveLength(1);
     expect(decision.warnings[0]).toContain("Route/shop/catalog spec.rules[1]: is never reached");
+  });
+
+  test("again when a document is changed and the reason stays", () => {
+    const state = given(catalog, route(canary(1, 1), sticky));
+    const { decision } = decided(state, "shop", { kind: "apply", documents: [route(canary(1, 3), sticky)] });
+    expect(types(decision)).toBe("TrafficShifted");
+    expect(decision.warnings.join()).toContain("is never reached");
   });
 });
 

@@ -86,6 +86,12 @@ describe("shift", () => {
     expect(weightsOf(shifted(documents, { v1: 10 }, 0).next, "catalog-route", 0)).toEqual({ v2: 90, v1: 10 });
   });
 
+  test("takes the last of several rules without a match", () => {
+    const { next } = shifted([route(backends({ v1: 1, v2: 1 }), backends({ v1: 1, v2: 1 }))], { v1: 10 });
+    expect(weightsOf(next, "catalog-route", 0)).toEqual({ v1: 1, v2: 1 });
+    expect(weightsOf(next, "catalog-route", 1)).toEqual({ v1: 10, v2: 90 });
+  });
+
   test("adds a default rule to a route that has none", () => {
     const { decision, next } = shifted([route(beta)], { v2: 10 });
     expect(types(decision)).toBe("RouteDefined");

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { domainEvent } from "../../src/events/domain-events.ts";
-import { type HistoryFilter, history, kindOfEvent, serviceOfEvent } from "../../src/replay/history.ts";
+import { type HistoryFilter, history, historyEntry, kindOfEvent, serviceOfEvent } from "../../src/replay/history.ts";
 import { ledger } from "./ledger.ts";
 
 const minute = (n: number) => Date.UTC(2026, 0, 1, 0, n);
@@ -46,6 +46,26 @@ describe("history", () => {
       [3, "AccessPolicyDeclared AccessGranted"],
     ]);
   });
+
+  const callers: [string[] | undefined, boolean][] = [
+    [["shop/web"], true],
+    [["shop/*"], true],
+    [["*"], true],
+    [undefined, true],
+    [["bank/*", "shop/webby"], false],
+  ];
+  for (const [from, concerned] of callers) {
+    test(`a rule for ${from ?? "any caller"} ${concerned ? "concerns" : "does not concern"} shop/web`, async () => {
+      const { changes } = await ledger();
+      const [granted] = changes.slice(3, 4);
+      if (granted === undefined) throw new Error("the ledger is too short");
+      const rule = { allow: from === undefined ? {} : { from } };
+      const policy = { namespace: "bank", name: "tellers", service: "vault", index: 0, rule };
+      const data = { ...granted.change.data, events: [{ type: "AccessRevoked" as const, ...policy }] };
+      const entry = historyEntry({ ...granted, change: { ...granted.change, data } }, { service: "shop/web" });
+      expect(entry !== undefined).toBe(concerned);
+    });
+  }
 
   test("stops reading where its consumer stops", async () => {
     const { changes } = await ledger();
