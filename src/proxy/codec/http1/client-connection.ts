@@ -243,6 +243,7 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
     this.#phase = "tunnel";
     this.#body.beginUntilClose();
     stream.openTunnel();
+    if (stream.requestDone) this.requestEnded(stream);
     stream.listener.onHead(head, false);
   }
 
@@ -336,7 +337,10 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
 
   #endTunnelInput(): void {
     const listener = this.#stream?.listener;
-    if (this.#tunnelOutputEnded) this.#close();
+    if (this.#tunnelOutputEnded) {
+      this.#detach();
+      this.#closed();
+    }
     listener?.onData(NO_DATA, true);
   }
 

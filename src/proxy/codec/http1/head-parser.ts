@@ -33,8 +33,9 @@ export function parseRequestHead(
   if (typeof version !== "string") return version;
   if (methodEnd >= targetEnd) return FAULTS.requestLine;
   const spelled = text.slice(0, methodEnd);
-  const method = METHODS.get(spelled) ?? spelled;
-  if (method === spelled && !isToken(method)) return FAULTS.method;
+  const known = METHODS.get(spelled);
+  if (known === undefined && !isToken(spelled)) return FAULTS.method;
+  const method = known ?? spelled;
   if (targetEnd - methodEnd - 1 > limits.targetBytesMax) return FAULTS.targetTooLong;
   const target = text.slice(methodEnd + 1, targetEnd);
 
