@@ -64,9 +64,9 @@ export function compileSnapshot(state: MeshState, service: ServiceName): Service
       access: compileAccess(state, service),
     },
     upstreams,
-    unreachable: [...namespace.services.keys()]
-      .filter((name) => name !== service.name && !callable.has(serviceRef(service.namespace, name)))
-      .sort(),
+    unreachable: sortedNames(namespace.services).filter(
+      (name) => name !== service.name && !callable.has(serviceRef(service.namespace, name)),
+    ),
   };
 }
 
@@ -185,17 +185,30 @@ interface NamedRoute {
   readonly route: RouteState;
 }
 
-/** Routes by service in order of name, remembered by the map they were read from, as the call graph's indexes are. */
+/** Routes by service in order of name; and names in order. Remembered as the call graph's indexes are. */
 const routeIndexes = new WeakMap<NamespaceState["routes"], ReadonlyMap<string, readonly NamedRoute[]>>();
+const nameLists = new WeakMap<NamespaceState["services"], readonly string[]>();
 
 function routesOf({ routes }: NamespaceState, service: string): readonly NamedRoute[] {
   let index = routeIndexes.get(routes);
   if (index === undefined) {
-    const named = [...routes].map(([name, route]) => ({ name, route })).sort((a, b) => (a.name < b.name ? -1 : 1));
-    index = Map.groupBy(named, ({ route }) => route.service);
+    const byService = Map.groupBy(routes, ([, route]) => route.service);
+    index = new Map(
+      [...byService].map(([target, own]) => [target, own.map(([name, route]) => ({ name, route })).sort(byName)]),
+    );
     routeIndexes.set(routes, index);
   }
   return index.get(service) ?? [];
+}
+
+function byName(a: NamedRoute, b: NamedRoute): number {
+  return a.name < b.name ? -1 : 1;
+}
+
+function sortedNames(services: NamespaceState["services"]): readonly string[] {
+  const names = nameLists.get(services) ?? [...services.keys()].sort();
+  nameLists.set(services, names);
+  return names;
 }
 
 /** Documents were validated when they entered the ledger: a duration that does not parse is our own bug. */

@@ -82,12 +82,9 @@ export class EndpointPublisher {
   /** Reads the stored sets, whose instances are presumed alive, then listens. Rejects when the bucket is out of reach. */
   async start(): Promise<void> {
     const { bus, now, reconcileEveryMs = RECONCILE_EVERY_MS } = this.#options;
-    await this.#stored.refresh();
+    await this.#readStored();
     if (this.#stopped) return;
     this.#lastLookMs = now();
-    for (const ref of this.#stored.services()) {
-      this.registry.presume(ref, this.#stored.get(ref)?.endpoints ?? [], this.#lastLookMs);
-    }
     this.#subscription = bus.subscribe(subjects.allStatus, (message) => this.#hear(message));
     bus.onConnection((event) => {
       if (event !== "connected" || this.#stopped) return;
@@ -115,7 +112,7 @@ export class EndpointPublisher {
   async reconcile(): Promise<void> {
     if (this.#stopped) return;
     try {
-      this.#writes.mark(await this.#stored.refresh());
+      this.#writes.mark(await this.#readStored());
     } catch (error) {
       this.#options.warn(`stored endpoints could not be compared: ${messageOf(error)}`);
     }
@@ -131,6 +128,17 @@ export class EndpointPublisher {
     this.#subscription?.stop();
     for (const timer of this.#timers) clearInterval(timer);
     await this.#writes.stop();
+  }
+
+  /**
+   * Returns the services whose stored set is not the one that was known. Who stands in it and has not been heard here
+   * is presumed alive: another replica has heard it while this one was away, and will be right until its life ends.
+   */
+  async #readStored(): Promise<Set<ServiceRef>> {
+    const news = await this.#stored.refresh();
+    const nowMs = this.#options.now();
+    for (const ref of news) this.registry.presume(ref, this.#stored.get(ref)?.endpoints ?? [], nowMs);
+    return news;
   }
 
   #hear({ subject, data }: BusMessage): void {

@@ -157,14 +157,14 @@ export class SnapshotPublisher {
     // What is not declared and has never been published needs no closing.
     if (compiled === undefined && this.#stored.get(ref) === undefined) return;
     const snapshot = compiled ?? closedSnapshot(this.#state, service);
-    const bytes = encodeSnapshot(snapshot);
     const description = { revision: snapshot.revision, digest: snapshotDigest(snapshot) };
     for (let race = 0; race < RACES_MAX; race++) {
       const stored = this.#stored.get(ref);
       const same = stored?.digest === description.digest;
       // Lost to an earlier try of our own, perhaps, whose acknowledgement went missing and with it the push.
-      if (same && race > 0 && stored.revision === snapshot.revision) this.#push(service, bytes);
+      if (same && race > 0 && stored.revision === snapshot.revision) this.#push(service, encodeSnapshot(snapshot));
       if (same || (stored?.revision ?? -1) >= snapshot.revision) return;
+      const bytes = encodeSnapshot(snapshot);
       if (await this.#stored.replace(ref, bytes, description)) {
         this.#push(service, bytes);
         return;
