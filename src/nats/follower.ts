@@ -5,7 +5,7 @@
  */
 
 import type { NatsBus } from "./connection.ts";
-import { isTransient, readSegment, type StoredMessage } from "./stream-client.ts";
+import { isTransient, readSome, type StoredMessage } from "./stream-client.ts";
 
 /** How long a lost hint can go unnoticed. */
 const LOOK_INTERVAL_MS = 5_000;
@@ -69,7 +69,7 @@ export function follow(bus: NatsBus, options: FollowOptions): Following {
 async function look(bus: NatsBus, options: FollowOptions, next: number): Promise<StoredMessage[]> {
   try {
     const last = await options.lastSequence();
-    return last < next ? [] : await readSegment(bus, options.stream, next, last);
+    return last < next ? [] : await readSome(bus, options.stream, next, last);
   } catch (error) {
     if (isTransient(error)) return [];
     throw error;
