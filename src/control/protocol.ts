@@ -1,0 +1,90 @@
+/**
+ * What the command line and a control replica say to each other over NATS, beside the ledger itself, which anyone with
+ * read permission reads directly: commands on `heddle.cmd.<nkey>.<namespace>`, questions on `heddle.query.<nkey>.<kind>`.
+ */
+
+import { z } from "zod";
+import { domainEvent } from "../events/domain-events.ts";
+import { instanceStatus } from "../projections/snapshot.ts";
+
+/**
+ * A command as sent: the exact bytes of a `CommandRequest` in JSON, so that the signature covers what was signed and
+ * not a re-encoding of it, and the operator's Ed25519 (nkey) signature over them, base64url.
+ */
+export const signedCommand = z.strictObject({
+  command: z.string().max(4 * 1024 * 1024),
+  signature: z.string().max(128),
+});
+
+/** The decision, appended or (dry run) only shown. */
+const decided = z.strictObject({
+  kind: z.literal("decided"),
+  /** The new revision; absent for a dry run, and where nothing had to change. */
+  revision: z.int().optional(),
+  /** Last revision of the namespace that the decision was based on. */
+  basedOn: z.int(),
+  /** Digest of (namespace, events): what a later command says that it has `seen`. */
+  digest: z.string(),
+  events: z.array(domainEvent),
+  warnings: z.array(z.string()),
+});
+
+/** A change that came in between, told to whoever lost. */
+const intervening = z.strictObject({
+  revision: z.int(),
+  actor: z.string(),
+  time: z.string(),
+  reason: z.string(),
+  /** One sentence per event. */
+  lines: z.array(z.string()),
+});
+
+const conflicted = z.strictObject({ kind: z.literal("conflict"), changes: z.array(intervening) });
+
+const refused = z.strictObject({
+  kind: z.literal("refused"),
+  problems: z.array(z.strictObject({ path: z.string(), message: z.string() })).min(1),
+});
+
+export const commandReply = z.discriminatedUnion("kind", [decided, conflicted, refused]);
+export type CommandReply = z.infer<typeof commandReply>;
+
+/** `heddle.query.<nkey>.status`: every instance that the replica knows, and what each should enforce. */
+export const statusReply = z.strictObject({
+  /** Last revision that the replica has folded. */
+  revision: z.int(),
+  services: z.array(
+    z.strictObject({
+      namespace: z.string(),
+      name: z.string(),
+      /** Revision of the snapshot that is published for it. */
+      expectedRevision: z.int(),
+      /** Accepted, not enforced by this version: paths of the service's documents. */
+      notEnforced: z.array(z.string()),
+    }),
+  ),
+  instances: z.array(
+    z.strictObject({
+      status: instanceStatus,
+      /** Milliseconds since its last word. */
+      silentMs: z.number(),
+      /** False when it has not been heard of for longer than its heartbeat allows. */
+      connected: z.boolean(),
+    }),
+  ),
+});
+export type StatusReply = z.infer<typeof statusReply>;
+
+/**
+ * `heddle.query.<nkey>.wait`: answered when every connected instance enforces what `revision` asks of its service, or
+ * at the timeout. The asker's own request timeout must be longer.
+ */
+export const waitRequest = z.strictObject({ revision: z.int().min(1), timeoutMs: z.int().min(0).max(600_000) });
+export const waitReply = z.strictObject({
+  applied: z.boolean(),
+  /** Milliseconds from the change's append to the last acknowledgement, where this replica saw both. */
+  convergenceMs: z.number().optional(),
+  /** Those that are not there yet, with the reason in words. */
+  lagging: z.array(z.strictObject({ instance: z.string(), service: z.string(), revision: z.int(), why: z.string() })),
+});
+export type WaitReply = z.infer<typeof waitReply>;

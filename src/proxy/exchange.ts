@@ -1,0 +1,290 @@
+/**
+ * One request and its response: joins a downstream stream to an upstream call, both ways, with backpressure both ways.
+ * What is particular to a direction (who is asked, what is allowed, where it goes) is its `Side`'s to say, once, when
+ * the head is there; from then on the exchange only carries.
+ */
+
+import type { RequestEdge } from "../telemetry/request-metrics.ts";
+import { RequestRecord } from "../telemetry/request-record.ts";
+import { flagSet } from "../telemetry/response-flags.ts";
+import type { HeaderList, RequestHead, ResponseHead, ServerStream, StreamFault, StreamListener } from "./codec/message.ts";
+import { headerValue } from "./headers.ts";
+import type { Downstream } from "./io/downstream.ts";
+import { Timer } from "./io/timers.ts";
+import { type FaultName, faultResponse, isGrpc, type LocalResponse } from "./respond.ts";
+import type { Runtime } from "./runtime.ts";
+import { type CallFailure, type CallOwner, type CallPlan, UpstreamCall } from "./upstream/call.ts";
+
+/** What a side decides about a request: one reading of policy, held to the request's end. */
+export type Admission =
+  | { readonly kind: "answer"; readonly response: LocalResponse; readonly edge: RequestEdge | undefined }
+  | {
+      readonly kind: "call";
+      readonly plan: CallPlan;
+      /** For all attempts together. */
+      readonly timeoutMs: number | undefined;
+      readonly edge: RequestEdge;
+      /** The called service, for messages: `namespace/name`. */
+      readonly service: string;
+    };
+
+/** One direction of the sidecar. */
+export interface Side {
+  /** Decides; fills in what policy has to say in the record. Must not throw. */
+  admit(request: RequestHead, downstream: Downstream, record: RequestRecord): Admission;
+  /** The request is over. The record is used again afterwards. */
+  finished(record: RequestRecord, edge: RequestEdge | undefined): void;
+  retried(): void;
+}
+
+const CLIENT_GONE: StreamFault = { kind: "cancelled", detail: "response_incomplete" };
+const records: RequestRecord[] = [];
+const RECORDS_KEPT_MAX = 1024;
+
+export class Exchange implements StreamListener<RequestHead>, CallOwner {
+  readonly #runtime: Runtime;
+  readonly #side: Side;
+  readonly #downstream: Downstream;
+  readonly #stream: ServerStream;
+  #record = records.pop() ?? new RequestRecord();
+  #edge: RequestEdge | undefined;
+  #service: string | undefined;
+  #request: RequestHead | undefined;
+  #contentType: string | undefined;
+  #call: UpstreamCall | undefined;
+  #timeout: Timer | undefined;
+  #idle: Timer | undefined;
+  /** Bytes moved since the idle watch last looked. */
+  #active = true;
+  #requestEnded = false;
+  #requestEndNs = 0;
+  #responding = false;
+  /** The response switched protocols: both directions are bytes now, each with an end of its own. */
+  #tunnel = false;
+  #tunnelResponseEnded = false;
+  #over = false;
+
+  constructor(runtime: Runtime, side: Side, downstream: Downstream, stream: ServerStream) {
+    this.#runtime = runtime;
+    this.#side = side;
+    this.#downstream = downstream;
+    this.#stream = stream;
+  }
+
+  // From the downstream
+
+  onHead(head: RequestHead, end: boolean): void {
+    this.#request = head;
+    this.#requestEnded = end;
+    this.#contentType = headerValue(head.headers, "content-type");
+    this.#beginRecord(head);
+    const admission = this.#side.admit(head, this.#downstream, this.#record);
+    this.#edge = admission.edge;
+    if (admission.kind === "answer") {
+      this.#answer(admission.response);
+      return;
+    }
+    this.#service = admission.service;
+    const { timers, limits } = this.#runtime;
+    if (admission.timeoutMs !== undefined) {
+      this.#timeout = new Timer(() => this.#fail("upstream_timeout", "upstream_response_timeout"));
+      timers.arm(this.#timeout, admission.timeoutMs);
+    }
+    this.#idle = new Timer(() => this.#lookIdle());
+    timers.arm(this.#idle, limits.streamIdleTimeoutMs);
+    const call = new UpstreamCall(this.#runtime, admission.plan, this);
+    this.#call = call;
+    if (end) this.#requestEndNs = this.#record.startNs;
+    call.sendHead(head, end);
+  }
+
+  onInformational(): void {
+    // Requests have none.
+  }
+
+  onData(chunk: Uint8Array, end: boolean): void {
+    this.#record.bytesReceived += chunk.byteLength;
+    this.#active = true;
+    if (end) this.#endRequest();
+    const call = this.#call;
+    if (call === undefined || this.#over) return;
+    if (!call.sendData(chunk, end) && !end) this.#stream.pause();
+  }
+
+  onTrailers(trailers: HeaderList): void {
+    this.#endRequest();
+    if (!this.#over) this.#call?.sendTrailers(trailers);
+  }
+
+  onDrain(): void {
+    this.#active = true;
+    this.#call?.resumeResponse();
+  }
+
+  onFault(fault: StreamFault): void {
+    if (this.#over) return;
+    const broken = fault.kind === "protocol-error";
+    this.#record.flags |= broken ? flagSet("DPE") : flagSet("DC");
+    this.#record.details = broken ? fault.detail : "downstream_remote_disconnect";
+    if (broken && fault.status !== undefined && !this.#responding) this.#record.status = fault.status;
+    this.#call?.cancel();
+    this.#finish();
+  }
+
+  // From the upstream
+
+  upstreamInformational(head: ResponseHead): void {
+    this.#stream.sendInformational(head);
+  }
+
+  upstreamHead(head: ResponseHead, end: boolean): void {
+    const record = this.#record;
+    record.status = head.status;
+    record.details = "via_upstream";
+    record.upstreamServiceNs = Bun.nanoseconds() - (this.#requestEndNs || record.startNs);
+    this.#responding = true;
+    this.#active = true;
+    this.#tunnel = head.status === 101 || (this.#request?.method === "CONNECT" && head.status < 300);
+    if (this.#tunnel) this.#timeout?.cancel();
+    if (record.isGrpc) this.#noteGrpcStatus(head.headers);
+    this.#stream.sendHead(head, end);
+    if (end) this.#endResponse();
+  }
+
+  upstreamData(chunk: Uint8Array, end: boolean): void {
+    this.#record.bytesSent += chunk.byteLength;
+    this.#active = true;
+    const goOn = this.#stream.sendData(chunk, end);
+    if (end) this.#endResponse();
+    else if (!goOn) this.#call?.pauseResponse();
+  }
+
+  upstreamTrailers(trailers: HeaderList): void {
+    if (this.#record.isGrpc) this.#noteGrpcStatus(trailers);
+    this.#stream.sendTrailers(trailers);
+    this.#endResponse();
+  }
+
+  upstreamDrained(): void {
+    this.#active = true;
+    this.#stream.resume();
+  }
+
+  upstreamRetried(): void {
+    this.#side.retried();
+  }
+
+  upstreamFailed(failure: CallFailure): void {
+    this.#record.flags |= failure.flags;
+    this.#fail(failure.fault, failure.details);
+  }
+
+  // Ends
+
+  /** No response will come, or no more of it: says so in the way that is still open. */
+  #fail(fault: FaultName, details: string): void {
+    if (this.#over) return;
+    this.#call?.cancel();
+    if (this.#responding) {
+      this.#record.details = details;
+      this.#stream.reset(CLIENT_GONE);
+      this.#finish();
+      return;
+    }
+    const version = this.#request?.version ?? "1.1";
+    const context = { version, contentType: this.#contentType, service: this.#service, details };
+    this.#answer(faultResponse(fault, context));
+  }
+
+  /** Sends a response of our own. */
+  #answer(response: LocalResponse): void {
+    const record = this.#record;
+    record.status = response.head.status;
+    record.flags |= response.flags;
+    record.details = response.details;
+    record.grpcStatus = response.grpcStatus;
+    this.#responding = true;
+    const bodiless = response.body.byteLength === 0 || this.#request?.method === "HEAD";
+    this.#stream.sendHead(response.head, bodiless);
+    if (!bodiless) {
+      record.bytesSent += response.body.byteLength;
+      this.#stream.sendData(response.body, true);
+    }
+    this.#finish();
+  }
+
+  #endRequest(): void {
+    this.#requestEnded = true;
+    this.#requestEndNs = Bun.nanoseconds();
+    if (this.#tunnel && this.#tunnelResponseEnded) this.#finish();
+  }
+
+  #endResponse(): void {
+    if (this.#tunnel && !this.#requestEnded) {
+      // The other direction may go on: a tunnel has no request that could be cut short.
+      this.#tunnelResponseEnded = true;
+      return;
+    }
+    // A response that came before its request was over: the rest of the request has no reader.
+    if (!this.#requestEnded) this.#call?.cancel();
+    this.#finish();
+  }
+
+  #finish(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#timeout?.cancel();
+    this.#idle?.cancel();
+    const record = this.#record;
+    const endpoint = this.#call?.endpoint?.endpoint;
+    if (endpoint !== undefined) record.upstreamHost = `${endpoint.host}:${endpoint.port}`;
+    record.endNs = Bun.nanoseconds();
+    this.#side.finished(record, this.#edge);
+    record.reset();
+    if (records.length < RECORDS_KEPT_MAX) records.push(record);
+  }
+
+  #lookIdle(): void {
+    if (!this.#active) {
+      this.#fail("upstream_timeout", "stream_idle_timeout");
+      return;
+    }
+    this.#active = false;
+    if (this.#idle !== undefined) this.#runtime.timers.arm(this.#idle, this.#runtime.limits.streamIdleTimeoutMs);
+  }
+
+  #beginRecord(head: RequestHead): void {
+    const record = this.#record;
+    const { facts } = this.#downstream;
+    record.startMs = this.#runtime.wallMs();
+    record.startNs = Bun.nanoseconds();
+    record.method = head.method;
+    record.path = head.path;
+    record.protocol = `HTTP/${head.version}`;
+    record.authority = head.authority;
+    record.isGrpc = isGrpc(this.#contentType);
+    record.downstreamAddress = facts.remoteAddress;
+    const { headers } = head;
+    for (let at = 0; at < headers.length; at += 2) {
+      switch (headers[at]) {
+        case "user-agent":
+          record.userAgent = headers[at + 1];
+          break;
+        case "x-forwarded-for":
+          record.forwardedFor = headers[at + 1];
+          break;
+        case "x-request-id":
+          record.requestId = headers[at + 1];
+          break;
+        case "traceparent":
+          record.traceparent = headers[at + 1];
+          break;
+      }
+    }
+  }
+
+  #noteGrpcStatus(headers: HeaderList): void {
+    const text = headerValue(headers, "grpc-status");
+    if (text !== undefined && /^\d{1,2}$/.test(text)) this.#record.grpcStatus = Number(text);
+  }
+}

@@ -1,0 +1,20 @@
+/** Small operations on flat header lists. */
+
+import type { HeaderList } from "./codec/message.ts";
+
+/** The first value of a field; `name` in lower case. */
+export function headerValue(headers: HeaderList, name: string): string | undefined {
+  for (let at = 0; at < headers.length; at += 2) if (headers[at] === name) return headers[at + 1];
+  return undefined;
+}
+
+/** A copy without the fields that `drop` names. The same list where none of them stands in it. */
+export function withoutFields(headers: HeaderList, drop: ReadonlySet<string>): HeaderList {
+  let kept: HeaderList | undefined;
+  for (let at = 0; at < headers.length; at += 2) {
+    const name = headers[at] as string;
+    if (drop.has(name)) kept ??= headers.slice(0, at);
+    else kept?.push(name, headers[at + 1] as string);
+  }
+  return kept ?? headers;
+}

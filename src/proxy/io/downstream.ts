@@ -1,0 +1,132 @@
+/**
+ * One accepted connection: its socket, its codec, who is at the other end, and the two watches that codecs, which know
+ * no time, cannot keep themselves (a head that never ends, a connection that nobody uses).
+ */
+
+import { Http1ServerConnection } from "../codec/http1/server-connection.ts";
+import { isHttp2Preface } from "../codec/http2/preface.ts";
+import { Http2ServerConnection } from "../codec/http2/server-connection.ts";
+import type { AcceptStream, ConnectionInput, ServerConnection } from "../codec/message.ts";
+import type { Caller } from "../filters/access.ts";
+import type { Runtime } from "../runtime.ts";
+import { Timer } from "./timers.ts";
+import { Wire } from "./wire.ts";
+
+export interface DownstreamFacts {
+  /** `address:port` of the peer. */
+  readonly remoteAddress: string;
+  /** The verified peer; undefined where it showed no certificate (plaintext). */
+  readonly caller: Caller | undefined;
+  /** SPIFFE ID of the verified peer. */
+  readonly principal: string | undefined;
+  readonly scheme: "http" | "https";
+}
+
+/** What the owner of a listener does with each request. */
+export type AcceptRequest = (downstream: Downstream) => AcceptStream;
+
+export class Downstream implements ConnectionInput {
+  readonly wire: Wire;
+  readonly #runtime: Runtime;
+  readonly #accept: AcceptRequest;
+  readonly #watch: Timer;
+  readonly #watchEveryMs: number;
+  #codec: ServerConnection | undefined;
+  #http2 = false;
+  #early: Uint8Array | undefined;
+  #draining = false;
+  /** When the connection last did anything; when the head that is now incomplete began. */
+  #activeMs: number;
+  #headSinceMs: number | undefined;
+  /** A head came to its end in the chunk at hand. */
+  #headComplete = false;
+
+  constructor(
+    readonly facts: DownstreamFacts,
+    runtime: Runtime,
+    accept: AcceptRequest,
+    onClosed: (downstream: Downstream) => void,
+  ) {
+    this.#runtime = runtime;
+    this.#accept = accept;
+    this.#activeMs = runtime.monotonicMs();
+    this.wire = new Wire(() => {
+      this.#watch.cancel();
+      onClosed(this);
+    });
+    const { headTimeoutMs, idleTimeoutMs } = runtime.limits;
+    this.#watchEveryMs = Math.max(10, Math.min(headTimeoutMs, idleTimeoutMs) / 4);
+    this.#watch = new Timer(() => this.#look());
+    runtime.timers.arm(this.#watch, this.#watchEveryMs);
+  }
+
+  /** The protocol is known (by ALPN) before the first byte. */
+  speak(protocol: "h2" | "http/1.1"): void {
+    const acceptRequest = this.#accept(this);
+    const accept: AcceptStream = (stream) => {
+      this.#headComplete = true;
+      return acceptRequest(stream);
+    };
+    const options = { output: this.wire, limits: this.#runtime.limits, accept, scheme: this.facts.scheme };
+    this.#http2 = protocol === "h2";
+    this.#codec = this.#http2 ? new Http2ServerConnection(options) : new Http1ServerConnection(options);
+    if (this.#draining) this.#codec.drain();
+  }
+
+  /** No new requests; ends when those under way have. */
+  drain(): void {
+    this.#draining = true;
+    if (this.#codec === undefined) this.wire.end();
+    else this.#codec.drain();
+  }
+
+  get openStreams(): number {
+    return this.#codec?.openStreams ?? 0;
+  }
+
+  receive(chunk: Uint8Array): void {
+    this.#activeMs = this.#runtime.monotonicMs();
+    this.#headComplete = false;
+    if (this.#codec === undefined) this.#detect(chunk);
+    else this.#codec.receive(chunk);
+    if (this.#headComplete || this.#http2 || this.openStreams > 0) this.#headSinceMs = undefined;
+    else this.#headSinceMs ??= this.#activeMs;
+  }
+
+  receiveEnd(): void {
+    if (this.#codec === undefined) this.wire.end();
+    else this.#codec.receiveEnd();
+  }
+
+  receiveClose(): void {
+    this.#codec?.receiveClose();
+  }
+
+  drained(): void {
+    this.#activeMs = this.#runtime.monotonicMs();
+    this.#codec?.drained();
+  }
+
+  /** HTTP/2 with prior knowledge (RFC 9113 §3.3) announces itself by its preface; everything else is HTTP/1.1. */
+  #detect(chunk: Uint8Array): void {
+    const bytes = this.#early === undefined ? chunk : Buffer.concat([this.#early, chunk]);
+    const verdict = isHttp2Preface(bytes);
+    if (verdict === "more") {
+      this.#early = bytes;
+      return;
+    }
+    this.#early = undefined;
+    this.speak(verdict === "yes" ? "h2" : "http/1.1");
+    this.#codec?.receive(bytes);
+  }
+
+  #look(): void {
+    if (this.wire.closed) return;
+    const { headTimeoutMs, idleTimeoutMs } = this.#runtime.limits;
+    const nowMs = this.#runtime.monotonicMs();
+    if (this.openStreams > 0) this.#activeMs = nowMs;
+    else if (this.#headSinceMs !== undefined && nowMs - this.#headSinceMs > headTimeoutMs) this.wire.destroy();
+    else if (nowMs - this.#activeMs > idleTimeoutMs) this.drain();
+    this.#runtime.timers.arm(this.#watch, this.#watchEveryMs);
+  }
+}

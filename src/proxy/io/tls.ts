@@ -1,0 +1,34 @@
+/** The TLS side of sockets: what to present, whom to believe, and how ALPN is put to the runtime. */
+
+/** A workload's certificate and key, and the roots it believes. Replaced as a whole when any part changes. */
+export interface TlsIdentity {
+  /** Leaf and issuing certificates, PEM. */
+  readonly certificateChain: string;
+  /** PKCS#8 PEM. Never logged. */
+  readonly privateKey: string;
+  /** PEM of every root. */
+  readonly trustBundle: string;
+  readonly trustDomain: string;
+}
+
+/** `TLS1_3_VERSION`: nothing older is spoken. */
+export const TLS_1_3 = 0x0304;
+
+export type AlpnProtocol = "h2" | "http/1.1";
+
+/** ALPN protocol list in wire format (RFC 7301 §3.1): each name behind its length. */
+export function alpnProtocols(...names: readonly AlpnProtocol[]): Buffer {
+  return Buffer.concat(names.map((name) => Buffer.from([name.length, ...Buffer.from(name)])));
+}
+
+/** The parts of the runtime's TLS sockets that its type declarations leave out. */
+export interface TlsSocketFacts {
+  readonly authorized: boolean;
+  readonly alpnProtocol: string | false | null;
+  getPeerCertificate(): { readonly raw?: Uint8Array } | null | undefined;
+}
+
+/** DER of the peer's leaf, if it sent one. */
+export function peerLeaf(socket: TlsSocketFacts): Uint8Array | undefined {
+  return socket.getPeerCertificate()?.raw;
+}

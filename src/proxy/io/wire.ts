@@ -1,0 +1,212 @@
+/**
+ * One socket, as a codec sees it: the `ConnectionOutput` that gathers its writes per turn, and the callbacks that feed
+ * it. The only file of the data plane that writes to a socket.
+ */
+
+import type { Socket } from "bun";
+import type { ConnectionInput, ConnectionOutput } from "../codec/message.ts";
+import { atEndOfTurn } from "./turn.ts";
+
+/** Size of the gathering buffers: a turn's heads and small bodies of one connection; a TLS record holds 16 KiB. */
+const GATHER_BYTES = 16 * 1024;
+/** Chunks from this size on go to the kernel as they are; smaller ones are cheaper to copy than to write apart. */
+const COPY_BYTES_MAX = 4 * 1024;
+/** Gathering buffers kept for reuse, in all. */
+const POOL_SIZE_MAX = 64;
+/** After a half-close: how long the peer may take to close as well. */
+const LINGER_MS = 2_000;
+/** Bytes that a peer may still send after we are done with it, before it is cut off. */
+const LINGER_BYTES_MAX = 1024 * 1024;
+
+const pool: Buffer[] = [];
+
+export class Wire implements ConnectionOutput {
+  #socket: Socket<unknown> | undefined;
+  #input: ConnectionInput | undefined;
+  /** Bytes gathered this turn. */
+  #gathered: Buffer | undefined;
+  #gatheredBytes = 0;
+  /** What stands before the gathered bytes: large chunks, and what the kernel did not take. */
+  #queue: Uint8Array[] = [];
+  #queueBytes = 0;
+  #scheduled = false;
+  /** The kernel took less than we had: wait for its drain. */
+  #blocked = false;
+  #ending = false;
+  #shutDown = false;
+  #lingerBytes = 0;
+  #lingerTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly onClosed: () => void;
+
+  /** Bytes since the start, for metrics. */
+  bytesRead = 0;
+  bytesWritten = 0;
+
+  constructor(onClosed: () => void) {
+    this.onClosed = onClosed;
+  }
+
+  /** The socket is there (and, under TLS, trusted): from now on what comes in goes to `input`. */
+  attach(socket: Socket<unknown>, input: ConnectionInput): void {
+    this.#socket = socket;
+    this.#input = input;
+    if (this.#gatheredBytes > 0 || this.#queueBytes > 0) this.#schedule();
+  }
+
+  get closed(): boolean {
+    return this.#socket === undefined;
+  }
+
+  get queuedBytes(): number {
+    return this.#queueBytes + this.#gatheredBytes;
+  }
+
+  write(bytes: Uint8Array | string): void {
+    if (this.#ending) return;
+    const length = bytes.length;
+    if (length === 0) return;
+    if (typeof bytes !== "string" && length >= COPY_BYTES_MAX) {
+      this.#closeGathered();
+      this.#queue.push(bytes);
+      this.#queueBytes += length;
+    } else if (length > GATHER_BYTES) {
+      this.#closeGathered();
+      this.#queue.push(Buffer.from(bytes as string, "latin1"));
+      this.#queueBytes += length;
+    } else {
+      if (this.#gatheredBytes + length > GATHER_BYTES) this.#closeGathered();
+      this.#gathered ??= pool.pop() ?? Buffer.allocUnsafeSlow(GATHER_BYTES);
+      if (typeof bytes === "string") this.#gathered.write(bytes, this.#gatheredBytes, "latin1");
+      else this.#gathered.set(bytes, this.#gatheredBytes);
+      this.#gatheredBytes += length;
+    }
+    this.#schedule();
+  }
+
+  pauseReading(): void {
+    this.#socket?.pause();
+  }
+
+  resumeReading(): void {
+    this.#socket?.resume();
+  }
+
+  end(): void {
+    if (this.#ending) return;
+    this.#ending = true;
+    this.#schedule();
+  }
+
+  destroy(): void {
+    this.#ending = true;
+    const socket = this.#socket;
+    // `terminate` reports `close` synchronously or later, and then `closed` below runs once.
+    if (socket !== undefined) socket.terminate();
+  }
+
+  /** Flushes what the turn gathered. */
+  endOfTurn(): void {
+    this.#scheduled = false;
+    this.#flush();
+  }
+
+  /** The socket's `data` callback. */
+  received(chunk: Uint8Array): void {
+    this.bytesRead += chunk.length;
+    if (!this.#shutDown) {
+      this.#input?.receive(chunk);
+      return;
+    }
+    // The codec is done; reading on keeps a reset from overtaking our last bytes (RFC 9112 §9.6), within a bound.
+    this.#lingerBytes += chunk.length;
+    if (this.#lingerBytes > LINGER_BYTES_MAX) this.destroy();
+  }
+
+  /** The socket's `end` callback: the peer half-closed. */
+  receivedEnd(): void {
+    if (this.#shutDown) this.#socket?.end();
+    else this.#input?.receiveEnd();
+  }
+
+  /** The socket's `drain` callback. */
+  drainedSocket(): void {
+    this.#blocked = false;
+    this.#flush();
+    if (!this.#blocked && !this.#shutDown) this.#input?.drained();
+  }
+
+  /** The socket's `close` callback. */
+  closedSocket(): void {
+    if (this.#socket === undefined) return;
+    this.#socket = undefined;
+    this.#ending = true;
+    clearTimeout(this.#lingerTimer);
+    this.#release();
+    this.#queue = [];
+    this.#queueBytes = 0;
+    this.#input?.receiveClose();
+    this.onClosed();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#blocked || this.#socket === undefined) return;
+    this.#scheduled = true;
+    atEndOfTurn(this);
+  }
+
+  #flush(): void {
+    const socket = this.#socket;
+    if (socket === undefined || this.#blocked) return;
+    while (this.#queue.length > 0) {
+      const chunk = this.#queue[0] as Uint8Array;
+      const taken = socket.write(chunk);
+      if (taken < 0) return;
+      this.bytesWritten += taken;
+      this.#queueBytes -= taken;
+      if (taken < chunk.length) {
+        this.#queue[0] = chunk.subarray(taken);
+        this.#blocked = true;
+        return;
+      }
+      this.#queue.shift();
+    }
+    if (this.#gathered !== undefined) {
+      const taken = this.#gatheredBytes === 0 ? 0 : socket.write(this.#gathered.subarray(0, this.#gatheredBytes));
+      if (taken < 0) return;
+      this.bytesWritten += taken;
+      if (taken < this.#gatheredBytes) {
+        this.#queue.push(this.#gathered.subarray(taken, this.#gatheredBytes));
+        this.#queueBytes += this.#gatheredBytes - taken;
+        this.#gathered = undefined;
+        this.#gatheredBytes = 0;
+        this.#blocked = true;
+        return;
+      }
+      this.#release();
+    }
+    if (this.#ending && !this.#shutDown) this.#shutdown(socket);
+  }
+
+  #shutdown(socket: Socket<unknown>): void {
+    this.#shutDown = true;
+    socket.shutdown();
+    // A paused socket would never see the peer's end.
+    socket.resume();
+    this.#lingerTimer = setTimeout(() => this.destroy(), LINGER_MS);
+  }
+
+  /** Moves the gathered bytes to the queue, so that a chunk can follow them by reference. */
+  #closeGathered(): void {
+    if (this.#gathered === undefined || this.#gatheredBytes === 0) return;
+    this.#queue.push(this.#gathered.subarray(0, this.#gatheredBytes));
+    this.#queueBytes += this.#gatheredBytes;
+    this.#gathered = undefined;
+    this.#gatheredBytes = 0;
+  }
+
+  #release(): void {
+    if (this.#gathered !== undefined && pool.length < POOL_SIZE_MAX) pool.push(this.#gathered);
+    this.#gathered = undefined;
+    this.#gatheredBytes = 0;
+  }
+}

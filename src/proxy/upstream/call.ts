@@ -1,0 +1,360 @@
+/**
+ * One request on its way to a service: attempt after attempt, each on another endpoint, until a response comes that
+ * policy lets through, or policy gives up. The caller of `UpstreamCall` sees one request and one response.
+ */
+
+import type { SnapshotRetries } from "../../projections/snapshot.ts";
+import { type FlagSet, flagSet, NO_FLAGS } from "../../telemetry/response-flags.ts";
+import type {
+  ClientStream,
+  HeaderList,
+  RequestHead,
+  ResponseHead,
+  StreamFault,
+  StreamListener,
+} from "../codec/message.ts";
+import { Timer } from "../io/timers.ts";
+import type { FaultName } from "../respond.ts";
+import type { Runtime } from "../runtime.ts";
+import type { EndpointState } from "./endpoints.ts";
+import type { PooledConnection, PoolWaiter } from "./pool.ts";
+import { type AttemptOutcome, backoffMs, isRetriable, type RetryBudget } from "./retry.ts";
+
+/** Why there will be no response, or no more of it. */
+export interface CallFailure {
+  readonly fault: FaultName;
+  /** For `response_code_details`. */
+  readonly details: string;
+  readonly flags: FlagSet;
+}
+
+/** Who made the call. Between `upstreamHead` and the end of the response, `upstreamFailed` may still come. */
+export interface CallOwner {
+  upstreamInformational(head: ResponseHead): void;
+  upstreamHead(head: ResponseHead, end: boolean): void;
+  upstreamData(chunk: Uint8Array, end: boolean): void;
+  upstreamTrailers(trailers: HeaderList): void;
+  /** The request's body may flow again after `sendData` returned false. */
+  upstreamDrained(): void;
+  upstreamFailed(failure: CallFailure): void;
+  /** An attempt failed and another is under way. */
+  upstreamRetried(): void;
+}
+
+export interface CallPlan {
+  /** Where the next attempt goes; `tried` are those that failed. Undefined: nowhere. */
+  pick(tried: readonly EndpointState[]): EndpointState | undefined;
+  readonly retries: SnapshotRetries | undefined;
+  /** Shared by all calls to the service. */
+  readonly budget: RetryBudget | undefined;
+  /** The head to send, made anew for each attempt (1 for the first). */
+  head(head: RequestHead, attempt: number): RequestHead;
+}
+
+const CANCELLED: StreamFault = { kind: "cancelled", detail: "cancelled" };
+const NO_ENDPOINTS: readonly EndpointState[] = [];
+
+export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
+  readonly #runtime: Runtime;
+  readonly #plan: CallPlan;
+  readonly #owner: CallOwner;
+
+  #head: RequestHead | undefined;
+  #headEnds = false;
+  /** The request's body so far, for as long as another attempt may need it. */
+  #body: Uint8Array[] = [];
+  #bodyBytes = 0;
+  #trailers: HeaderList | undefined;
+  #requestEnded = false;
+  /** Another attempt could send the whole request again. */
+  #replayable = true;
+
+  #attempt = 0;
+  /** Endpoints of the attempts that failed. */
+  #tried = NO_ENDPOINTS;
+  #endpoint: EndpointState | undefined;
+  /** An attempt counts as load on its endpoint. */
+  #inFlight = false;
+  #connection: PooledConnection | undefined;
+  #stream: ClientStream | undefined;
+  /** The connection had served before: see `reused_connection_closed`. */
+  #reusedConnection = false;
+  #raceRetried = false;
+  #perTry: Timer | undefined;
+  #backoff: Timer | undefined;
+  /** A final response head went to the owner. */
+  #committed = false;
+  #responseEnded = false;
+  #over = false;
+  #pausedResponse = false;
+
+  constructor(runtime: Runtime, plan: CallPlan, owner: CallOwner) {
+    this.#runtime = runtime;
+    this.#plan = plan;
+    this.#owner = owner;
+  }
+
+  /** The endpoint of the attempt at hand, or of the last one. */
+  get endpoint(): EndpointState | undefined {
+    return this.#endpoint;
+  }
+
+  get attempts(): number {
+    return this.#attempt;
+  }
+
+  // The request
+
+  sendHead(head: RequestHead, end: boolean): void {
+    this.#head = head;
+    this.#headEnds = end;
+    this.#requestEnded = end;
+    this.#plan.budget?.request(this.#runtime.monotonicMs());
+    this.#start();
+  }
+
+  /** False: hold the rest back until `upstreamDrained`. */
+  sendData(chunk: Uint8Array, end: boolean): boolean {
+    if (this.#over || this.#requestEnded) return true;
+    this.#requestEnded = end;
+    const stream = this.#stream;
+    this.#keep(chunk);
+    if (stream === undefined) return this.#bodyBytes < this.#runtime.limits.replayBytesMax;
+    const goOn = stream.sendData(chunk, end);
+    if (end) this.#settle();
+    return goOn;
+  }
+
+  sendTrailers(trailers: HeaderList): void {
+    if (this.#over || this.#requestEnded) return;
+    this.#requestEnded = true;
+    this.#trailers = trailers;
+    this.#stream?.sendTrailers(trailers);
+    this.#settle();
+  }
+
+  pauseResponse(): void {
+    this.#pausedResponse = true;
+    this.#stream?.pause();
+  }
+
+  resumeResponse(): void {
+    this.#pausedResponse = false;
+    this.#stream?.resume();
+  }
+
+  /** Nobody wants the response any more. Idempotent; no callback follows. */
+  cancel(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#backoff?.cancel();
+    this.#abandonAttempt();
+  }
+
+  // The connection
+
+  onConnection(connection: PooledConnection): void {
+    const head = this.#head;
+    const endpoint = this.#endpoint;
+    if (head === undefined || endpoint === undefined) return;
+    this.#reusedConnection = connection.reused;
+    connection.reused = true;
+    this.#connection = connection;
+    const stream = connection.codec.open(this);
+    this.#stream = stream;
+    if (this.#pausedResponse) stream.pause();
+    stream.sendHead(this.#plan.head(head, this.#attempt), this.#headEnds);
+    if (this.#headEnds) return;
+    const body = this.#body;
+    const endWithData = this.#requestEnded && this.#trailers === undefined;
+    let goOn = true;
+    for (const [index, chunk] of body.entries()) {
+      goOn = stream.sendData(chunk, endWithData && index === body.length - 1);
+      if (this.#stream !== stream) return;
+    }
+    if (endWithData && body.length === 0) stream.sendData(EMPTY, true);
+    if (this.#trailers !== undefined) stream.sendTrailers(this.#trailers);
+    this.#forgetUnlessReplayable();
+    if (goOn && !this.#requestEnded) this.#owner.upstreamDrained();
+  }
+
+  onNoConnection(reason: "overflow" | "connect_failure" | "connect_timeout", detail: string): void {
+    if (reason === "overflow") {
+      this.#failAttempt({ kind: "connect-failure" }, { fault: "overflow", details: detail, flags: flagSet("UO") });
+      return;
+    }
+    const details = `upstream_reset_before_response_started{connection_failure,${detail}}`;
+    this.#failAttempt({ kind: "connect-failure" }, { fault: "connect_failure", details, flags: flagSet("UF") });
+  }
+
+  // The response
+
+  onInformational(head: ResponseHead): void {
+    this.#owner.upstreamInformational(head);
+  }
+
+  onHead(head: ResponseHead, end: boolean): void {
+    this.#perTry?.cancel();
+    if (head.status >= 400 && this.#claimRetry({ kind: "status", status: head.status })) {
+      this.#retry();
+      return;
+    }
+    this.#committed = true;
+    this.#responseEnded = end;
+    this.#release();
+    this.#owner.upstreamHead(head, end);
+    this.#settle();
+  }
+
+  onData(chunk: Uint8Array, end: boolean): void {
+    this.#responseEnded = end;
+    this.#owner.upstreamData(chunk, end);
+    if (end) this.#settle();
+  }
+
+  onTrailers(trailers: HeaderList): void {
+    this.#responseEnded = true;
+    this.#owner.upstreamTrailers(trailers);
+    this.#settle();
+  }
+
+  onDrain(): void {
+    if (!this.#over) this.#owner.upstreamDrained();
+  }
+
+  onFault(fault: StreamFault): void {
+    // The classic race of keep-alive: the server closed while our request was on its way. It did not fail the request.
+    const raced = fault.detail === "reused_connection_closed" && this.#reusedConnection && !this.#raceRetried;
+    if (raced && this.#replayable && !this.#committed) {
+      this.#raceRetried = true;
+      const endpoint = this.#endpoint;
+      this.#endAttempt();
+      this.#begin(endpoint);
+      return;
+    }
+    switch (fault.kind) {
+      case "refused":
+        this.#failAttempt({ kind: "refused" }, failure("upstream_remote_reset", "UR", "remote_refused_stream_reset"));
+        return;
+      case "protocol-error":
+        this.#failAttempt({ kind: "reset" }, failure("upstream_protocol_error", "UPE", "protocol_error", fault.detail));
+        return;
+      case "timeout":
+      case "cancelled":
+      case "peer-reset":
+        this.#failAttempt({ kind: "reset" }, failure("upstream_reset", "UC", "connection_termination"));
+    }
+  }
+
+  // Attempts
+
+  #start(): void {
+    const endpoint = this.#plan.pick(this.#tried);
+    if (endpoint !== undefined) {
+      this.#begin(endpoint);
+      return;
+    }
+    this.#over = true;
+    const flags = flagSet("UH") | (this.#attempt > 0 ? flagSet("URX") : NO_FLAGS);
+    this.#owner.upstreamFailed({ fault: "no_healthy_upstream", details: "no_healthy_upstream", flags });
+  }
+
+  #begin(endpoint: EndpointState | undefined): void {
+    if (endpoint === undefined) return;
+    this.#attempt++;
+    this.#endpoint = endpoint;
+    endpoint.active++;
+    this.#inFlight = true;
+    const perTryTimeoutMs = this.#plan.retries?.perTryTimeoutMs;
+    if (perTryTimeoutMs !== undefined) {
+      this.#perTry ??= new Timer(() => {
+        const details = failure("per_try_timeout", "UT", "per_try_timeout");
+        this.#failAttempt({ kind: "timeout" }, { ...details, details: "upstream_per_try_timeout" });
+      });
+      this.#runtime.timers.arm(this.#perTry, perTryTimeoutMs);
+    }
+    endpoint.pool.acquire(this);
+  }
+
+  #failAttempt(outcome: AttemptOutcome, reason: CallFailure): void {
+    if (this.#over) return;
+    if (!this.#committed && this.#claimRetry(outcome)) {
+      this.#retry();
+      return;
+    }
+    this.#over = true;
+    this.#abandonAttempt();
+    const exhausted = !this.#committed && this.#attempt > 1 ? flagSet("URX") : NO_FLAGS;
+    this.#owner.upstreamFailed({ ...reason, flags: reason.flags | exhausted });
+  }
+
+  /** True if policy has room for another attempt, which then counts against the budget. */
+  #claimRetry(outcome: AttemptOutcome): boolean {
+    const { retries, budget } = this.#plan;
+    if (retries === undefined || !this.#replayable || this.#attempt > retries.attempts) return false;
+    if (!isRetriable(outcome, retries.on)) return false;
+    return budget === undefined || budget.tryRetry(retries.budget, this.#runtime.monotonicMs());
+  }
+
+  #retry(): void {
+    if (this.#endpoint !== undefined) this.#tried = [...this.#tried, this.#endpoint];
+    this.#abandonAttempt();
+    this.#owner.upstreamRetried();
+    this.#backoff ??= new Timer(() => this.#start());
+    this.#runtime.timers.arm(this.#backoff, backoffMs(this.#attempt, this.#runtime.random));
+  }
+
+  /** Gives up the attempt at hand, wherever it stands. */
+  #abandonAttempt(): void {
+    const stream = this.#stream;
+    if (stream === undefined) this.#endpoint?.pool.cancel(this);
+    const connection = this.#connection;
+    this.#endAttempt();
+    stream?.reset(CANCELLED);
+    connection?.streamEnded();
+  }
+
+  #endAttempt(): void {
+    this.#perTry?.cancel();
+    if (this.#inFlight && this.#endpoint !== undefined) this.#endpoint.active--;
+    this.#inFlight = false;
+    this.#connection = undefined;
+    this.#stream = undefined;
+  }
+
+  /** Both messages are over: the connection is free for others. */
+  #settle(): void {
+    if (!this.#requestEnded || !this.#responseEnded || this.#over) return;
+    this.#over = true;
+    const connection = this.#connection;
+    this.#endAttempt();
+    connection?.streamEnded();
+  }
+
+  // The request's body, kept for a second attempt
+
+  #keep(chunk: Uint8Array): void {
+    if (!this.#replayable && this.#stream !== undefined) return;
+    this.#body.push(chunk);
+    this.#bodyBytes += chunk.byteLength;
+    this.#forgetUnlessReplayable();
+  }
+
+  #forgetUnlessReplayable(): void {
+    if (this.#bodyBytes > this.#runtime.limits.replayBytesMax) this.#replayable = false;
+    if (!this.#replayable && this.#stream !== undefined) this.#release();
+  }
+
+  #release(): void {
+    this.#replayable = false;
+    this.#body = [];
+    this.#bodyBytes = 0;
+  }
+}
+
+const EMPTY = new Uint8Array(0);
+
+function failure(fault: FaultName, flag: "UR" | "UC" | "UPE" | "UT", reason: string, detail?: string): CallFailure {
+  const inner = detail === undefined ? reason : `${reason},${detail}`;
+  return { fault, details: `upstream_reset_before_response_started{${inner}}`, flags: flagSet(flag) };
+}

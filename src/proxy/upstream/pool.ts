@@ -1,0 +1,220 @@
+/**
+ * Connections to one address, shared by all requests that go there. HTTP/1.1 connections carry one request at a time,
+ * HTTP/2 ones many; `capacity` is all that the pool asks of either.
+ */
+
+import type { ClientConnection } from "../codec/message.ts";
+import { dial, type PeerTls } from "../io/dial.ts";
+import type { Address } from "../io/listener.ts";
+import { Timer } from "../io/timers.ts";
+import type { Wire } from "../io/wire.ts";
+import type { Runtime } from "../runtime.ts";
+
+/** Somebody who needs a connection. Exactly one of the two is called, unless `cancel` comes first. */
+export interface PoolWaiter {
+  onConnection(connection: PooledConnection): void;
+  /** `overflow`: too many wait already; otherwise why no connection came about. */
+  onNoConnection(reason: "overflow" | "connect_failure" | "connect_timeout", detail: string): void;
+}
+
+export interface PoolOptions {
+  readonly address: Address;
+  readonly runtime: Runtime;
+  /** Asked at every dial, so that a new connection shows the certificate of the moment. Absent: plain TCP. */
+  readonly tls?: (() => PeerTls | undefined) | undefined;
+  /** One connection serves many requests: do not open one for each that waits. */
+  readonly multiplexed: boolean;
+}
+
+/** Requests that one new multiplexed connection is expected to take off the queue. */
+const STREAMS_PER_DIAL = 64;
+
+export class PooledConnection {
+  /** Used before: a close before any response byte is then the keep-alive race, not a failing server. */
+  reused = false;
+  /** Stands in the pool's list of connections with capacity. */
+  ready = false;
+  idleSinceMs = 0;
+  readonly #pool: Pool;
+
+  constructor(
+    pool: Pool,
+    readonly codec: ClientConnection,
+    readonly wire: Wire,
+  ) {
+    this.#pool = pool;
+  }
+
+  /** A stream has come to its end: there may be room again. */
+  streamEnded(): void {
+    this.#pool.offer(this);
+  }
+}
+
+export class Pool {
+  readonly address: Address;
+  readonly #options: PoolOptions;
+  readonly #connections = new Set<PooledConnection>();
+  /** Connections with capacity; the last used is the first taken, so that the others can grow idle and go. */
+  readonly #ready: PooledConnection[] = [];
+  /** In order of arrival. */
+  readonly #waiters = new Set<PoolWaiter>();
+  #connecting = 0;
+  #closed = false;
+  readonly #reaper: Timer;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+    this.address = options.address;
+    this.#reaper = new Timer(() => this.#reap());
+  }
+
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  get pending(): number {
+    return this.#waiters.size;
+  }
+
+  /** Calls back at once where a connection has room, later where one must be opened. */
+  acquire(waiter: PoolWaiter): void {
+    const connection = this.#takeReady();
+    if (connection !== undefined) {
+      waiter.onConnection(connection);
+      return;
+    }
+    if (this.#closed || this.#waiters.size >= this.#options.runtime.limits.pendingRequestsMax) {
+      waiter.onNoConnection("overflow", "pending_requests");
+      return;
+    }
+    this.#waiters.add(waiter);
+    const perDial = this.#options.multiplexed ? STREAMS_PER_DIAL : 1;
+    if (this.#connecting * perDial < this.#waiters.size) this.#dial();
+  }
+
+  /** Takes a waiter back. No effect once it was called. */
+  cancel(waiter: PoolWaiter): void {
+    this.#waiters.delete(waiter);
+  }
+
+  /** Lets a connection with capacity serve who waits, or keeps it ready. */
+  offer(connection: PooledConnection): void {
+    if (connection.ready) return;
+    while (this.#waiters.size > 0 && connection.codec.capacity > 0 && !connection.codec.retired) {
+      this.#serveWaiter(connection);
+    }
+    if (connection.codec.retired || connection.codec.capacity === 0) return;
+    connection.ready = true;
+    connection.idleSinceMs = this.#options.runtime.monotonicMs();
+    this.#ready.push(connection);
+    if (!this.#reaper.armed) this.#armReaper();
+  }
+
+  /** Opens no more connections on the ones there are: each ends when its requests have. New requests dial anew. */
+  retireConnections(): void {
+    for (const connection of [...this.#connections]) connection.codec.drain();
+  }
+
+  /** The address is gone: refuses who waits, lets requests under way finish. */
+  close(): void {
+    this.#closed = true;
+    this.#failWaiters("connect_failure", "endpoint_removed");
+    this.retireConnections();
+    this.#reaper.cancel();
+  }
+
+  #takeReady(): PooledConnection | undefined {
+    for (;;) {
+      const connection = this.#ready.at(-1);
+      if (connection === undefined) return undefined;
+      const usable = !connection.codec.retired && connection.codec.capacity > 0;
+      // One that takes a single request at a time leaves the list with it; a multiplexed one stays until it is full.
+      if (!usable || connection.codec.capacity === 1) {
+        this.#ready.pop();
+        connection.ready = false;
+      }
+      if (usable) return connection;
+    }
+  }
+
+  #serveWaiter(connection: PooledConnection): void {
+    for (const waiter of this.#waiters) {
+      this.#waiters.delete(waiter);
+      waiter.onConnection(connection);
+      return;
+    }
+  }
+
+  #dial(): void {
+    const { address, runtime, tls } = this.#options;
+    const peer = tls?.();
+    if (tls !== undefined && peer === undefined) {
+      this.#failWaiters("connect_failure", "no_certificate_yet");
+      return;
+    }
+    this.#connecting++;
+    let connection: PooledConnection | undefined;
+    dial({
+      address,
+      runtime,
+      tls: peer,
+      onConnected: (codec, wire) => {
+        this.#connecting--;
+        connection = new PooledConnection(this, codec, wire);
+        this.#connections.add(connection);
+        if (this.#closed) codec.drain();
+        else this.offer(connection);
+      },
+      onFailed: (detail) => {
+        this.#connecting--;
+        // Whoever waits was promised this connection; those for whom others are on their way keep waiting.
+        const kind = detail === "connect_timeout" ? "connect_timeout" : "connect_failure";
+        if (this.#connecting === 0) this.#failWaiters(kind, detail);
+        else this.#failWaiter(kind, detail);
+      },
+      onClosed: () => {
+        if (connection !== undefined) this.#remove(connection);
+      },
+    });
+  }
+
+  #remove(connection: PooledConnection): void {
+    this.#connections.delete(connection);
+    if (!connection.ready) return;
+    connection.ready = false;
+    const index = this.#ready.indexOf(connection);
+    if (index >= 0) this.#ready.splice(index, 1);
+  }
+
+  #failWaiters(kind: "connect_failure" | "connect_timeout", detail: string): void {
+    // Those who come back at once, to try again, wait for the next dial.
+    const waiters = [...this.#waiters];
+    this.#waiters.clear();
+    for (const waiter of waiters) waiter.onNoConnection(kind, detail);
+  }
+
+  #failWaiter(kind: "connect_failure" | "connect_timeout", detail: string): void {
+    for (const waiter of this.#waiters) {
+      this.#waiters.delete(waiter);
+      waiter.onNoConnection(kind, detail);
+      return;
+    }
+  }
+
+  #armReaper(): void {
+    const { timers, limits } = this.#options.runtime;
+    timers.arm(this.#reaper, Math.max(10, limits.upstreamIdleTimeoutMs / 4));
+  }
+
+  /** Closes what nobody used for a while; the oldest stand first. */
+  #reap(): void {
+    const { runtime } = this.#options;
+    const idleBeforeMs = runtime.monotonicMs() - runtime.limits.upstreamIdleTimeoutMs;
+    for (const connection of [...this.#ready]) {
+      if (connection.codec.openStreams > 0) connection.idleSinceMs = runtime.monotonicMs();
+      else if (connection.idleSinceMs <= idleBeforeMs) connection.codec.drain();
+    }
+    if (this.#ready.length > 0) this.#armReaper();
+  }
+}
