@@ -4,17 +4,24 @@
  */
 
 import { z } from "zod";
+import { sha256Hex } from "../events/chain.ts";
 import { domainEvent } from "../events/domain-events.ts";
 import { instanceStatus } from "../projections/snapshot.ts";
 
 /**
- * A command as sent: the exact bytes of a `CommandRequest` in JSON, so that the signature covers what was signed and
- * not a re-encoding of it, and the operator's Ed25519 (nkey) signature over them, base64url.
+ * A command as sent: the exact bytes of a `CommandRequest` in JSON, so that what was signed is what is decided and not
+ * a re-encoding of it, and the operator's Ed25519 (nkey) signature, base64url, over `signedText(command)`. Signing the
+ * digest is what lets a reader of the ledger, which keeps the digest and not the command, check who asked.
  */
 export const signedCommand = z.strictObject({
   command: z.string().max(4 * 1024 * 1024),
   signature: z.string().max(128),
 });
+
+/** What an operator signs for a command: the lower-case hex SHA-256 of its bytes, in ASCII. */
+export function signedText(command: string): string {
+  return sha256Hex(new TextEncoder().encode(command));
+}
 
 /** The decision, appended or (dry run) only shown. */
 const decided = z.strictObject({
