@@ -126,15 +126,22 @@ export function requestHeadText(head: RequestHead, framing: Framing): string {
   return te ? `${text}connection: te\r\n\r\n` : `${text}\r\n`;
 }
 
+/** CR, LF, NUL, and what latin1 cannot hold: its low byte might be one of them. */
+const BREAKS_LINE = /[\r\n\0\u0100-\uffff]/;
+
 /**
- * Field lines of a message. Names that would speak of this connection or its framing are left out: the codec says them
+ * Field lines of a message. Throws on a field that would become two: every border validates its own, so that such a one
+ * is our bug, and to stop is better than to be used for smuggling. Names that would speak of this connection or its framing are left out: the codec says them
  * itself, and a filter that sets one by mistake must not be able to break a message in two.
  */
 export function fieldLines(headers: HeaderList): string {
   let text = "";
   for (let at = 0; at + 1 < headers.length; at += 2) {
     const name = headers[at] ?? "";
-    if (!isFramingName(name)) text += `${name}: ${headers[at + 1]}\r\n`;
+    const value = headers[at + 1] ?? "";
+    if (isFramingName(name)) continue;
+    if (BREAKS_LINE.test(value) || BREAKS_LINE.test(name)) throw new RangeError("a field that would break its line");
+    text += `${name}: ${value}\r\n`;
   }
   return text;
 }

@@ -95,8 +95,8 @@ export class Http1ServerStream implements ServerStream {
         upgrade: head.status === 101 ? this.#request.upgrade : undefined,
       }),
     );
+    if (switched || !end) owner.headSent(this, switched);
     if (end) this.#end();
-    else owner.headSent(this, switched);
   }
 
   sendData(chunk: Uint8Array, end: boolean): boolean {

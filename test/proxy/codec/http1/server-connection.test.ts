@@ -276,6 +276,14 @@ describe("framing of responses", () => {
     expect(first.fault).toEqual({ kind: "cancelled", detail: "content_length_mismatch" });
   });
 
+  test.each(["a\r\nb: c", "a\nb", "a\rb", "a\0b", "a\u010ab"])(
+    "a field that would break its line throws: %j",
+    (text) => {
+      expect(() => given(GET).first.stream.sendHead(responseHead(200, ["x", text]), true)).toThrow("break its line");
+      expect(() => given(GET).first.stream.sendHead(responseHead(200, [text, "x"]), true)).toThrow("break its line");
+    },
+  );
+
   test("calls out of order are our bug, and throw", () => {
     expect(() => given(GET).first.stream.sendData(bytes("x"), true)).toThrow("out of order");
     expect(() => given(GET).first.stream.sendInformational(responseHead(200))).toThrow("not an informational status");

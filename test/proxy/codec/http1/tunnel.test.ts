@@ -66,6 +66,16 @@ describe("server", () => {
     expect(connection.openStreams).toBe(0);
   });
 
+  test("a tunnel that opens with its near side ended already", () => {
+    const { connection, output, requests } = serverUnderTest();
+    feed(connection, `${UPGRADE}early`);
+    requests[0]?.stream.sendHead(responseHead(101), true);
+    expect(requests[0]?.body).toBe("early");
+    expect(output.fate).toBe("ended");
+    feed(connection, GET);
+    expect(requests).toHaveLength(1);
+  });
+
   test("a paused tunnel keeps its end back as well", () => {
     const { connection, requests } = serverUnderTest();
     feed(connection, UPGRADE);
