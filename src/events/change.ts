@@ -25,7 +25,7 @@ export const changeData = z.strictObject({
     id: z.string(),
     /** SHA-256 of the command's bytes, lower-case hex. */
     digest: z.string(),
-    /** Ed25519 over the command's bytes by `actor.publicKey`, base64url; absent where there is no key. */
+    /** Ed25519 by `actor.publicKey` over `digest` in ASCII, base64url; absent where there is no key. */
     signature: z.string().optional(),
   }),
   /** SHA-256 of the previous change's bytes in this namespace, lower-case hex; 64 zeros for the first. */
