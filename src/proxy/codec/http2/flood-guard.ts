@@ -1,0 +1,45 @@
+import { NUISANCES, type NuisanceKind } from "./bounds.ts";
+import { ConnectionError, ENHANCE_YOUR_CALM } from "./error.ts";
+
+/**
+ * Counts what a peer may do sparingly but not in floods: one token bucket per nuisance. The clock is read only when a
+ * bucket has run dry, so that a well-behaved peer costs one subtraction.
+ */
+export class FloodGuard {
+  readonly #now: () => number;
+  readonly #tokens: Float64Array;
+  readonly #refilledAtMs: Float64Array;
+
+  /** `now`: milliseconds, monotonic. */
+  constructor(now: () => number) {
+    this.#now = now;
+    this.#tokens = Float64Array.from(NUISANCES, (nuisance) => nuisance.burst);
+    this.#refilledAtMs = new Float64Array(NUISANCES.length).fill(now());
+  }
+
+  /** Counts one; throws `ConnectionError` ENHANCE_YOUR_CALM when it is one too many. */
+  spend(kind: NuisanceKind): void {
+    let tokens = this.#tokens[kind] ?? 0;
+    if (tokens < 1) {
+      tokens = this.#refill(kind, tokens);
+      if (tokens < 1) throw new ConnectionError(ENHANCE_YOUR_CALM, NUISANCES[kind]?.detail ?? "flood");
+    }
+    this.#tokens[kind] = tokens - 1;
+  }
+
+  /** Useful work pays for nuisances, so that a busy connection is not held to the measure of an idle one. */
+  earn(kind: NuisanceKind, count: number): void {
+    const tokens = (this.#tokens[kind] ?? 0) + count;
+    const burst = NUISANCES[kind]?.burst ?? 0;
+    this.#tokens[kind] = Math.min(tokens, burst);
+  }
+
+  #refill(kind: NuisanceKind, tokens: number): number {
+    const bucket = NUISANCES[kind];
+    if (bucket === undefined) return 0;
+    const nowMs = this.#now();
+    const elapsedMs = nowMs - (this.#refilledAtMs[kind] ?? nowMs);
+    this.#refilledAtMs[kind] = nowMs;
+    return Math.min(bucket.burst, tokens + (elapsedMs / 1000) * bucket.perSecond);
+  }
+}
