@@ -12,26 +12,26 @@ export interface RequestTarget {
   readonly scheme: string | undefined;
 }
 
-/** What practically every request has, already lower-case: no port, or one of up to five digits. */
+/** What practically every request has: already lower-case. The port is checked apart. */
 const PLAIN_AUTHORITY = /^[0-9a-z._~-]{1,255}(?::[0-9]{1,5})?$/;
 /**
  * RFC 3986 also allows percent-encoding and `!$&'()*+,;=` in a registered name. No host name has them, and they read
  * differently elsewhere, so a name on which access is decided must not hold them.
  */
-const AUTHORITY = /^(?:[0-9A-Za-z._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?$/;
+const AUTHORITY = /^(?:[0-9A-Za-z._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?$/;
 const ABSOLUTE_FORM = /^(https?):\/\/([^/?]*)(.*)$/i;
 
 /** Validates `host [":" port]` and lower-cases it; undefined when it is malformed (user information included). */
 export function parseAuthority(text: string): string | undefined {
-  const colon = text.length > 6 ? text.indexOf(":", text.length - 6) : text.indexOf(":");
-  if (colon < 0 && PLAIN_AUTHORITY.test(text)) return text;
-  const match = AUTHORITY.exec(text);
-  if (match === null) return undefined;
-  if (match[1] !== undefined) {
-    const port = Number(match[1]);
+  const plain = PLAIN_AUTHORITY.test(text);
+  if (!plain && !AUTHORITY.test(text)) return undefined;
+  const portAt = text.lastIndexOf(":") + 1;
+  // The colons within the brackets of an IPv6 address are none before a port.
+  if (portAt > 0 && portAt > text.lastIndexOf("]")) {
+    const port = Number(text.slice(portAt));
     if (port < 1 || port > 65_535) return undefined;
   }
-  return PLAIN_AUTHORITY.test(text) ? text : text.toLowerCase();
+  return plain ? text : text.toLowerCase();
 }
 
 /**
