@@ -7,7 +7,14 @@
 import type { RequestEdge } from "../telemetry/request-metrics.ts";
 import { RequestRecord } from "../telemetry/request-record.ts";
 import { flagSet } from "../telemetry/response-flags.ts";
-import type { HeaderList, RequestHead, ResponseHead, ServerStream, StreamFault, StreamListener } from "./codec/message.ts";
+import type {
+  HeaderList,
+  RequestHead,
+  ResponseHead,
+  ServerStream,
+  StreamFault,
+  StreamListener,
+} from "./codec/message.ts";
 import { headerValue } from "./headers.ts";
 import type { Downstream } from "./io/downstream.ts";
 import { Timer } from "./io/timers.ts";
@@ -32,21 +39,20 @@ export type Admission =
 export interface Side {
   /** Decides; fills in what policy has to say in the record. Must not throw. */
   admit(request: RequestHead, downstream: Downstream, record: RequestRecord): Admission;
-  /** The request is over. The record is used again afterwards. */
+  /** The request is over. `edge` is what its admission named. */
   finished(record: RequestRecord, edge: RequestEdge | undefined): void;
-  retried(): void;
+  /** Another attempt was made; `service` is what its admission named. */
+  retried(service: string): void;
 }
 
 const CLIENT_GONE: StreamFault = { kind: "cancelled", detail: "response_incomplete" };
-const records: RequestRecord[] = [];
-const RECORDS_KEPT_MAX = 1024;
 
 export class Exchange implements StreamListener<RequestHead>, CallOwner {
   readonly #runtime: Runtime;
   readonly #side: Side;
   readonly #downstream: Downstream;
   readonly #stream: ServerStream;
-  #record = records.pop() ?? new RequestRecord();
+  readonly #record = new RequestRecord();
   #edge: RequestEdge | undefined;
   #service: string | undefined;
   #request: RequestHead | undefined;
@@ -171,7 +177,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
   }
 
   upstreamRetried(): void {
-    this.#side.retried();
+    if (this.#service !== undefined) this.#side.retried(this.#service);
   }
 
   upstreamFailed(failure: CallFailure): void {
@@ -240,8 +246,6 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
     if (endpoint !== undefined) record.upstreamHost = `${endpoint.host}:${endpoint.port}`;
     record.endNs = Bun.nanoseconds();
     this.#side.finished(record, this.#edge);
-    record.reset();
-    if (records.length < RECORDS_KEPT_MAX) records.push(record);
   }
 
   #lookIdle(): void {

@@ -8,23 +8,23 @@
  *  5. timeout, retries, balancing        (the call; timeouts enclose retries, retries enclose balancing)
  */
 
-import { ulid } from "ulid";
 import type { ServiceRef } from "../policy/names.ts";
 import type { RequestEdge } from "../telemetry/request-metrics.ts";
 import type { RequestRecord } from "../telemetry/request-record.ts";
-import type { RequestHead } from "./codec/message.ts";
+import type { HeaderList, RequestHead } from "./codec/message.ts";
 import type { Admission, Side } from "./exchange.ts";
-import { grantCommand } from "./filters/denial.ts";
-import { withoutFields } from "./headers.ts";
+import type { Decision } from "./filters/access.ts";
+import { describeDenial } from "./filters/denial.ts";
+import { headerValue, withoutFields } from "./headers.ts";
 import type { Downstream } from "./io/downstream.ts";
 import type { Policy } from "./policy.ts";
-import { denialResponse, faultResponse, pathFaultResponse } from "./respond.ts";
+import { denialResponse, type FaultContext, faultResponse, type LocalResponse, pathFaultResponse } from "./respond.ts";
 import type { Route, RouteMiss, Upstream } from "./route/compile.ts";
-import { normalisePath, pathEnd } from "./route/path.ts";
+import { normalisePath } from "./route/path.ts";
 import type { Runtime } from "./runtime.ts";
 import { countRequest, type Telemetry } from "./telemetry.ts";
 import type { CallPlan } from "./upstream/call.ts";
-import type { EndpointState, ServiceEndpoints } from "./upstream/endpoints.ts";
+import type { ServiceEndpoints } from "./upstream/endpoints.ts";
 import { RetryBudget } from "./upstream/retry.ts";
 
 export interface OutboundOptions {
@@ -37,42 +37,47 @@ export interface OutboundOptions {
   readonly version: string | undefined;
 }
 
-/** Fields that only the mesh may set. */
+/** Fields that only the mesh may set: what an application says in them is dropped. */
 const TRUSTED_FIELDS: ReadonlySet<string> = new Set([
   "x-forwarded-client-cert",
   "x-envoy-attempt-count",
   "x-heddle-denied",
+  "x-request-id",
 ]);
 
-/** What is kept per upstream beyond any snapshot. */
-interface UpstreamMemory {
-  readonly budget: RetryBudget;
-}
+/** Longest `x-request-id` of an application that is passed on; a longer one is replaced. */
+const REQUEST_ID_LENGTH_MAX = 128;
+
+/** Why an unreachable service is unreachable: were a rule to allow any call of ours, the snapshot would hold it. */
+const NOTHING_ALLOWS: Decision = { allowed: false, reason: "default", origin: undefined, nearest: undefined };
 
 export class Outbound implements Side {
   readonly #options: OutboundOptions;
-  readonly #memory = new Map<ServiceRef, UpstreamMemory>();
-  /** By route object, and so per snapshot. */
-  #edges = new WeakMap<Upstream, RequestEdge>();
+  /** By service, so that a new snapshot does not hand out a fresh budget. */
+  readonly #budgets = new Map<ServiceRef, RetryBudget>();
+  /** By the compiled upstream, and so per snapshot. */
+  readonly #edges = new WeakMap<Upstream, RequestEdge>();
 
   constructor(options: OutboundOptions) {
     this.#options = options;
   }
 
-  admit(request: RequestHead, downstream: Downstream, record: RequestRecord): Admission {
+  admit(request: RequestHead, _downstream: Downstream, record: RequestRecord): Admission {
     const policy = this.#options.policy();
-    const context = { version: request.version, contentType: contentTypeOf(record, request) };
-    if (policy === undefined) {
-      return { kind: "answer", response: faultResponse("not_ready", context), edge: undefined };
-    }
-    record.policyRevision = policy.snapshot.revision;
-    record.sourcePrincipal = ownSpiffeId(policy);
+    const context: FaultContext = {
+      version: request.version,
+      contentType: record.isGrpc ? headerValue(request.headers, "content-type") : undefined,
+    };
+    if (policy === undefined) return answer(faultResponse("not_ready", context));
+    const { snapshot, routes } = policy;
+    record.policyRevision = snapshot.revision;
+    record.sourcePrincipal = policy.spiffeId;
 
     const path = normalisePath(request.path);
-    if (!path.ok) return { kind: "answer", response: pathFaultResponse(path.error, context), edge: undefined };
+    if (!path.ok) return answer(pathFaultResponse(path.error, context));
     request.path = path.value;
 
-    const routing = policy.routes.route(request, path.value, this.#options.runtime.random);
+    const routing = routes.route(request, path.value, this.#options.runtime.random);
     if (routing.kind === "miss") return this.#miss(routing, policy, request, context);
 
     const { upstream, rule } = routing;
@@ -80,9 +85,10 @@ export class Outbound implements Side {
     record.upstreamCluster = routing.cluster;
     record.policyOrigin = rule.origin;
     record.destinationPrincipal = upstream.spiffeId;
+    record.requestId = requestId(record.requestId);
     return {
       kind: "call",
-      plan: this.#plan(routing, downstream, record),
+      plan: this.#plan(routing, record.requestId),
       timeoutMs: rule.timeoutMs,
       edge: this.#edge(upstream, policy),
       service: upstream.ref,
@@ -93,52 +99,48 @@ export class Outbound implements Side {
     countRequest(this.#options.telemetry, record, edge);
   }
 
-  retried(service: string | undefined): void {
-    this.#options.telemetry.sidecar.retries.cell(service ?? "unknown").value++;
+  retried(service: string): void {
+    this.#options.telemetry.sidecar.retries.cell({ upstream: service }).value++;
   }
 
-  #plan(route: Route, downstream: Downstream, record: RequestRecord): CallPlan {
+  #plan(route: Route, id: string): CallPlan {
     const { runtime, endpoints } = this.#options;
     const { upstream, rule, subset } = route;
     const service = endpoints(upstream.ref);
-    const requestId = record.requestId ?? ulid();
-    record.requestId = requestId;
     return {
-      pick: (tried: readonly EndpointState[]) =>
-        service?.pick(upstream.loadBalancer, subset, tried, runtime.random),
+      pick: (tried) => service?.pick(upstream.loadBalancer, subset, tried, runtime.random),
       retries: rule.retries,
       budget: rule.retries === undefined ? undefined : this.#budget(upstream.ref),
-      head: (head: RequestHead, attempt: number) => outgoingHead(head, attempt, requestId, downstream),
+      head: (head, attempt) => outgoingHead(head, id, attempt),
     };
   }
 
   #budget(service: ServiceRef): RetryBudget {
-    let memory = this.#memory.get(service);
-    if (memory === undefined) {
-      memory = { budget: new RetryBudget(this.#options.runtime.monotonicMs()) };
-      this.#memory.set(service, memory);
+    let budget = this.#budgets.get(service);
+    if (budget === undefined) {
+      budget = new RetryBudget(this.#options.runtime.monotonicMs());
+      this.#budgets.set(service, budget);
     }
-    return memory.budget;
+    return budget;
   }
 
-  #miss(
-    miss: RouteMiss,
-    policy: Policy,
-    request: RequestHead,
-    context: { readonly version: RequestHead["version"]; readonly contentType: string | undefined },
-  ): Admission {
-    const { snapshot } = policy;
+  #miss(miss: RouteMiss, policy: Policy, request: RequestHead, context: FaultContext): Admission {
     const { service, reason } = miss;
     if (reason !== "unreachable" || service === undefined) {
-      const response = faultResponse(reason, { ...context, service });
-      return { kind: "answer", response, edge: undefined };
+      return answer(faultResponse(reason, { ...context, service }));
     }
     // The called service would refuse it; saying so here spares it the work, and names the same remedy.
-    this.#options.telemetry.sidecar.denied.cell("unreachable").value++;
-    const from: ServiceRef = `${snapshot.namespace}/${snapshot.name}`;
-    const path = request.path.slice(0, pathEnd(request.path));
-    const denial = unreachableDenial(from, service, request.method, path, snapshot.revision);
-    return { kind: "answer", response: denialResponse(denial, context), edge: undefined };
+    this.#options.telemetry.sidecar.denied.cell({ reason: "unreachable" }).value++;
+    const { namespace, name, revision } = policy.snapshot;
+    const denial = describeDenial({
+      caller: { namespace, service: name },
+      service,
+      method: request.method,
+      target: request.path,
+      revision,
+      decision: NOTHING_ALLOWS,
+    });
+    return answer(denialResponse(denial, context));
   }
 
   #edge(upstream: Upstream, policy: Policy): RequestEdge {
@@ -150,7 +152,7 @@ export class Outbound implements Side {
         source: {
           workload: snapshot.name,
           namespace: snapshot.namespace,
-          principal: ownSpiffeId(policy),
+          principal: policy.spiffeId,
           app: snapshot.name,
           version: this.#options.version,
         },
@@ -169,4 +171,19 @@ export class Outbound implements Side {
     }
     return edge;
   }
+}
+
+function answer(response: LocalResponse): Admission {
+  return { kind: "answer", response, edge: undefined };
+}
+
+/** Keeps the application's own id where it is one line of sane length, so that its logs and ours can be joined. */
+function requestId(given: string | undefined): string {
+  return given !== undefined && given.length <= REQUEST_ID_LENGTH_MAX ? given : crypto.randomUUID();
+}
+
+function outgoingHead(head: RequestHead, id: string, attempt: number): RequestHead {
+  const headers: HeaderList = [...withoutFields(head.headers, TRUSTED_FIELDS), "x-request-id", id];
+  if (attempt > 1) headers.push("x-envoy-attempt-count", String(attempt));
+  return { ...head, headers };
 }

@@ -1,0 +1,146 @@
+/**
+ * The inbound side: calls of peers to our application. What is done to a request, in this order:
+ *
+ *  1. policy is there at all             (nothing is let through on a guess)
+ *  2. the path is normalised             (the rule and the application must read the same one)
+ *  3. access is decided                  (before a byte reaches the application; deny wins, default from the Mesh)
+ *  4. trusted headers are set            (who called is what the certificate proved, never what a header claims)
+ *  5. the application is called
+ *
+ * Who the caller is was settled before: by the TLS handshake, once per connection.
+ */
+
+import { serviceRef } from "../policy/names.ts";
+import type { RequestEdge } from "../telemetry/request-metrics.ts";
+import type { RequestRecord } from "../telemetry/request-record.ts";
+import type { HeaderList, RequestHead } from "./codec/message.ts";
+import type { Admission, Side } from "./exchange.ts";
+import { describeDenial } from "./filters/denial.ts";
+import { headerValue, withoutFields } from "./headers.ts";
+import type { Downstream } from "./io/downstream.ts";
+import type { Policy } from "./policy.ts";
+import { denialResponse, type FaultContext, faultResponse, type LocalResponse, pathFaultResponse } from "./respond.ts";
+import { normalisePath } from "./route/path.ts";
+import type { Runtime } from "./runtime.ts";
+import { countRequest, type Telemetry } from "./telemetry.ts";
+import type { CallPlan } from "./upstream/call.ts";
+import type { EndpointState } from "./upstream/endpoints.ts";
+
+export interface InboundOptions {
+  readonly runtime: Runtime;
+  readonly telemetry: Telemetry;
+  /** The policy in force; undefined before the first snapshot. */
+  readonly policy: () => Policy | undefined;
+  /** The application beside us. */
+  readonly application: EndpointState;
+  /** `version` label of this instance, for metrics. */
+  readonly version: string | undefined;
+}
+
+/** What a peer may not tell our application about itself. */
+const TRUSTED_FIELDS: ReadonlySet<string> = new Set(["x-forwarded-client-cert", "x-heddle-denied"]);
+
+export class Inbound implements Side {
+  readonly #options: InboundOptions;
+  /** By connection, whose peer never changes. */
+  readonly #edges = new WeakMap<Downstream, RequestEdge>();
+
+  constructor(options: InboundOptions) {
+    this.#options = options;
+  }
+
+  admit(request: RequestHead, downstream: Downstream, record: RequestRecord): Admission {
+    const policy = this.#options.policy();
+    const context: FaultContext = {
+      version: request.version,
+      contentType: record.isGrpc ? headerValue(request.headers, "content-type") : undefined,
+    };
+    if (policy === undefined) return answer(faultResponse("not_ready", context), undefined);
+    const { snapshot, access } = policy;
+    const { caller, principal } = downstream.facts;
+    record.policyRevision = snapshot.revision;
+    record.sourcePrincipal = principal;
+    record.destinationPrincipal = policy.spiffeId;
+    record.routeName = "inbound";
+    const edge = this.#edge(downstream, policy);
+
+    const path = normalisePath(request.path);
+    if (!path.ok) return answer(pathFaultResponse(path.error, context), edge);
+    request.path = path.value;
+
+    const decision = access(caller, request.method, path.value);
+    record.policyOrigin = decision.origin;
+    const service = serviceRef(snapshot.namespace, snapshot.name);
+    if (!decision.allowed) {
+      const reason = decision.reason === "allow_rule" ? "default" : decision.reason;
+      this.#options.telemetry.sidecar.denied.cell({ reason }).value++;
+      const { revision } = snapshot;
+      const denial = describeDenial({
+        caller,
+        service,
+        method: request.method,
+        target: path.value,
+        revision,
+        decision,
+      });
+      return answer(denialResponse(denial, context), edge);
+    }
+    record.upstreamCluster = "inbound";
+    return { kind: "call", plan: this.#plan(downstream, policy), timeoutMs: undefined, edge, service };
+  }
+
+  finished(record: RequestRecord, edge: RequestEdge | undefined): void {
+    countRequest(this.#options.telemetry, record, edge);
+  }
+
+  retried(): void {
+    // Only the keep-alive race is repeated here, and that is no retry that policy made.
+  }
+
+  #plan(downstream: Downstream, policy: Policy): CallPlan {
+    const { application } = this.#options;
+    const { principal } = downstream.facts;
+    const by = policy.spiffeId;
+    return {
+      pick: (tried) => (tried.length === 0 ? application : undefined),
+      retries: undefined,
+      budget: undefined,
+      head: (head) => incomingHead(head, by, principal),
+    };
+  }
+
+  #edge(downstream: Downstream, policy: Policy): RequestEdge {
+    const known = this.#edges.get(downstream);
+    if (known !== undefined) return known;
+    const { caller, principal } = downstream.facts;
+    const { snapshot } = policy;
+    const edge = this.#options.telemetry.requests.edge({
+      reporter: "destination",
+      source: { workload: caller?.service, namespace: caller?.namespace, principal, app: caller?.service },
+      destination: {
+        workload: snapshot.name,
+        namespace: snapshot.namespace,
+        principal: policy.spiffeId,
+        app: snapshot.name,
+        version: this.#options.version,
+      },
+      service: `${snapshot.name}.${snapshot.namespace}.${snapshot.trustDomain}`,
+      serviceName: snapshot.name,
+      serviceNamespace: snapshot.namespace,
+      security: principal === undefined ? "none" : "mutual_tls",
+    });
+    this.#edges.set(downstream, edge);
+    return edge;
+  }
+}
+
+function answer(response: LocalResponse, edge: RequestEdge | undefined): Admission {
+  return { kind: "answer", response, edge };
+}
+
+/** Envoy's form of `x-forwarded-client-cert`: who vouches, and for whom. */
+function incomingHead(head: RequestHead, by: string, principal: string | undefined): RequestHead {
+  const headers: HeaderList = [...withoutFields(head.headers, TRUSTED_FIELDS), "x-forwarded-proto", "http"];
+  if (principal !== undefined) headers.push("x-forwarded-client-cert", `By=${by};URI=${principal}`);
+  return { ...head, headers };
+}
