@@ -1,0 +1,51 @@
+/** Where log lines go: a file or the standard output, written off the event loop. */
+
+import { close, open, write } from "node:fs";
+import { promisify } from "node:util";
+
+/** One write at a time; the next begins when the promise is settled. */
+export interface LogSink {
+  /** `text` is latin1. Settles when all of it is written; rejects when the rest cannot be (disk full, reader gone). */
+  write(text: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A reader of our standard output may have made the pipe non-blocking: how long to wait before another try. */
+const RETRY_MS = 20;
+
+const openFile = promisify(open);
+const closeFile = promisify(close);
+
+/** Appends to a file, made with mode 0640 if it is not there. Rejects when it cannot be opened. */
+export async function fileSink(path: string): Promise<LogSink> {
+  const descriptor = await openFile(path, "a", 0o640);
+  return { write: (text) => writeAll(descriptor, text), close: () => closeFile(descriptor) };
+}
+
+/**
+ * The standard output. By descriptor and from the thread pool: `Bun.write(Bun.stdout)` stops the event loop while a
+ * pipe is full, and with it all traffic.
+ */
+export function stdoutSink(): LogSink {
+  return { write: (text) => writeAll(1, text), close: async () => {} };
+}
+
+async function writeAll(descriptor: number, text: string): Promise<void> {
+  let rest: Uint8Array = Buffer.from(text, "latin1");
+  while (rest.byteLength > 0) {
+    const written = await writeSome(descriptor, rest);
+    if (written > 0) rest = rest.subarray(written);
+    else await Bun.sleep(RETRY_MS);
+  }
+}
+
+/** Bytes written; 0 when the descriptor takes nothing just now. */
+function writeSome(descriptor: number, bytes: Uint8Array): Promise<number> {
+  return new Promise((resolve, reject) => {
+    write(descriptor, bytes, (error, written) => {
+      if (error === null) resolve(written);
+      else if (error.code === "EAGAIN") resolve(0);
+      else reject(error);
+    });
+  });
+}

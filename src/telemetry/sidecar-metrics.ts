@@ -1,0 +1,75 @@
+/** What a sidecar says of itself, beside its requests. */
+
+import { CellFamily, computed, type MetricFamily } from "./metric-family.ts";
+
+/** Why a request was turned away, as a label: a closed set. */
+export type DenialReason = "deny_rule" | "default" | "unauthenticated" | "unreachable" | "rate_limit";
+
+/** The owner of each number changes it in place; labels name upstreams of policy, as `namespace/name`. */
+export class SidecarMetrics {
+  /** Revision of the snapshot in force; 0: none. */
+  snapshotRevision = 0;
+  /** When control last confirmed that this snapshot is the current one, in milliseconds since 1970. */
+  snapshotConfirmedMs: number | undefined;
+  /** End of the current leaf's validity, in seconds since 1970. */
+  certificateExpiryS: number | undefined;
+
+  readonly retries = new CellFamily("counter", "heddle_retries_total", "Attempts beyond the first.", ["upstream"]);
+  readonly circuitOpen = new CellFamily(
+    "gauge",
+    "heddle_circuit_open",
+    "1 while the upstream takes no more connections, pending requests or requests.",
+    ["upstream"],
+  );
+  readonly ejections = new CellFamily(
+    "gauge",
+    "heddle_outlier_ejections_active",
+    "Endpoints taken out of load balancing for their failures.",
+    ["upstream"],
+  );
+  readonly connections = new CellFamily(
+    "gauge",
+    "heddle_upstream_connections_active",
+    "Open connections to the sidecars of the upstream.",
+    ["upstream"],
+  );
+  readonly denied = new CellFamily<"reason">("counter", "heddle_denied_total", "Requests turned away by policy.", [
+    "reason",
+  ]);
+
+  /** For `MetricsPage`. `now`: milliseconds since 1970. */
+  families(now: () => number): MetricFamily[] {
+    return [
+      computed("gauge", "heddle_snapshot_revision", "Revision of the snapshot in force.", () => this.snapshotRevision),
+      computed("gauge", "heddle_snapshot_age_seconds", "Since control last confirmed the snapshot.", () =>
+        this.snapshotConfirmedMs === undefined ? undefined : (now() - this.snapshotConfirmedMs) / 1000,
+      ),
+      computed(
+        "gauge",
+        "heddle_certificate_expiry_timestamp_seconds",
+        "When the certificate in use ends.",
+        () => this.certificateExpiryS,
+      ),
+      this.retries,
+      this.circuitOpen,
+      this.ejections,
+      this.connections,
+      this.denied,
+      ...processFamilies(),
+    ];
+  }
+}
+
+/** Under the names that every Prometheus client uses, so that existing dashboards find them. */
+export function processFamilies(): MetricFamily[] {
+  return [
+    computed("counter", "process_cpu_seconds_total", "CPU time, user and system.", () => {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1e6;
+    }),
+    computed("gauge", "process_resident_memory_bytes", "Resident memory.", () => process.memoryUsage.rss()),
+    computed("gauge", "process_start_time_seconds", "When the process began, in seconds since 1970.", () =>
+      Math.round(performance.timeOrigin / 1000),
+    ),
+  ];
+}
