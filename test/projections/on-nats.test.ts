@@ -88,7 +88,8 @@ test("two replicas publish the mesh, and go on when the server has crashed and i
     expect(projection.state).toEqual(ledger.state);
     expect(publisher.expectedRevision("shop/catalog")).toBe(3);
   }
-  const stored = await bucket.get("shop.web");
+  const again = await openBucket((await nats.connectControl()).bus, CONFIG_BUCKET);
+  const stored = await again.get("shop.web");
   expect(serviceSnapshot.parse(JSON.parse(new TextDecoder().decode(stored?.value)))).toEqual(
     serviceSnapshot.parse(compileSnapshot(ledger.state, { namespace: "shop", name: "web" })),
   );
