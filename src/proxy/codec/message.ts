@@ -125,20 +125,19 @@ export interface ConnectionInput {
   receiveClose(): void;
   /** The socket took what was queued. */
   drained(): void;
+  readonly openStreams: number;
 }
 
 /** A connection on which peers send us requests. */
 export interface ServerConnection extends ConnectionInput {
   /** No new streams: finish those open, tell the peer (`Connection: close`, GOAWAY), then end. */
   drain(): void;
-  readonly openStreams: number;
 }
 
 /** A connection on which we send requests. */
 export interface ClientConnection extends ConnectionInput {
   /** How many more streams can be opened now. */
   readonly capacity: number;
-  readonly openStreams: number;
   /** True once the connection will take no more streams at all (GOAWAY, `Connection: close`, fault). */
   readonly retired: boolean;
   open(listener: StreamListener<ResponseHead>): ClientStream;

@@ -70,9 +70,9 @@ class Dial {
     this.options.onFailed(detail);
   }
 
-  closed(): void {
+  closed(error: Error | undefined): void {
     if (this.wire === undefined) this.fail("connection_closed_while_connecting");
-    else this.wire.closedSocket();
+    else this.wire.closedSocket(error);
   }
 
   #ready(socket: Socket<Dial>, protocol: "h2" | "http/1.1"): void {
@@ -97,7 +97,7 @@ const handlers: SocketHandler<Dial> = {
     if (socket.data.wire === undefined) socket.data.fail("connection_closed_while_connecting");
     else socket.data.wire.receivedEnd();
   },
-  close: (socket) => socket.data.closed(),
+  close: (socket, error) => socket.data.closed(error),
   connectError: (socket, error) => socket.data.fail(connectFailure(error)),
   error(socket) {
     if (socket.data.wire === undefined) socket.data.fail("tls_handshake_failed");

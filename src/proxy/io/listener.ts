@@ -46,7 +46,7 @@ const downstreamHandlers: SocketHandler<Downstream | undefined> = {
   data: (socket, chunk) => socket.data?.wire.received(chunk),
   drain: (socket) => socket.data?.wire.drainedSocket(),
   end: (socket) => socket.data?.wire.receivedEnd(),
-  close: (socket) => socket.data?.wire.closedSocket(),
+  close: (socket, error) => socket.data?.wire.closedSocket(error),
   error: (socket) => socket.data?.wire.destroy(),
 };
 
@@ -141,8 +141,8 @@ export function listenTls(options: TlsListenerOptions): Listener {
       if (socket.data instanceof Downstream) socket.data.wire.receivedEnd();
       else socket.terminate();
     },
-    close(socket) {
-      if (socket.data instanceof Downstream) socket.data.wire.closedSocket();
+    close(socket, error) {
+      if (socket.data instanceof Downstream) socket.data.wire.closedSocket(error);
       else endHandshake(socket);
     },
     error: (socket) => downstreamOf(socket)?.wire.destroy(),

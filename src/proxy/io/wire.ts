@@ -13,10 +13,8 @@ const GATHER_BYTES = 16 * 1024;
 const COPY_BYTES_MAX = 4 * 1024;
 /** Gathering buffers kept for reuse, in all. */
 const POOL_SIZE_MAX = 64;
-/** After a half-close: how long the peer may take to close as well. */
-const LINGER_MS = 2_000;
-/** Bytes that a peer may still send after we are done with it, before it is cut off. */
-const LINGER_BYTES_MAX = 1024 * 1024;
+/** After our half-close, a peer that does nothing and has nothing open is waited for this long. */
+const LINGER_MS = 5_000;
 
 const pool: Buffer[] = [];
 
@@ -33,8 +31,9 @@ export class Wire implements ConnectionOutput {
   /** The kernel took less than we had: wait for its drain. */
   #blocked = false;
   #ending = false;
+  /** Our side is closed; the peer's side is. */
   #shutDown = false;
-  #lingerBytes = 0;
+  #inputEnded = false;
   #lingerTimer: ReturnType<typeof setTimeout> | undefined;
   readonly onClosed: () => void;
 
@@ -113,30 +112,25 @@ export class Wire implements ConnectionOutput {
   /** The socket's `data` callback. */
   received(chunk: Uint8Array): void {
     this.bytesRead += chunk.length;
-    if (!this.#shutDown) {
-      this.#input?.receive(chunk);
-      return;
-    }
-    // The codec is done; reading on keeps a reset from overtaking our last bytes (RFC 9112 §9.6), within a bound.
-    this.#lingerBytes += chunk.length;
-    if (this.#lingerBytes > LINGER_BYTES_MAX) this.destroy();
+    this.#input?.receive(chunk);
   }
 
   /** The socket's `end` callback: the peer half-closed. */
   receivedEnd(): void {
+    this.#inputEnded = true;
+    this.#input?.receiveEnd();
     if (this.#shutDown) this.#socket?.end();
-    else this.#input?.receiveEnd();
   }
 
   /** The socket's `drain` callback. */
   drainedSocket(): void {
     this.#blocked = false;
     this.#flush();
-    if (!this.#blocked && !this.#shutDown) this.#input?.drained();
+    if (!this.#blocked) this.#input?.drained();
   }
 
-  /** The socket's `close` callback. */
-  closedSocket(): void {
+  /** The socket's `close` callback. `error`: the connection was reset. */
+  closedSocket(error?: Error | undefined): void {
     if (this.#socket === undefined) return;
     this.#socket = undefined;
     this.#ending = true;
@@ -144,6 +138,8 @@ export class Wire implements ConnectionOutput {
     this.#release();
     this.#queue = [];
     this.#queueBytes = 0;
+    // Where we had closed our side already, the runtime reports the peer's end as the close that it completes.
+    if (error === undefined && this.#shutDown && !this.#inputEnded) this.#input?.receiveEnd();
     this.#input?.receiveClose();
     this.onClosed();
   }
@@ -187,12 +183,22 @@ export class Wire implements ConnectionOutput {
     if (this.#ending && !this.#shutDown) this.#shutdown(socket);
   }
 
+  /** Closes our side only: the peer may still be sending, and a full close would reset it (RFC 9112 §9.6). */
   #shutdown(socket: Socket<unknown>): void {
     this.#shutDown = true;
+    if (this.#inputEnded) {
+      socket.end();
+      return;
+    }
     socket.shutdown();
-    // A paused socket would never see the peer's end.
-    socket.resume();
-    this.#lingerTimer = setTimeout(() => this.destroy(), LINGER_MS);
+    this.#linger(this.bytesRead);
+  }
+
+  #linger(bytesRead: number): void {
+    this.#lingerTimer = setTimeout(() => {
+      if (this.bytesRead === bytesRead && (this.#input?.openStreams ?? 0) === 0) this.destroy();
+      else this.#linger(this.bytesRead);
+    }, LINGER_MS);
   }
 
   /** Moves the gathered bytes to the queue, so that a chunk can follow them by reference. */

@@ -52,7 +52,7 @@ export interface Http2Options {
 }
 
 /** One HTTP/2 connection (RFC 9113), client or server by its role. Bytes in, calls on listeners out, and back. */
-export class Http2Connection<In extends Head, Out extends Head> implements ConnectionInput {
+export class Http2Connection<In extends Head, Out extends Head> implements Omit<ConnectionInput, "openStreams"> {
   readonly role: Role<In, Out>;
   readonly limits: Limits;
   readonly #output: ConnectionOutput;
