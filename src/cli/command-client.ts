@@ -1,0 +1,122 @@
+/** Asks the control plane: commands, signed with the operator's key, and questions. */
+
+import { ulid } from "ulid";
+import type { z } from "zod";
+import {
+  type CommandReply,
+  commandReply,
+  type StatusReply,
+  signedText,
+  statusReply,
+  type WaitReply,
+  waitReply,
+} from "../control/protocol.ts";
+import type { CommandBody, CommandRequest } from "../events/commands.ts";
+import { NoResponders, PermissionDenied, RequestTimeout } from "../nats/bus.ts";
+import { sign } from "../nats/keys.ts";
+import { subjects } from "../nats/subjects.ts";
+import type { OperatorContext } from "./context.ts";
+import { Failure } from "./failure.ts";
+
+/** Deciding takes milliseconds; a rollback far back folds history, and an append may have to outlast an election. */
+const COMMAND_TIMEOUT_MS = 30_000;
+const STATUS_TIMEOUT_MS = 10_000;
+/** On top of what `wait` was given: the answer still has to arrive. */
+const WAIT_GRACE_MS = 5_000;
+
+export interface CommandInput {
+  readonly namespace: string;
+  readonly body: CommandBody;
+  readonly reason: string;
+  /** Only say what would be decided. */
+  readonly dryRun: boolean;
+  /** The decision of an earlier dry run: if it would not be the same any more, the answer is a conflict. */
+  readonly seen?: CommandRequest["seen"];
+}
+
+/** What sending a command needs of a connection. */
+export type CommandSender = Pick<OperatorContext, "bus" | "credentials">;
+
+/**
+ * Sends one command and resolves with the answer, a refusal or conflict included. Rejects with `Failure` when no
+ * control replica answers, or the operator may not change that namespace.
+ */
+export async function sendCommand(sender: CommandSender, input: CommandInput): Promise<CommandReply> {
+  const { namespace, body, reason, dryRun, seen } = input;
+  const request: CommandRequest = {
+    id: ulid(),
+    time: new Date().toISOString(),
+    namespace,
+    reason,
+    dryRun,
+    ...(seen === undefined ? {} : { seen }),
+    body,
+  };
+  const command = JSON.stringify(request);
+  const signature = sign(sender.credentials.seed, new TextEncoder().encode(signedText(command)));
+  const signed = { command, signature: Buffer.from(signature).toString("base64url") };
+  const subject = subjects.command(sender.credentials.publicKey, namespace);
+  const what = `change the namespace ${namespace}`;
+  return ask(sender, { subject, payload: signed, answer: commandReply, timeoutMs: COMMAND_TIMEOUT_MS, what });
+}
+
+/** Every instance of the mesh and what it should enforce. Rejects as `sendCommand` does. */
+export function askStatus(sender: CommandSender): Promise<StatusReply> {
+  const subject = subjects.query(sender.credentials.publicKey, "status");
+  return ask(sender, {
+    subject,
+    payload: {},
+    answer: statusReply,
+    timeoutMs: STATUS_TIMEOUT_MS,
+    what: "ask for status",
+  });
+}
+
+/** Waits, at most `timeoutMs`, until every connected instance enforces `revision`. Rejects as `sendCommand` does. */
+export function askWait(sender: CommandSender, request: { revision: number; timeoutMs: number }): Promise<WaitReply> {
+  const subject = subjects.query(sender.credentials.publicKey, "wait");
+  const timeoutMs = request.timeoutMs + WAIT_GRACE_MS;
+  return ask(sender, { subject, payload: request, answer: waitReply, timeoutMs, what: "wait" });
+}
+
+interface Question<T> {
+  readonly subject: string;
+  readonly payload: object;
+  readonly answer: z.ZodType<T>;
+  readonly timeoutMs: number;
+  /** Completes "… may not". */
+  readonly what: string;
+}
+
+async function ask<T>({ bus, credentials }: CommandSender, question: Question<T>): Promise<T> {
+  const { subject, payload, answer, timeoutMs, what } = question;
+  const data = new TextEncoder().encode(JSON.stringify(payload));
+  let reply: Uint8Array;
+  try {
+    reply = await bus.request(subject, data, { timeoutMs });
+  } catch (cause) {
+    throw new Failure(unansweredText(cause, credentials.name, question.what, timeoutMs), { cause });
+  }
+  const parsed = answer.safeParse(parseJson(reply));
+  if (parsed.success) return parsed.data;
+  throw new Failure(`could not ${what}: control's answer is not understood; is it of another version?`);
+}
+
+function unansweredText(cause: unknown, name: string, what: string, timeoutMs: number): string {
+  if (cause instanceof NoResponders) {
+    return "no control replica is running: start one with `heddle up` (or `heddle control`)";
+  }
+  if (cause instanceof PermissionDenied) return `${name} may not ${what}: the credentials do not allow it`;
+  if (cause instanceof RequestTimeout) {
+    return `no answer within ${timeoutMs / 1000} s; a command may have been carried out: see \`heddle log\``;
+  }
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+function parseJson(data: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(data));
+  } catch {
+    return undefined;
+  }
+}
