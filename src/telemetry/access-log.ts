@@ -1,7 +1,7 @@
 /** The access log: a line per request, gathered and written in batches, never in the way of traffic. */
 
 import { formatAccessLine } from "./access-line.ts";
-import { fileSink, type LogSink, stdoutSink } from "./log-sink.ts";
+import { descriptorSink, fileSink, type LogSink } from "./log-sink.ts";
 import { computed, type MetricFamily } from "./metric-family.ts";
 import type { RequestRecord } from "./request-record.ts";
 import { NO_FLAGS } from "./response-flags.ts";
@@ -100,6 +100,8 @@ export class AccessLog {
   }
 }
 
+const STDOUT = 1;
+
 /**
  * The access log that an option asks for: `off` (undefined), `on` or `stdout`, or the path of a file. Rejects when the
  * file cannot be opened.
@@ -109,6 +111,6 @@ export async function openAccessLog(
   options: Partial<AccessLogOptions> = {},
 ): Promise<AccessLog | undefined> {
   if (target === "off") return undefined;
-  const sink = target === "on" || target === "stdout" ? stdoutSink() : await fileSink(target);
+  const sink = target === "on" || target === "stdout" ? descriptorSink(STDOUT) : await fileSink(target);
   return new AccessLog(sink, options);
 }

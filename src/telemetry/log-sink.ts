@@ -19,15 +19,15 @@ const closeFile = promisify(close);
 /** Appends to a file, made with mode 0640 if it is not there. Rejects when it cannot be opened. */
 export async function fileSink(path: string): Promise<LogSink> {
   const descriptor = await openFile(path, "a", 0o640);
-  return { write: (text) => writeAll(descriptor, text), close: () => closeFile(descriptor) };
+  return { ...descriptorSink(descriptor), close: () => closeFile(descriptor) };
 }
 
 /**
- * The standard output. By descriptor and from the thread pool: `Bun.write(Bun.stdout)` stops the event loop while a
- * pipe is full, and with it all traffic.
+ * An open descriptor, such as 1, the standard output; not closed at the end. Written from the thread pool:
+ * `Bun.write(Bun.stdout)` stops the event loop while a pipe is full, and with it all traffic.
  */
-export function stdoutSink(): LogSink {
-  return { write: (text) => writeAll(1, text), close: async () => {} };
+export function descriptorSink(descriptor: number): LogSink {
+  return { write: (text) => writeAll(descriptor, text), close: async () => {} };
 }
 
 async function writeAll(descriptor: number, text: string): Promise<void> {

@@ -1,11 +1,12 @@
 import { describe, expect, test } from "bun:test";
+import { closeSync, constants, openSync, readSync } from "node:fs";
 import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { formatAccessLine } from "../../src/telemetry/access-line.ts";
 import { AccessLog, openAccessLog } from "../../src/telemetry/access-log.ts";
-import type { LogSink } from "../../src/telemetry/log-sink.ts";
+import { descriptorSink, type LogSink } from "../../src/telemetry/log-sink.ts";
 import { flagSet } from "../../src/telemetry/response-flags.ts";
 import { record } from "./record.ts";
 
@@ -197,6 +198,40 @@ describe("openAccessLog", () => {
 
   test("says so when the file cannot be opened", async () => {
     await expect(openAccessLog(join(tmpdir(), "no", "such", "directory", "access.log"))).rejects.toThrow("ENOENT");
+  });
+
+  test("a pipe that takes only a part, or nothing just now, gets all in the end", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "access-log-"));
+    const path = join(directory, "pipe");
+    Bun.spawnSync(["mkfifo", path]);
+    const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const writer = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+    try {
+      const text = Array.from({ length: 50_000 }, (_, n) => `line ${n}\n`).join("");
+      let done = false;
+      const written = descriptorSink(writer)
+        .write(text)
+        .finally(() => {
+          done = true;
+        });
+      let read = "";
+      const piece = Buffer.alloc(50_000);
+      while (read.length < text.length) {
+        await Bun.sleep(1);
+        try {
+          read += piece.toString("latin1", 0, readSync(reader, piece));
+        } catch (error) {
+          if (!(error instanceof Error && "code" in error && error.code === "EAGAIN")) throw error;
+          if (done) break;
+        }
+      }
+      await written;
+      expect(read).toBe(text);
+    } finally {
+      closeSync(reader);
+      closeSync(writer);
+      await rm(directory, { recursive: true });
+    }
   });
 
   test("a full pipe on the standard output does not stop the event loop", async () => {

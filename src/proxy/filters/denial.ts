@@ -93,8 +93,7 @@ const POLICY_METHOD = /^[A-Z][A-Z-]{0,31}$/;
  */
 export function grantCommand(from: ServiceRef, to: ServiceRef, method: string, path: string): string | undefined {
   if (!POLICY_METHOD.test(method)) return undefined;
-  if (!path.startsWith("/") || path.length > SHOWN_MAX || /[*,]/.test(path) || printable(path) !== path)
-    return undefined;
+  if (!path.startsWith("/") || /[*,]/.test(path) || printable(path) !== path) return undefined;
   return `heddle allow ${shellQuote(from)} ${shellQuote(to)} --methods ${method} --paths ${shellQuote(path)}`;
 }
 

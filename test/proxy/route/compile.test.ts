@@ -134,6 +134,7 @@ describe("compileMatch", () => {
     [{ prefix: "/charge" }, "/charges", false],
     [{ prefix: "/charge" }, "/charg?e", false],
     [{ prefix: "/charge" }, "/?/charge", false],
+    [{ prefix: "/a?b" }, "/a?b/c", false],
     [{ prefix: "/charge/" }, "/charge", true],
     [{ prefix: "/charge/" }, "/charge/x", true],
     [{ prefix: "/charge/" }, "/charges", false],

@@ -69,6 +69,7 @@ const refused: readonly (readonly [input: string, fault: PathFault])[] = [
   ["/a?b c", "path_invalid_character"],
   ["/a?b\r\nx: y", "path_invalid_character"],
   ["/a?b#c", "path_invalid_character"],
+  ["/a?b\u007f", "path_invalid_character"],
   ["//a?b#c", "path_invalid_character"],
   ["/a/..%2fb", "path_ambiguous_dot_segment"],
   ["/a/%2e%2e%2fb", "path_ambiguous_dot_segment"],
