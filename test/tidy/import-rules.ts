@@ -1,0 +1,99 @@
+/** Who may know whom: the import directions of the project, as data. */
+
+import type { Import, SourceFile } from "./source-tree.ts";
+
+/** Policy that anybody may know: names, results, durations. */
+const LEAVES = ["src/policy/names.ts", "src/policy/result.ts", "src/policy/duration.ts"];
+const SNAPSHOT = "src/projections/snapshot.ts";
+
+/**
+ * What each folder of src/ may import beside itself: a folder (ending in `/`) or one file. Whatever is not listed is
+ * refused, so a new folder has to be entered here by somebody who knows why.
+ */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  policy: [],
+  // The event log's JetStream form stands beside its port; it reaches NATS through src/nats/.
+  events: ["src/policy/", "src/nats/"],
+  // The transport knows names and roles, for what it lets through depends on them; never what happens with messages.
+  nats: [...LEAVES, "src/events/domain-events.ts"],
+  projections: ["src/policy/", "src/events/", "src/nats/"],
+  ca: ["src/policy/", "src/events/", "src/projections/", "src/nats/"],
+  // Asks the very code that enforces a rule whether it would have.
+  replay: ["src/policy/", "src/events/", "src/projections/", "src/proxy/route/", "src/proxy/filters/"],
+  telemetry: [...LEAVES, SNAPSHOT],
+  // Never events: the data plane learns what is in force from its snapshot and from nothing else.
+  proxy: [
+    ...LEAVES,
+    SNAPSHOT,
+    "src/ca/workload/",
+    "src/nats/bus.ts",
+    "src/nats/subjects.ts",
+    "src/nats/connection.ts",
+    "src/nats/credentials.ts",
+    "src/nats/private-file.ts",
+    "src/telemetry/",
+  ],
+  control: [
+    "src/policy/",
+    "src/events/",
+    "src/projections/",
+    "src/replay/",
+    "src/ca/",
+    "src/nats/",
+    "src/telemetry/",
+    "src/dashboard/",
+  ],
+  dashboard: [...LEAVES, SNAPSHOT, "src/control/protocol.ts"],
+  // The outermost folder: it puts everything together, and nothing else may know it.
+  cli: ["src/", "package.json"],
+};
+
+/** Where each package may be imported; one that is not listed has no place yet. */
+const PACKAGE_PLACES: Readonly<Record<string, readonly string[]>> = {
+  nats: ["src/nats/"],
+  "@nats-io/jwt": ["src/nats/"],
+  "@nats-io/nkeys": ["src/nats/"],
+  // 17 MB resident: it must not reach a sidecar.
+  "@peculiar/x509": ["src/ca/x509.ts"],
+  "reflect-metadata": ["src/ca/x509.ts"],
+  commander: ["src/cli/"],
+  pino: ["src/telemetry/"],
+  "prom-client": ["src/telemetry/"],
+  ulid: ["src/"],
+  yaml: ["src/policy/", "src/cli/"],
+  zod: ["src/"],
+};
+
+/** Folders without I/O, and the built-in modules that are no I/O. */
+const PURE = ["src/policy/", "src/replay/", "src/proxy/codec/", "src/proxy/route/", "src/proxy/filters/"];
+const PURE_BUILT_INS = ["node:crypto", "node:util", "node:buffer", "node:assert"];
+
+/** One sentence for every import of the file that its place does not allow. */
+export function forbiddenImports(file: SourceFile): string[] {
+  const complaints = file.imports.flatMap((entry) => {
+    const complaint = entry.local ? localComplaint(file.path, entry) : outsideComplaint(file.path, entry);
+    return complaint === undefined ? [] : [`${file.path}: ${complaint}`];
+  });
+  return [...new Set(complaints)];
+}
+
+function localComplaint(path: string, { target }: Import): string | undefined {
+  const room = path.split("/")[1] ?? "";
+  const allowed = MAY_IMPORT[room];
+  if (allowed === undefined) return `src/${room}/ has no entry in test/tidy/import-rules.ts`;
+  return isIn(target, [`src/${room}/`, ...allowed]) ? undefined : `src/${room}/ may not import ${target}`;
+}
+
+function outsideComplaint(path: string, { target }: Import): string | undefined {
+  if (target === "bun" || target.startsWith("node:")) {
+    if (!isIn(path, PURE) || PURE_BUILT_INS.includes(target)) return undefined;
+    return `${target} is I/O, and this folder has none`;
+  }
+  const places = PACKAGE_PLACES[target];
+  if (places === undefined) return `${target} has no entry in test/tidy/import-rules.ts`;
+  return isIn(path, places) ? undefined : `${target} may be imported only in ${places.join(", ")}`;
+}
+
+function isIn(path: string, places: readonly string[]): boolean {
+  return places.some((place) => (place.endsWith("/") ? path.startsWith(place) : path === place));
+}
