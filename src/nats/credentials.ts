@@ -213,3 +213,11 @@ export async function readCredentials(path: string): Promise<Credentials> {
 export function writeCredentials(path: string, credentials: Credentials): Promise<void> {
   return writePrivateFile(path, formatCredentials(credentials));
 }
+
+/**
+ * The public key of the account that issued a user: the same for every user of one mesh, and never that of another.
+ * State kept from one connection to the next is bound to it.
+ */
+export function issuerOf(credentials: Credentials): string {
+  return decode(credentials.jwt).iss;
+}

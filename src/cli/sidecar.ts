@@ -1,0 +1,212 @@
+/** `heddle sidecar`: the proxy beside one instance of a service. */
+
+import { hostname } from "node:os";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { MESH_DEFAULTS } from "../events/state.ts";
+import { connectBus } from "../nats/connection.ts";
+import { type Credentials, issuerOf, mintServiceUser, readCredentials } from "../nats/credentials.ts";
+import { LateBus } from "../nats/late-bus.ts";
+import { CONFIG_BUCKET, ENDPOINT_BUCKET } from "../nats/subjects.ts";
+import { parseServiceRef } from "../policy/names.ts";
+import type { Address } from "../proxy/io/listener.ts";
+import { systemRuntime } from "../proxy/runtime.ts";
+import { Sidecar } from "../proxy/sidecar/sidecar.ts";
+import { openAccessLog } from "../telemetry/access-log.ts";
+import { type Logger, leanLogger, logLevelOf } from "../telemetry/logger.ts";
+import { advertisedHost, isLoopback, parseAddress, parseOptionalAddress } from "./address.ts";
+import { connectionOptions, directoryPath, requireDirectory } from "./context.ts";
+import { EXIT_FAILED, Failure, UsageError } from "./failure.ts";
+import { VERSION } from "./program.ts";
+
+interface Options {
+  readonly service: string;
+  readonly app: string;
+  readonly inbound: string;
+  readonly outbound: string;
+  readonly admin: string;
+  readonly health: string;
+  readonly metrics: string;
+  readonly advertise?: string;
+  readonly instance?: string;
+  readonly label: readonly string[];
+  readonly accessLog: string;
+  readonly stateDir?: string;
+  readonly trustDomain?: string;
+  readonly dir?: string;
+  readonly natsUrl?: string;
+  readonly creds?: string;
+}
+
+export async function run(command: Command, args: readonly string[]): Promise<void> {
+  connectionOptions(command)
+    .description("Run the proxy beside one instance of a service.")
+    .requiredOption("--service <namespace/name>", "the service that the application is an instance of")
+    .requiredOption("--app <address>", "where the application listens, such as 127.0.0.1:8080")
+    .option("--inbound <address>", "where peers come in, over mutual TLS", "0.0.0.0:15006")
+    .option("--outbound <address>", "where the application's own calls come in", "127.0.0.1:15001")
+    .option("--admin <address>", "admin endpoints, on loopback only", "127.0.0.1:15000")
+    .option("--health <address>", "/healthz/ready and /healthz/live, or off", "0.0.0.0:15021")
+    .option("--metrics <address>", "/metrics for Prometheus, or off", "0.0.0.0:15090")
+    .option("--advertise <host>", "host under which peers find the inbound listener (default: found out)")
+    .option("--instance <name>", "name of this instance (default: from host name and inbound port)")
+    .option("--label <name=value>", "label of this instance, such as version=v2; repeatable", collect, [])
+    .option("--access-log <target>", "off, stdout or a file", "off")
+    .option("--state-dir <directory>", "what to keep between runs (default: below the mesh's directory)")
+    .option("--trust-domain <domain>", "trust domain of the mesh, where there is no directory to tell it")
+    .addHelpText(
+      "after",
+      "\nExample:\n  heddle sidecar --service shop/catalog --app 127.0.0.1:8080 --label version=v2\n" +
+        "\nThe application calls others through --outbound: by the Host header, or with HTTP_PROXY set to it.",
+    )
+    .action((options: Options) => runSidecar(options))
+    .parseAsync(args, { from: "user" });
+}
+
+function collect(value: string, previous: readonly string[]): string[] {
+  return [...previous, value];
+}
+
+async function runSidecar(options: Options): Promise<void> {
+  const service = parseServiceRef(options.service);
+  if (service === undefined) {
+    throw new UsageError(`--service: '${options.service}' is no service; write NAMESPACE/NAME, such as shop/catalog`);
+  }
+  const addresses = parseAddresses(options);
+  const labels = parseLabels(options.label);
+  const logger = leanLogger(logLevelOf(process.env.HEDDLE_LOG));
+  const target = await connectionTarget(options, service);
+  const instance = options.instance ?? instanceName(addresses.inbound.port);
+  const accessLog = await openAccessLog(options.accessLog);
+
+  const stop = Promise.withResolvers<void>();
+  const connecting = new AbortController();
+  const bus = new LateBus();
+  const connected = connectBus({
+    url: target.url,
+    credentials: target.credentials,
+    name: `heddle sidecar ${options.service} ${instance}`,
+    onError: (error) => logger.warn({ err: error }, "NATS"),
+    retryUntil: connecting.signal,
+  }).then((connection) => bus.arrived(connection));
+  // Refused credentials end the sidecar; a server that is merely away does not.
+  connected.catch((error: unknown) => {
+    if (!connecting.signal.aborted) stop.reject(new Failure(messageOf(error), { cause: error }));
+  });
+
+  const sidecar = await Sidecar.start({
+    namespace: service.namespace,
+    service: service.name,
+    trustDomain: target.trustDomain,
+    instance,
+    labels,
+    version: VERSION,
+    ...addresses,
+    advertisedHost: options.advertise ?? advertisedHost(addresses.inbound.host),
+    stateDirectory: options.stateDir ?? join(target.stateRoot, `${service.namespace}.${service.name}.${instance}`),
+    mesh: issuerOf(target.credentials),
+    bus,
+    config: bus.reader(CONFIG_BUCKET),
+    endpoints: bus.reader(ENDPOINT_BUCKET),
+    accessLog,
+    logger,
+    runtime: systemRuntime(),
+    onQuit: () => stop.resolve(),
+  }).catch((error: unknown) => {
+    connecting.abort();
+    throw new Failure(`the sidecar cannot start: ${messageOf(error)}`, { cause: error });
+  });
+  announce(sidecar, instance, logger);
+
+  // The first signal drains, the second does not wait.
+  let signals = 0;
+  const onSignal = (): void => (++signals === 1 ? stop.resolve() : process.exit(EXIT_FAILED));
+  process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
+  try {
+    await stop.promise;
+    await sidecar.drain();
+  } finally {
+    connecting.abort();
+    await sidecar.stop();
+    await accessLog?.close();
+    await bus.close();
+  }
+  logger.info({}, "stopped");
+  process.exit(0);
+}
+
+function announce(sidecar: Sidecar, instance: string, logger: Logger): void {
+  const text = ({ host, port }: Address): string => `${host}:${port}`;
+  const { inboundAddress, outboundAddress, adminAddress } = sidecar;
+  logger.info(
+    { instance, inbound: text(inboundAddress), outbound: text(outboundAddress), admin: text(adminAddress) },
+    "sidecar listening",
+  );
+}
+
+function parseAddresses(options: Options) {
+  const admin = parseAddress(options.admin, "--admin", "127.0.0.1");
+  if (!isLoopback(admin.host)) throw new UsageError("--admin: must be on loopback: it can stop the sidecar");
+  return {
+    application: parseAddress(options.app, "--app", "127.0.0.1"),
+    inbound: parseAddress(options.inbound, "--inbound", "0.0.0.0"),
+    outbound: parseAddress(options.outbound, "--outbound", "127.0.0.1"),
+    admin,
+    health: parseOptionalAddress(options.health, "--health", "0.0.0.0"),
+    metrics: parseOptionalAddress(options.metrics, "--metrics", "0.0.0.0"),
+  };
+}
+
+function parseLabels(texts: readonly string[]): Record<string, string> {
+  const labels: Record<string, string> = {};
+  for (const text of texts) {
+    const parts = /^([A-Za-z0-9](?:[A-Za-z0-9_./-]{0,61}[A-Za-z0-9])?)=([^=]{0,253})$/.exec(text);
+    if (parts?.[1] === undefined) throw new UsageError(`--label: '${text}' is no label; write NAME=VALUE`);
+    if (Object.hasOwn(labels, parts[1])) throw new UsageError(`--label: ${parts[1]} is given twice`);
+    labels[parts[1]] = parts[2] ?? "";
+  }
+  return labels;
+}
+
+interface ConnectionTarget {
+  readonly url: string;
+  readonly credentials: Credentials;
+  readonly trustDomain: string;
+  /** Below it, each instance has its state directory. */
+  readonly stateRoot: string;
+}
+
+/** Where NATS is and as whom to connect: given credentials, or ones made on the spot where the mesh's keys are at hand. */
+async function connectionTarget(
+  options: Options,
+  service: { readonly namespace: string; readonly name: string },
+): Promise<ConnectionTarget> {
+  const { creds, natsUrl, dir, trustDomain } = options;
+  const path = directoryPath(dir);
+  const stateRoot = join(path, "sidecars");
+  if (creds !== undefined && natsUrl !== undefined) {
+    const credentials = await readCredentials(creds);
+    return { url: natsUrl, credentials, trustDomain: trustDomain ?? MESH_DEFAULTS.trustDomain, stateRoot };
+  }
+  const directory = await requireDirectory(dir);
+  const { context } = directory;
+  const url = natsUrl ?? context.url;
+  if (url === undefined) throw new Failure(`the mesh in ${path} has never run: start it with \`heddle up\``);
+  const credentials =
+    creds === undefined
+      ? await mintServiceUser(await directory.trust(), service.namespace, service.name)
+      : await readCredentials(creds);
+  return { url, credentials, trustDomain: trustDomain ?? context.trustDomain, stateRoot };
+}
+
+/** The same after a restart, and another for every instance on one host: host name and port. */
+function instanceName(port: number): string {
+  const host = hostname()
+    .replace(/[^A-Za-z0-9_-]/g, "-")
+    .slice(0, 50);
+  return port === 0 ? `${host}-${process.pid}` : `${host}-${port}`;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,114 @@
+/**
+ * The sidecar's own HTTP endpoints, away from the request path. Three listeners, as Istio has them: admin (loopback
+ * only: a reachable quit is a denial of service), health and metrics.
+ */
+
+import type { MetricsPage } from "../../telemetry/metrics-page.ts";
+import type { Address } from "../io/listener.ts";
+
+/** What the endpoints show and can do. */
+export interface AdminPort {
+  /** Undefined: ready. Otherwise what is missing, in words. */
+  notReady(): string | undefined;
+  configDump(): unknown;
+  clusters(): unknown;
+  /** Public parts only. */
+  certificates(): unknown;
+  readonly metrics: MetricsPage;
+  drain(): void;
+  quit(): void;
+}
+
+export interface AdminListener {
+  readonly address: Address;
+  stop(): void;
+}
+
+type Handler = () => Response | Promise<Response>;
+
+const json = (value: unknown): Response => Response.json(value);
+
+function healthRoutes(port: AdminPort): Record<string, Handler> {
+  return {
+    "/healthz/live": () => new Response("live\n"),
+    "/healthz/ready": () => {
+      const missing = port.notReady();
+      return missing === undefined ? new Response("ready\n") : new Response(`not ready: ${missing}\n`, { status: 503 });
+    },
+  };
+}
+
+function metricsRoutes(port: AdminPort): Record<string, Handler> {
+  const page: Handler = async () => {
+    const { text, contentType } = await port.metrics.render();
+    return new Response(text, { headers: { "content-type": contentType } });
+  };
+  return { "/metrics": page, "/stats/prometheus": page };
+}
+
+function adminRoutes(port: AdminPort): Record<string, Handler> {
+  const metrics = metricsRoutes(port);
+  return {
+    ...healthRoutes(port),
+    ...metrics,
+    "/stats": metrics["/metrics"] ?? (() => new Response()),
+    "/config_dump": () => json(port.configDump()),
+    "/clusters": () => json(port.clusters()),
+    "/certs": () => json(port.certificates()),
+  };
+}
+
+function commandRoutes(port: AdminPort): Record<string, Handler> {
+  return {
+    "/drain_listeners": () => {
+      port.drain();
+      return new Response("draining\n");
+    },
+    "/quitquitquit": () => {
+      port.quit();
+      return new Response("quitting\n");
+    },
+  };
+}
+
+function listen(address: Address, get: Record<string, Handler>, post: Record<string, Handler>): AdminListener {
+  const server = Bun.serve({
+    hostname: address.host,
+    port: address.port,
+    fetch(request) {
+      const { pathname } = new URL(request.url);
+      // A page in somebody's browser can post to loopback, and always says where it comes from.
+      if (request.headers.has("origin")) return new Response("not for browsers\n", { status: 403 });
+      const table = request.method === "POST" ? post : get;
+      const handler = request.method === "GET" || request.method === "POST" ? lookUp(table, pathname) : undefined;
+      if (handler !== undefined) return handler();
+      const other = request.method === "POST" ? get : post;
+      if (lookUp(other, pathname) !== undefined) {
+        return new Response(`use ${request.method === "POST" ? "GET" : "POST"}\n`, { status: 405 });
+      }
+      const known = [...Object.keys(get).map((path) => `GET ${path}`), ...Object.keys(post).map((p) => `POST ${p}`)];
+      return new Response(`${known.join("\n")}\n`, { status: pathname === "/" ? 200 : 404 });
+    },
+  });
+  return {
+    address: { host: address.host, port: server.port ?? address.port },
+    stop: () => void server.stop(true),
+  };
+}
+
+function lookUp(table: Record<string, Handler>, path: string): Handler | undefined {
+  return Object.hasOwn(table, path) ? table[path] : undefined;
+}
+
+/** `/config_dump`, `/clusters`, `/certs`, `/stats`, health, metrics, and the two commands, which take POST only. */
+export function listenAdmin(address: Address, port: AdminPort): AdminListener {
+  return listen(address, adminRoutes(port), commandRoutes(port));
+}
+
+export function listenHealth(address: Address, port: AdminPort): AdminListener {
+  return listen(address, healthRoutes(port), {});
+}
+
+export function listenMetrics(address: Address, port: AdminPort): AdminListener {
+  return listen(address, metricsRoutes(port), {});
+}

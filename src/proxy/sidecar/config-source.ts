@@ -1,0 +1,156 @@
+/**
+ * Where a sidecar's policy and endpoints come from: pushed on subjects, read once by direct get, and compared again
+ * every half minute, since a push may be lost. Nothing older than what is in force is ever handed on, and nothing
+ * that speaks of another service: whoever may publish on a subject is not whoever may speak for it.
+ */
+
+import type { z } from "zod";
+import type { Bucket, Bus, BusSubscription } from "../../nats/bus.ts";
+import { subjects } from "../../nats/subjects.ts";
+import { parseServiceRef, type ServiceRef } from "../../policy/names.ts";
+import { type EndpointSet, endpointSet, type ServiceSnapshot, serviceSnapshot } from "../../projections/snapshot.ts";
+
+type Reader = Pick<Bucket, "get">;
+
+export interface ConfigSourceOptions {
+  readonly namespace: string;
+  readonly service: string;
+  readonly bus: Bus;
+  readonly config: Reader;
+  readonly endpoints: Reader;
+  /** In [0, 1). */
+  readonly random: () => number;
+  /** A newer snapshot. Returns why it cannot be enforced, if it cannot. */
+  readonly onSnapshot: (snapshot: ServiceSnapshot) => void;
+  readonly onEndpoints: (set: EndpointSet) => void;
+  /** The control plane's copy was read, and what is in force is not older. */
+  readonly onConfirmed: () => void;
+  /** A newer snapshot or endpoint set that cannot be understood; what is in force stays. */
+  readonly onRejected: (what: string, reason: string) => void;
+}
+
+const COMPARE_EVERY_MS = 30_000;
+const COMPARE_JITTER_MS = 10_000;
+/** Before the first snapshot is there, and after a read that failed. */
+const RETRY_MS = 1_000;
+
+export class ConfigSource {
+  readonly #options: ConfigSourceOptions;
+  readonly #key: string;
+  readonly #subscription: BusSubscription;
+  /** Services whose endpoints are followed. */
+  readonly #followed = new Map<ServiceRef, BusSubscription>();
+  #revision: number;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #comparing = false;
+  #stopped = false;
+
+  /** @param revision of the snapshot already in force; 0: none. */
+  constructor(options: ConfigSourceOptions, revision: number) {
+    this.#options = options;
+    this.#revision = revision;
+    const { bus, namespace, service } = options;
+    this.#key = `${namespace}.${service}`;
+    // Subscribed before the first read, so that no change can fall between the two.
+    this.#subscription = bus.subscribe(subjects.config(namespace, service), ({ data }) => this.#offerSnapshot(data));
+    bus.onConnection((event) => {
+      if (event === "connected") this.#compareIn(0);
+    });
+    this.#compareIn(0);
+  }
+
+  /** Follows the endpoints of exactly these services. */
+  follow(services: readonly ServiceRef[]): void {
+    const wanted = new Set(services);
+    for (const [service, subscription] of this.#followed) {
+      if (wanted.has(service)) continue;
+      subscription.stop();
+      this.#followed.delete(service);
+    }
+    for (const service of wanted) {
+      const parsed = parseServiceRef(service);
+      if (this.#followed.has(service) || parsed === undefined) continue;
+      const subject = subjects.endpoints(parsed.namespace, parsed.name);
+      this.#followed.set(
+        service,
+        this.#options.bus.subscribe(subject, ({ data }) => this.#offerEndpoints(service, data)),
+      );
+      void this.#readEndpoints(service).catch(() => this.#compareIn(RETRY_MS));
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    this.#subscription.stop();
+    for (const subscription of this.#followed.values()) subscription.stop();
+    this.#followed.clear();
+  }
+
+  #compareIn(delayMs: number): void {
+    if (this.#stopped) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#compare(), delayMs);
+  }
+
+  async #compare(): Promise<void> {
+    if (this.#comparing) return;
+    this.#comparing = true;
+    let delayMs = COMPARE_EVERY_MS + this.#options.random() * COMPARE_JITTER_MS;
+    try {
+      const entry = await this.#options.config.get(this.#key);
+      if (entry !== undefined) this.#offerSnapshot(entry.value);
+      if (this.#revision > 0) this.#options.onConfirmed();
+      else delayMs = RETRY_MS;
+      for (const service of this.#followed.keys()) await this.#readEndpoints(service);
+    } catch {
+      // The connection is away, or the bucket not yet made: what is in force stays in force.
+      delayMs = RETRY_MS + this.#options.random() * RETRY_MS;
+    } finally {
+      this.#comparing = false;
+    }
+    this.#compareIn(delayMs);
+  }
+
+  async #readEndpoints(service: ServiceRef): Promise<void> {
+    const entry = await this.#options.endpoints.get(service.replace("/", "."));
+    if (entry !== undefined) this.#offerEndpoints(service, entry.value);
+  }
+
+  #offerSnapshot(data: Uint8Array): void {
+    const { namespace, service, onRejected, onSnapshot } = this.#options;
+    const snapshot = parse(serviceSnapshot, data);
+    if (typeof snapshot === "string") {
+      onRejected("snapshot", snapshot);
+      return;
+    }
+    if (snapshot.namespace !== namespace || snapshot.name !== service) {
+      onRejected("snapshot", `it is one of ${snapshot.namespace}/${snapshot.name}`);
+      return;
+    }
+    if (snapshot.revision <= this.#revision) return;
+    this.#revision = snapshot.revision;
+    onSnapshot(snapshot);
+  }
+
+  #offerEndpoints(service: ServiceRef, data: Uint8Array): void {
+    const set = parse(endpointSet, data);
+    if (typeof set === "string") this.#options.onRejected(`endpoints of ${service}`, set);
+    else if (`${set.namespace}/${set.name}` === service) this.#options.onEndpoints(set);
+    else this.#options.onRejected(`endpoints of ${service}`, `they are those of ${set.namespace}/${set.name}`);
+  }
+}
+
+/** What the bytes say, or why they say nothing. */
+function parse<T>(schema: z.ZodType<T>, data: Uint8Array): T | string {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(data));
+  } catch {
+    return "it is no JSON";
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  return `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "not understood"}`;
+}

@@ -1,0 +1,106 @@
+/** The endpoints of every service that this sidecar may call, with their pools. Outlives snapshots. */
+
+import { type ServiceRef, serviceRef } from "../../policy/names.ts";
+import type { Endpoint, EndpointSet } from "../../projections/snapshot.ts";
+import type { TlsIdentity } from "../io/tls.ts";
+import type { Upstream } from "../route/compile.ts";
+import type { Runtime } from "../runtime.ts";
+import { ServiceEndpoints } from "../upstream/endpoints.ts";
+import { Pool } from "../upstream/pool.ts";
+
+interface Entry {
+  readonly endpoints: ServiceEndpoints;
+  /** Whom the service's sidecars must prove to be; undefined until policy names the service. */
+  spiffeId: string | undefined;
+  /** The set last taken, for the state directory. */
+  set: EndpointSet | undefined;
+}
+
+export class UpstreamDirectory {
+  readonly #runtime: Runtime;
+  readonly #identity: () => TlsIdentity | undefined;
+  readonly #entries = new Map<ServiceRef, Entry>();
+
+  /** @param identity what to show peers; asked at every dial. */
+  constructor(runtime: Runtime, identity: () => TlsIdentity | undefined) {
+    this.#runtime = runtime;
+    this.#identity = identity;
+  }
+
+  get(service: ServiceRef): ServiceEndpoints | undefined {
+    return this.#entries.get(service)?.endpoints;
+  }
+
+  /** Takes a newer set; false where it is not newer. */
+  replace(set: EndpointSet): boolean {
+    const entry = this.#entry(serviceRef(set.namespace, set.name));
+    if (!entry.endpoints.replace(set, (endpoint) => this.#pool(entry, endpoint))) return false;
+    entry.set = set;
+    return true;
+  }
+
+  /** Keeps exactly these upstreams: connections to services that policy no longer lets us call end. */
+  keep(upstreams: readonly Upstream[]): void {
+    const wanted = new Map(upstreams.map((upstream) => [upstream.ref, upstream]));
+    for (const [ref, entry] of this.#entries) {
+      if (wanted.has(ref)) continue;
+      entry.endpoints.closeAll();
+      this.#entries.delete(ref);
+    }
+    for (const [ref, upstream] of wanted) this.#entry(ref).spiffeId = upstream.spiffeId;
+  }
+
+  sets(): EndpointSet[] {
+    return [...this.#entries.values()].flatMap((entry) => entry.set ?? []);
+  }
+
+  retireConnections(): void {
+    for (const { endpoints } of this.#entries.values()) {
+      for (const { pool } of endpoints.all) pool.retireConnections();
+    }
+  }
+
+  close(): void {
+    for (const { endpoints } of this.#entries.values()) endpoints.closeAll();
+    this.#entries.clear();
+  }
+
+  /** For `/clusters`. */
+  describe(): unknown {
+    return [...this.#entries].map(([service, { endpoints, spiffeId }]) => ({
+      service,
+      spiffeId,
+      version: endpoints.version,
+      endpoints: endpoints.all.map(({ endpoint, pool, active }) => ({
+        instance: endpoint.instance,
+        address: `${endpoint.host}:${endpoint.port}`,
+        labels: endpoint.labels,
+        activeRequests: active,
+        pendingRequests: pool.pending,
+        connections: pool.size,
+      })),
+    }));
+  }
+
+  #entry(service: ServiceRef): Entry {
+    let entry = this.#entries.get(service);
+    if (entry === undefined) {
+      entry = { endpoints: new ServiceEndpoints(), spiffeId: undefined, set: undefined };
+      this.#entries.set(service, entry);
+    }
+    return entry;
+  }
+
+  #pool(entry: Entry, endpoint: Endpoint): Pool {
+    return new Pool({
+      address: { host: endpoint.host, port: endpoint.port },
+      runtime: this.#runtime,
+      multiplexed: true,
+      tls: () => {
+        const identity = this.#identity();
+        if (identity === undefined || entry.spiffeId === undefined) return undefined;
+        return { identity, expectedSpiffeId: entry.spiffeId };
+      },
+    });
+  }
+}
