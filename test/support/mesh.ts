@@ -1,0 +1,189 @@
+/**
+ * A small mesh for one test: a real NATS, the real authority and publishers, and real sidecars on real sockets, in this
+ * process. Only the ledger is kept in memory: what these tests are about begins at the snapshot.
+ */
+
+import { join } from "node:path";
+import { openAuthority } from "../../src/ca/open-authority.ts";
+import { serveSigning } from "../../src/ca/sign-service.ts";
+import type { CommandBody } from "../../src/events/commands.ts";
+import { directReader, openBucket } from "../../src/nats/buckets.ts";
+import { connectBus, type NatsBus } from "../../src/nats/connection.ts";
+import { issuerOf } from "../../src/nats/credentials.ts";
+import { CONFIG_BUCKET, ENDPOINT_BUCKET } from "../../src/nats/subjects.ts";
+import { parsePolicy } from "../../src/policy/parse.ts";
+import { EndpointPublisher } from "../../src/projections/endpoint-publisher.ts";
+import { SnapshotPublisher } from "../../src/projections/snapshot-store.ts";
+import type { Limits } from "../../src/proxy/limits.ts";
+import { systemRuntime } from "../../src/proxy/runtime.ts";
+import { Sidecar } from "../../src/proxy/sidecar/sidecar.ts";
+import { type AccessLog, openAccessLog } from "../../src/telemetry/access-log.ts";
+import { leanLogger } from "../../src/telemetry/logger.ts";
+import { TestLedger } from "./ledger.ts";
+import { startTestNats, type TestNats } from "./nats.ts";
+
+export interface SidecarSpec {
+  /** `namespace/name`. */
+  readonly service: string;
+  /** Port of the application on 127.0.0.1. */
+  readonly appPort: number;
+  readonly labels?: Record<string, string>;
+  readonly limits?: Partial<Limits>;
+}
+
+export interface TestSidecar {
+  readonly sidecar: Sidecar;
+  /** `http://127.0.0.1:<outbound port>`. */
+  readonly outbound: string;
+  readonly admin: string;
+  readonly accessLogFile: string;
+  stop(): Promise<void>;
+}
+
+export class TestMesh {
+  readonly ledger = new TestLedger();
+  readonly #sidecars: TestSidecar[] = [];
+  #instances = 0;
+
+  private constructor(
+    readonly nats: TestNats,
+    readonly control: NatsBus,
+    readonly snapshots: SnapshotPublisher,
+    readonly endpoints: EndpointPublisher,
+    private readonly end: () => Promise<void>,
+  ) {}
+
+  static async start(): Promise<TestMesh> {
+    const nats = await startTestNats();
+    const { bus } = await nats.connectControl();
+    const warn = (): void => {};
+    const snapshots = new SnapshotPublisher({ bus, bucket: await openBucket(bus, CONFIG_BUCKET), warn });
+    const endpoints = new EndpointPublisher({
+      bus,
+      bucket: await openBucket(bus, ENDPOINT_BUCKET),
+      now: Date.now,
+      warn,
+    });
+    await endpoints.start();
+    const authority = await openAuthority(nats.directory.path, { trustDomain: "mesh.local", nowMs: Date.now() });
+    const signing = serveSigning(bus, {
+      trustDomain: "mesh.local",
+      ttlMs: 3_600_000,
+      issuer: () => authority.issuer,
+      bundle: () => [authority.rootPem],
+      now: Date.now,
+      audit: () => {},
+    });
+    const mesh = new TestMesh(nats, bus, snapshots, endpoints, async () => {
+      signing.stop();
+      await snapshots.stop();
+      await endpoints.stop();
+    });
+    mesh.ledger.record("_mesh", [
+      { type: "MeshDeclared", spec: { trustDomain: "mesh.local", mtls: "strict", access: "deny" } },
+      { type: "RootAdded", fingerprint: authority.rootFingerprint, pem: authority.rootPem },
+    ]);
+    await snapshots.start(mesh.ledger.state);
+    return mesh;
+  }
+
+  /** Applies policy and waits until it is published. Returns the revision. */
+  async apply(text: string): Promise<number> {
+    const parsed = parsePolicy([{ file: "test.yaml", text }]);
+    if (!parsed.ok) throw new Error(parsed.error.map((problem) => `${problem.line}: ${problem.message}`).join("\n"));
+    const documents = parsed.value.map(({ document }) => document);
+    let revision = this.ledger.state.revision;
+    for (const [namespace, own] of Map.groupBy(documents, (d) =>
+      "namespace" in d.metadata ? d.metadata.namespace : "_mesh",
+    )) {
+      revision = await this.command(namespace, { kind: "apply", documents: own });
+    }
+    return revision;
+  }
+
+  async command(namespace: string, body: CommandBody): Promise<number> {
+    const before = this.ledger.state;
+    const recorded = this.ledger.command(namespace, body);
+    this.snapshots.changed(before, this.ledger.state, recorded);
+    await this.snapshots.settled();
+    return recorded.revision;
+  }
+
+  async startSidecar(spec: SidecarSpec): Promise<TestSidecar> {
+    const [namespace = "", service = ""] = spec.service.split("/");
+    const credentials = await this.nats.mintService(namespace, service);
+    const bus = await connectBus({ url: this.nats.url, credentials, name: spec.service, onError: () => {} });
+    const instance = `${service}-${++this.#instances}`;
+    const stateDirectory = join(this.nats.directory.path, "sidecars", instance);
+    const anywhere = { host: "127.0.0.1", port: 0 };
+    const accessLogFile = join(this.nats.directory.path, `${instance}.log`);
+    const accessLog: AccessLog | undefined = await openAccessLog(accessLogFile, { flushMs: 5 });
+    const sidecar = await Sidecar.start({
+      namespace,
+      service,
+      trustDomain: "mesh.local",
+      instance,
+      labels: spec.labels ?? {},
+      version: "test",
+      application: { host: "127.0.0.1", port: spec.appPort },
+      inbound: anywhere,
+      advertisedHost: "127.0.0.1",
+      outbound: anywhere,
+      admin: anywhere,
+      health: undefined,
+      metrics: undefined,
+      stateDirectory,
+      mesh: issuerOf(credentials),
+      bus,
+      config: directReader(bus, CONFIG_BUCKET),
+      endpoints: directReader(bus, ENDPOINT_BUCKET),
+      accessLog,
+      logger: leanLogger("silent"),
+      runtime: systemRuntime(spec.limits),
+      onQuit: () => {},
+    });
+    const started: TestSidecar = {
+      sidecar,
+      outbound: `http://127.0.0.1:${sidecar.outboundAddress.port}`,
+      admin: `http://127.0.0.1:${sidecar.adminAddress.port}`,
+      accessLogFile,
+      stop: async () => {
+        await sidecar.stop();
+        await accessLog?.close();
+        await bus.close();
+      },
+    };
+    this.#sidecars.push(started);
+    return started;
+  }
+
+  /** Every sidecar is ready, and every caller sees `count` endpoints of every service that it may call. */
+  async converged(): Promise<void> {
+    await eventually(() => {
+      for (const { sidecar } of this.#sidecars) {
+        const missing = sidecar.notReady();
+        if (missing !== undefined && missing !== "draining") throw new Error(missing);
+      }
+    });
+    await this.endpoints.settled();
+  }
+
+  async stop(): Promise<void> {
+    for (const sidecar of this.#sidecars) await sidecar.stop();
+    await this.end();
+    await this.nats.stop();
+  }
+}
+
+/** Tries until it no longer throws, at most `timeoutMs`; then throws what it last threw. */
+export async function eventually<T>(attempt: () => T | Promise<T>, timeoutMs = 15_000): Promise<T> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
