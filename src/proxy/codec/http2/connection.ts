@@ -356,7 +356,7 @@ export class Http2Connection<In extends Head, Out extends Head> implements Omit<
     this.role.onGoaway(lastStreamId);
   }
 
-  /** No more streams either way, without a word to the peer, which has said so itself. */
+  /** A client's end: no more streams, and the connection ends with the last open one. */
   finish(): void {
     if (this.#phase < Phase.Finishing) this.#phase = Phase.Finishing;
   }

@@ -37,6 +37,8 @@ export class StreamReceiver<In extends Head, Out extends Head> {
   readonly #decoder = new HpackDecoder();
   readonly #fields: FieldCollector;
   readonly #block: HeaderBlock;
+  /** The block's stream depends on itself: an error that RFC 7540 §5.3.1 knows, and RFC 9113 only has no name for. */
+  #selfDependent = false;
 
   constructor(connection: Http2Connection<In, Out>) {
     this.#connection = connection;
@@ -55,9 +57,9 @@ export class StreamReceiver<In extends Head, Out extends Head> {
     const dependency = readHeaders(frame);
     const endStream = has(frame, END_STREAM);
     if (empty) this.#connection.flood.spend(Nuisance.EmptyFrame);
+    this.#selfDependent = dependency === frame.streamId;
     if (!has(frame, END_HEADERS)) this.#block.begin(frame, endStream);
     else this.#section(frame.streamId, endStream, frame.bytes, frame.start, frame.end);
-    if (dependency === frame.streamId) this.#fail(frame.streamId, PROTOCOL_ERROR, FAULTS.selfDependency);
   }
 
   /** A CONTINUATION frame. */
@@ -139,6 +141,7 @@ export class StreamReceiver<In extends Head, Out extends Head> {
     const isTrailers = stream !== undefined && stream.received !== MessageState.Head;
     this.#fields.begin(isTrailers);
     this.#decoder.decode(bytes, start, until, this.#fields);
+    if (this.#selfDependent) this.#fields.fault ??= FAULTS.selfDependency;
     if (stream === undefined) this.#headWithoutStream(streamId, end);
     else if (isTrailers) this.#trailers(stream, end);
     else {
@@ -256,12 +259,13 @@ export class StreamReceiver<In extends Head, Out extends Head> {
     } else this.#connection.failStream(stream, PROTOCOL_ERROR, FAULTS.order);
   }
 
-  /** Fails a stream that may be idle, on which nothing could be reset, or closed, on which nothing matters. */
+  /** Fails a stream that may be idle, on which nothing can be reset, or closed, on which there is nobody to tell. */
   #fail(streamId: number, code: number, fault: StreamFault): void {
-    const { streams } = this.#connection;
+    const { streams, writer } = this.#connection;
     if (streams.isIdle(streamId)) throw new ConnectionError(code, fault.detail);
     const stream = streams.get(streamId);
-    if (stream !== undefined) this.#connection.failStream(stream, code, fault);
+    if (stream === undefined) writeRstStream(writer, streamId, code);
+    else this.#connection.failStream(stream, code, fault);
   }
 }
 

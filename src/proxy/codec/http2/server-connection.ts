@@ -22,10 +22,7 @@ export class Http2ServerConnection implements ServerConnection {
   readonly #machine: Http2Connection<RequestHead, ResponseHead>;
 
   constructor(options: Http2ServerOptions) {
-    this.#machine = new Http2Connection(
-      options,
-      serverRole(options, () => this.#machine.finish()),
-    );
+    this.#machine = new Http2Connection(options, serverRole(options));
   }
 
   get openStreams(): number {
@@ -62,10 +59,7 @@ export class Http2ServerConnection implements ServerConnection {
   }
 }
 
-function serverRole(
-  { limits, accept, scheme }: Http2ServerOptions,
-  onGoaway: () => void,
-): Role<RequestHead, ResponseHead> {
+function serverRole({ limits, accept, scheme }: Http2ServerOptions): Role<RequestHead, ResponseHead> {
   return {
     isServer: true,
     settings: [
@@ -85,7 +79,8 @@ function serverRole(
     admit: () => true,
     refusal,
     onPeerSettings: () => {},
-    onGoaway,
+    // The client opens no more streams, and closes when it has what it wants.
+    onGoaway: () => {},
   };
 }
 
