@@ -18,6 +18,7 @@ import type { Admission, Side } from "./exchange.ts";
 import { describeDenial } from "./filters/denial.ts";
 import { headerValue, withoutFields } from "./headers.ts";
 import type { Downstream } from "./io/downstream.ts";
+import type { HttpProtocol } from "./io/tls.ts";
 import type { Policy } from "./policy.ts";
 import { denialResponse, type FaultContext, faultResponse, type LocalResponse, pathFaultResponse } from "./respond.ts";
 import { normalisePath } from "./route/path.ts";
@@ -31,8 +32,8 @@ export interface InboundOptions {
   readonly telemetry: Telemetry;
   /** The policy in force; undefined before the first snapshot. */
   readonly policy: () => Policy | undefined;
-  /** The application beside us. */
-  readonly application: EndpointState;
+  /** The application beside us, as reached by either protocol. */
+  readonly application: Readonly<Record<HttpProtocol, EndpointState>>;
   /** `version` label of this instance, for metrics. */
   readonly version: string | undefined;
 }
@@ -98,7 +99,7 @@ export class Inbound implements Side {
   }
 
   #plan(downstream: Downstream, policy: Policy): CallPlan {
-    const { application } = this.#options;
+    const application = this.#options.application[policy.applicationProtocol];
     const { principal } = downstream.facts;
     const by = policy.spiffeId;
     return {

@@ -8,7 +8,7 @@ import type { ClientConnection } from "../codec/message.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Address } from "./listener.ts";
 import { Timer } from "./timers.ts";
-import { alpnProtocols, peerLeaf, TLS_1_3, type TlsIdentity, type TlsSocketFacts } from "./tls.ts";
+import { alpnProtocols, type HttpProtocol, peerLeaf, TLS_1_3, type TlsIdentity, type TlsSocketFacts } from "./tls.ts";
 import { Wire } from "./wire.ts";
 
 /** How a peer is reached and whom it must prove to be. */
@@ -20,8 +20,10 @@ export interface PeerTls {
 export interface DialOptions {
   readonly address: Address;
   readonly runtime: Runtime;
-  /** Absent: plain TCP and HTTP/1.1. */
+  /** Absent: plain TCP. */
   readonly tls?: PeerTls | undefined;
+  /** What is spoken over plain TCP; under TLS, ALPN decides. */
+  readonly plainProtocol?: HttpProtocol;
   readonly onConnected: (codec: ClientConnection, wire: Wire) => void;
   /** Called once, instead of `onConnected`. `detail`: lower_snake_case for logs. */
   readonly onFailed: (detail: string) => void;
@@ -44,7 +46,7 @@ class Dial {
   opened(socket: Socket<Dial>): void {
     this.#socket = socket;
     if (this.#settled) socket.terminate();
-    else if (this.options.tls === undefined) this.#ready(socket, "http/1.1");
+    else if (this.options.tls === undefined) this.#ready(socket, this.options.plainProtocol ?? "http/1.1");
   }
 
   handshaken(socket: Socket<Dial>, error: Error | null): void {
@@ -75,7 +77,7 @@ class Dial {
     else this.wire.closedSocket(error);
   }
 
-  #ready(socket: Socket<Dial>, protocol: "h2" | "http/1.1"): void {
+  #ready(socket: Socket<Dial>, protocol: HttpProtocol): void {
     this.#settled = true;
     this.#timer.cancel();
     const { runtime, onConnected, onClosed } = this.options;

@@ -10,6 +10,7 @@ import type { AcceptStream, ConnectionInput, ServerConnection } from "../codec/m
 import type { Caller } from "../filters/access.ts";
 import type { Runtime } from "../runtime.ts";
 import { Timer } from "./timers.ts";
+import type { HttpProtocol } from "./tls.ts";
 import { Wire } from "./wire.ts";
 
 export interface DownstreamFacts {
@@ -61,7 +62,7 @@ export class Downstream implements ConnectionInput {
   }
 
   /** The protocol is known (by ALPN) before the first byte. */
-  speak(protocol: "h2" | "http/1.1"): void {
+  speak(protocol: HttpProtocol): void {
     const acceptRequest = this.#accept(this);
     const accept: AcceptStream = (stream) => {
       this.#headComplete = true;

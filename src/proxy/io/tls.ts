@@ -14,10 +14,11 @@ export interface TlsIdentity {
 /** `TLS1_3_VERSION`: nothing older is spoken. */
 export const TLS_1_3 = 0x0304;
 
-export type AlpnProtocol = "h2" | "http/1.1";
+/** The protocols that a connection can carry, by their ALPN names. */
+export type HttpProtocol = "h2" | "http/1.1";
 
 /** ALPN protocol list in wire format (RFC 7301 §3.1): each name behind its length. */
-export function alpnProtocols(...names: readonly AlpnProtocol[]): Buffer {
+export function alpnProtocols(...names: readonly HttpProtocol[]): Buffer {
   return Buffer.concat(names.map((name) => Buffer.from([name.length, ...Buffer.from(name)])));
 }
 

@@ -18,11 +18,12 @@ import { Exchange, type Side } from "../exchange.ts";
 import { Inbound } from "../inbound.ts";
 import type { Downstream } from "../io/downstream.ts";
 import { type Address, type Listener, listenPlain, listenTls } from "../io/listener.ts";
-import type { TlsIdentity } from "../io/tls.ts";
+import type { HttpProtocol, TlsIdentity } from "../io/tls.ts";
 import { Outbound } from "../outbound.ts";
 import { compilePolicy, type Policy } from "../policy.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Telemetry } from "../telemetry.ts";
+import type { EndpointState } from "../upstream/endpoints.ts";
 import { Pool } from "../upstream/pool.ts";
 import { type AdminListener, type AdminPort, listenAdmin, listenHealth, listenMetrics } from "./admin.ts";
 import { ConfigSource } from "./config-source.ts";
@@ -74,7 +75,7 @@ export class Sidecar {
   readonly #telemetry: Telemetry;
   readonly #upstreams: UpstreamDirectory;
   readonly #state: StateDirectory;
-  readonly #application: Pool;
+  readonly #application: Readonly<Record<HttpProtocol, EndpointState>>;
   #policy: Policy | undefined;
   #identity: IdentityKeeper | undefined;
   #tls: TlsIdentity | undefined;
@@ -97,7 +98,10 @@ export class Sidecar {
       accessLog: options.accessLog,
     };
     this.#upstreams = new UpstreamDirectory(options.runtime, () => this.#tls);
-    this.#application = new Pool({ address: options.application, runtime: options.runtime, multiplexed: false });
+    this.#application = {
+      "http/1.1": applicationEndpoint(options, "http/1.1"),
+      h2: applicationEndpoint(options, "h2"),
+    };
   }
 
   /** Starts with what an earlier run left, and serves as soon as policy and identity are there. */
@@ -161,7 +165,7 @@ export class Sidecar {
     this.#outbound?.close();
     for (const page of this.#pages) page.stop();
     this.#upstreams.close();
-    this.#application.close();
+    for (const { pool } of Object.values(this.#application)) pool.close();
     await this.#identity?.stop();
     await this.#state.settled();
     if (this.#options.bus.connected) await this.#options.bus.flush().catch(() => {});
@@ -224,11 +228,7 @@ export class Sidecar {
       telemetry,
       policy,
       version,
-      application: {
-        endpoint: { instance: "application", ...options.application, labels: {} },
-        pool: this.#application,
-        active: 0,
-      },
+      application: this.#application,
     });
     this.#inbound = listenTls({
       address: options.inbound,
@@ -356,6 +356,15 @@ const systemClock = {
     return () => clearTimeout(timer);
   },
 };
+
+function applicationEndpoint(options: SidecarOptions, protocol: HttpProtocol): EndpointState {
+  const { application, runtime } = options;
+  return {
+    endpoint: { instance: "application", ...application, labels: {} },
+    pool: new Pool({ address: application, runtime, protocol }),
+    active: 0,
+  };
+}
 
 function acceptInto(runtime: Runtime, side: Side): (downstream: Downstream) => AcceptStream {
   return (downstream) => (stream) => new Exchange(runtime, side, downstream, stream);

@@ -95,7 +95,7 @@ export class UpstreamDirectory {
     return new Pool({
       address: { host: endpoint.host, port: endpoint.port },
       runtime: this.#runtime,
-      multiplexed: true,
+      protocol: "h2",
       tls: () => {
         const identity = this.#identity();
         if (identity === undefined || entry.spiffeId === undefined) return undefined;

@@ -7,6 +7,7 @@ import type { ClientConnection } from "../codec/message.ts";
 import { dial, type PeerTls } from "../io/dial.ts";
 import type { Address } from "../io/listener.ts";
 import { Timer } from "../io/timers.ts";
+import type { HttpProtocol } from "../io/tls.ts";
 import type { Wire } from "../io/wire.ts";
 import type { Runtime } from "../runtime.ts";
 
@@ -22,8 +23,8 @@ export interface PoolOptions {
   readonly runtime: Runtime;
   /** Asked at every dial, so that a new connection shows the certificate of the moment. Absent: plain TCP. */
   readonly tls?: (() => PeerTls | undefined) | undefined;
-  /** One connection serves many requests: do not open one for each that waits. */
-  readonly multiplexed: boolean;
+  /** What is spoken over plain TCP, and what is expected of ALPN under TLS. */
+  readonly protocol: HttpProtocol;
 }
 
 /** Requests that one new multiplexed connection is expected to take off the queue. */
@@ -89,7 +90,8 @@ export class Pool {
       return;
     }
     this.#waiters.add(waiter);
-    const perDial = this.#options.multiplexed ? STREAMS_PER_DIAL : 1;
+    // One HTTP/2 connection serves many requests: no need to open one for each that waits.
+    const perDial = this.#options.protocol === "h2" ? STREAMS_PER_DIAL : 1;
     if (this.#connecting * perDial < this.#waiters.size) this.#dial();
   }
 
@@ -147,7 +149,7 @@ export class Pool {
   }
 
   #dial(): void {
-    const { address, runtime, tls } = this.#options;
+    const { address, runtime, tls, protocol } = this.#options;
     const peer = tls?.();
     if (tls !== undefined && peer === undefined) {
       this.#failWaiters("connect_failure", "no_certificate_yet");
@@ -159,6 +161,7 @@ export class Pool {
       address,
       runtime,
       tls: peer,
+      plainProtocol: protocol,
       onConnected: (codec, wire) => {
         this.#connecting--;
         connection = new PooledConnection(this, codec, wire);
