@@ -41,7 +41,7 @@ const GAPS: readonly Gap[] = [
     places: (document) =>
       document.kind === "Service"
         ? document.spec.ports.flatMap(({ protocol }, index) =>
-            protocol === "http" ? [] : [["spec", "ports", index, "protocol"]],
+            protocol !== "tcp" ? [] : [["spec", "ports", index, "protocol"]],
           )
         : [],
   },
