@@ -1,0 +1,126 @@
+/** The second half of every command that changes the mesh: show, ask, send, wait, and say what came of it. */
+
+import type { WaitReply } from "../control/protocol.ts";
+import { describe } from "../events/describe.ts";
+import type { MeshState } from "../events/state.ts";
+import { type NotEnforced, notEnforced } from "../policy/enforcement.ts";
+import { formatPath } from "../policy/problems.ts";
+import type { PolicyDocument } from "../policy/schema.ts";
+import type { ChangeOptions } from "./change-options.ts";
+import { confirm } from "./confirm.ts";
+import type { OperatorContext } from "./context.ts";
+import { awaitRevision, requireApplied } from "./convergence.ts";
+import { note, painter, print, printText } from "./output.ts";
+import { carryOut, differenceText, type Proposal } from "./proposal.ts";
+import { safeText } from "./safe-text.ts";
+
+export interface Undertaking {
+  readonly proposals: readonly Proposal[];
+  /** What the proposals were made against, where it was read. */
+  readonly before?: MeshState;
+  /** Documents of which to say what this version does not enforce. */
+  readonly documents?: readonly PolicyDocument[];
+}
+
+/** Shows what would change, asks, carries it out and says what came of it. */
+export async function undertake(
+  context: OperatorContext,
+  undertaking: Undertaking,
+  options: ChangeOptions,
+): Promise<void> {
+  present(undertaking, options);
+  const changing = undertaking.proposals.filter(({ decided }) => decided.events.length > 0);
+  if (options.dryRun === true || changing.length === 0) return conclude(context, undertaking, options);
+  if (options.yes !== true) await confirm(`Change ${changing.map(({ command }) => command.namespace).join(", ")}?`);
+  const landed = await carryOut(context, changing, options.reason);
+  await conclude(context, { ...undertaking, proposals: landed }, options);
+}
+
+/** The same for a command that has acted already, or was only a dry run. */
+export async function reportDone(
+  context: OperatorContext,
+  undertaking: Undertaking,
+  options: ChangeOptions,
+): Promise<void> {
+  present(undertaking, { ...options, yes: true });
+  await conclude(context, undertaking, options);
+}
+
+/** The difference, which is what a person agrees to, and what is to be said about it. */
+function present({ proposals, before, documents = [] }: Undertaking, { output, yes }: ChangeOptions): void {
+  const forPeople = output === "table";
+  // A program that said --yes finds all of it in the result.
+  if (!forPeople && yes === true) return;
+  const paint = painter(forPeople ? process.stdout : process.stderr);
+  const difference = differenceText(proposals, paint, before);
+  if (forPeople) printText(difference);
+  else if (difference !== "") note(difference.trimEnd());
+  for (const remark of remarks(proposals, notEnforced(documents))) note(remark);
+}
+
+/** Says what stands, and waits for it where that was asked for. Rejects with `Failure` where it does not come. */
+async function conclude(context: OperatorContext, undertaking: Undertaking, options: ChangeOptions): Promise<void> {
+  if (options.output === "table") printText(outcomeText(undertaking, options));
+  const revision = options.wait === true && options.dryRun !== true ? await revisionOf(context, undertaking) : 0;
+  const waited = revision > 0 ? await awaitRevision(context, revision, options.timeout) : undefined;
+  if (options.output !== "table") print(options.output, outcomeValue(undertaking, options, waited), () => "");
+  if (waited !== undefined) requireApplied(revision, waited);
+}
+
+/** What to wait for: what was changed, or where nothing was, all that came before. */
+async function revisionOf({ ledger }: OperatorContext, { proposals }: Undertaking): Promise<number> {
+  const revisions = proposals.flatMap(({ decided }) => decided.revision ?? []);
+  return revisions.length > 0 ? Math.max(...revisions) : ledger.lastRevision();
+}
+
+function outcomeText({ proposals }: Undertaking, { dryRun }: ChangeOptions): string {
+  const changing = proposals.filter(({ decided }) => decided.events.length > 0);
+  if (changing.length === 0) return "nothing to change";
+  if (dryRun === true) return "nothing was changed: this was a dry run";
+  return changing.map(({ command, decided }) => `${command.namespace} is at revision ${decided.revision}`).join("\n");
+}
+
+/** Warnings, and what is accepted without effect: neither stops anything, and neither may go unsaid. */
+function remarks(proposals: readonly Proposal[], gaps: readonly NotEnforced[]): string[] {
+  const paint = painter(process.stderr);
+  const warnings = proposals.flatMap(({ decided }) => decided.warnings);
+  return [
+    ...warnings.map((warning) => `${paint("yellow", "warning:")} ${safeText(warning)}`),
+    ...Array.from(
+      Map.groupBy(gaps, ({ key, note: text }) => `${key}\n${text}`).values(),
+      (group) => `${paint("yellow", "note:")} ${gapText(group)}`,
+    ),
+  ];
+}
+
+/** One line for all places of a document with the same note. */
+function gapText(gaps: readonly NotEnforced[]): string {
+  const places = gaps.map(({ path }) => formatPath(path)).filter((path) => path !== "");
+  const [first] = gaps;
+  if (first === undefined) return "";
+  return `${[first.key, places.join(", ")].filter((part) => part !== "").join(" ")}: ${first.note}`;
+}
+
+function outcomeValue(
+  { proposals, documents = [] }: Undertaking,
+  { dryRun }: ChangeOptions,
+  waited: WaitReply | undefined,
+): unknown {
+  return {
+    dryRun: dryRun === true,
+    changes: proposals
+      .filter(({ decided }) => decided.events.length > 0)
+      .map(({ command, decided }) => ({
+        namespace: command.namespace,
+        revision: decided.revision ?? null,
+        basedOn: decided.basedOn,
+        lines: decided.events.map(describe),
+        events: decided.events,
+      })),
+    warnings: proposals.flatMap(({ decided }) => decided.warnings),
+    notEnforced: notEnforced(documents).map(({ key, path, note: text }) => {
+      return { document: key, path: formatPath(path), note: text };
+    }),
+    ...(waited === undefined ? {} : { wait: waited }),
+  };
+}

@@ -1,0 +1,43 @@
+/** A document in a few words, for tables. */
+
+import type { PolicyDocument, RouteRule } from "../policy/schema.ts";
+
+export function summarise(document: PolicyDocument): string {
+  switch (document.kind) {
+    case "Mesh": {
+      const { trustDomain, mtls, access } = document.spec;
+      return [trustDomain, mtls && `mTLS ${mtls}`, access && `access ${access}`].filter(Boolean).join(", ");
+    }
+    case "Service": {
+      const { ports, subsets } = document.spec;
+      const named = Object.keys(subsets ?? {});
+      const listens = ports.map(({ port, protocol }) => `${port} ${protocol}`).join(", ");
+      return named.length === 0 ? listens : `${listens}; subsets ${named.join(", ")}`;
+    }
+    case "Route": {
+      const { service, rules } = document.spec;
+      const last = rules.findLast(({ match }) => match === undefined);
+      const split = last === undefined ? "" : `; the rest → ${destinations(last)}`;
+      return `${service}: ${counted(rules.length, "rule")}${split}`;
+    }
+    case "AccessPolicy": {
+      const { service, rules } = document.spec;
+      const allows = rules.filter((rule) => "allow" in rule).length;
+      const parts = [counted(allows, "allow"), counted(rules.length - allows, "deny", "denies")];
+      return `${service}: ${parts.join(", ")}`;
+    }
+    case "RateLimit": {
+      const { service, rules } = document.spec;
+      return `${service}: ${rules.map(({ requests, per }) => `${requests} per ${per}`).join(", ")}`;
+    }
+  }
+}
+
+function destinations({ backends }: RouteRule): string {
+  if (backends === undefined) return "the whole service";
+  return backends.map(({ subset, weight = 1 }) => `${subset ?? "the whole service"} ${weight}`).join(" + ");
+}
+
+function counted(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
+}

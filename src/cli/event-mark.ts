@@ -1,0 +1,54 @@
+/** Whether an event adds, changes or takes away: the sign that stands before its sentence in a difference. */
+
+import type { DomainEvent } from "../events/domain-events.ts";
+import type { MeshState } from "../events/state.ts";
+
+export type Mark = "+" | "~" | "-";
+
+/**
+ * @param before the state that the event meets. A route that is defined may be new or defined anew; without the state
+ * it is taken for the latter.
+ */
+export function markOf(event: DomainEvent, before?: MeshState): Mark {
+  switch (event.type) {
+    case "MeshDeclared":
+    case "ServiceDeclared":
+    case "AccessPolicyDeclared":
+    case "AccessGranted":
+    case "AccessForbidden":
+    case "OperatorAdded":
+    case "RootAdded":
+      return "+";
+    case "ServiceRemoved":
+    case "RouteRemoved":
+    case "AccessRevoked":
+    case "AccessForbiddanceLifted":
+    case "AccessPolicyRemoved":
+    case "RateLimitRemoved":
+    case "RootRetired":
+      return "-";
+    case "RouteDefined": {
+      const isNew = before !== undefined && !before.namespaces.get(event.namespace)?.routes.has(event.name);
+      return isNew ? "+" : "~";
+    }
+    case "RateLimitSet":
+      return event.from === undefined ? "+" : "~";
+    case "MtlsModeSet":
+    case "AccessDefaultSet":
+    case "RootActivated":
+    case "ServicePortsSet":
+    case "SubsetsDefined":
+    case "LoadBalancerSet":
+    case "ConnectionPoolSet":
+    case "OutlierDetectionSet":
+    case "TrafficShifted":
+    case "RouteTimeoutSet":
+    case "RouteRetriesSet":
+    case "RolledBack":
+      return "~";
+    default: {
+      const unheard: never = event;
+      return unheard;
+    }
+  }
+}

@@ -1,0 +1,160 @@
+/** `heddle log`: who changed what, when and why. Reads the ledger itself, backwards from its end. */
+
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { EventLog } from "../events/log.ts";
+import { serviceRef } from "../policy/names.ts";
+import type { PolicyKind } from "../policy/schema.ts";
+import { type HistoryEntry, type HistoryFilter, historyEntry } from "../replay/history.ts";
+import { namespaceOption, parseCount } from "./change-options.ts";
+import { type ConnectionOptions, connectionOptions, withOperator } from "./context.ts";
+import { parseKind } from "./document-argument.ts";
+import { LOG_FORMATS, type LogFormat, logTable, logValue } from "./log-output.ts";
+import { type Moment, parseMoment } from "./moment.ts";
+import { note, printText } from "./output.ts";
+import { recentChanges } from "./recent-changes.ts";
+import { parseServiceArgument } from "./service-argument.ts";
+
+interface LogOptions extends ConnectionOptions {
+  readonly namespace?: string;
+  readonly service?: string;
+  readonly kind?: PolicyKind;
+  readonly actor?: string;
+  readonly since?: Moment;
+  readonly until?: Moment;
+  readonly access?: true;
+  readonly grep?: string;
+  readonly limit: number;
+  readonly follow?: true;
+  readonly output: LogFormat;
+}
+
+type Ledger = Omit<EventLog, "append">;
+
+/** Which changes are looked at, and which of them pass. */
+interface LogQuery {
+  /** First and last revision. */
+  readonly from: number;
+  readonly to: number | undefined;
+  readonly filter: HistoryFilter;
+}
+
+const LIMIT_DEFAULT = 50;
+/** Replicas stamp changes with their own clocks, so a change may seem older than the one before it. */
+const CLOCK_SKEW_MS = 60_000;
+
+const HELP = `
+The newest change comes first; with --follow the newest comes last and what happens from now on follows, for machines
+as one JSON value per line. A time is a time ago (90m, 2d), a time (2026-03-01T12:00:00Z) or a revision (41).
+
+Examples:
+  heddle log --service shop/catalog --since 1h
+  heddle log --access --actor alice -o json
+`;
+
+export async function run(command: Command, args: readonly string[]): Promise<void> {
+  await connectionOptions(namespaceOption(command))
+    .description("Show who changed what, when and why.")
+    .option("--service <service>", "only what concerns this service (NAMESPACE/NAME, or NAME with -n)")
+    .option("--kind <kind>", "only changes of documents of this kind", kindOption)
+    .option("--actor <name>", "only changes by this operator")
+    .option("--since <time>", "not before this", momentOption)
+    .option("--until <time>", "not after this", momentOption)
+    .option("--access", "only what decides who may call whom")
+    .option("--grep <text>", "only where the reason or the change in words holds this")
+    .option("--limit <count>", "at most so many changes", parseCount, LIMIT_DEFAULT)
+    .option("-f, --follow", "go on with what happens from now on")
+    .addOption(new Option("-o, --output <format>", "how to print").choices(LOG_FORMATS).default("table"))
+    .addHelpText("after", HELP)
+    .action(async (options: LogOptions) => {
+      const query = queryOf(options);
+      await withOperator(options, async ({ ledger }) => {
+        if (options.follow === true) await follow(ledger, query, options);
+        else await list(ledger, query, options);
+      });
+    })
+    .parseAsync(args, { from: "user" });
+}
+
+/** The last entries that pass, newest first. */
+export async function recentEntries(ledger: Ledger, query: LogQuery, limit: number): Promise<HistoryEntry[]> {
+  const { from, to, filter } = query;
+  const { namespace, sinceMs = Number.NEGATIVE_INFINITY } = filter;
+  const range = { from, ...(to === undefined ? {} : { to }), ...(namespace === undefined ? {} : { namespace }) };
+  const entries: HistoryEntry[] = [];
+  for await (const recorded of recentChanges(ledger, range)) {
+    if (Date.parse(recorded.change.time) < sinceMs - CLOCK_SKEW_MS) break;
+    const entry = historyEntry(recorded, filter);
+    if (entry !== undefined) entries.push(entry);
+    if (entries.length === limit) break;
+  }
+  return entries;
+}
+
+async function list(ledger: Ledger, query: LogQuery, { limit, output }: LogOptions): Promise<void> {
+  const entries = await recentEntries(ledger, query, limit);
+  if (output !== "table") {
+    printText(
+      JSON.stringify(
+        entries.map((entry) => logValue(entry, output)),
+        null,
+        2,
+      ),
+    );
+    return;
+  }
+  if (entries.length === 0) note("there are no such changes");
+  else printText(logTable(entries, { nowMs: Date.now(), width: process.stdout.columns, times: "relative" }));
+  if (entries.length === limit) note(`the last ${limit}; --limit shows more`);
+}
+
+async function follow(ledger: Ledger, query: LogQuery, { limit, output }: LogOptions): Promise<void> {
+  const last = await ledger.lastRevision();
+  const said = (await recentEntries(ledger, { ...query, to: query.to ?? last }, limit)).reverse();
+  const say = (entries: readonly HistoryEntry[], heads: boolean): void => {
+    const style = { nowMs: Date.now(), width: process.stdout.columns, times: "absolute", heads } as const;
+    if (output === "table") printText(logTable(entries, style));
+    else printText(entries.map((entry) => `${JSON.stringify(logValue(entry, output))}\n`).join(""));
+  };
+  say(said, true);
+  const subscription = await ledger.subscribe(Math.max(last + 1, query.from), (recorded) => {
+    const entry = historyEntry(recorded, query.filter);
+    if (entry !== undefined) say([entry], false);
+    if (recorded.revision >= (query.to ?? Number.POSITIVE_INFINITY)) subscription.stop();
+  });
+  const stop = (): void => subscription.stop();
+  process.once("SIGINT", stop);
+  process.once("SIGTERM", stop);
+  await subscription.closed;
+}
+
+function queryOf(options: LogOptions): LogQuery {
+  const { namespace, service, kind, actor, since, until, access, grep } = options;
+  const named = service === undefined ? undefined : parseServiceArgument(service, namespace);
+  return {
+    from: since?.kind === "revision" ? since.revision : 1,
+    to: until?.kind === "revision" ? until.revision : undefined,
+    filter: {
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(named === undefined ? {} : { service: serviceRef(named.namespace, named.name) }),
+      ...(kind === undefined ? {} : { kind }),
+      ...(actor === undefined ? {} : { actor }),
+      ...(since?.kind === "time" ? { sinceMs: since.timeMs } : {}),
+      // The filter leaves out its end, and a person who names a moment means to include it.
+      ...(until?.kind === "time" ? { untilMs: until.timeMs + 1 } : {}),
+      ...(grep === undefined ? {} : { text: grep }),
+      ...(access === undefined ? {} : { accessOnly: access }),
+    },
+  };
+}
+
+function momentOption(text: string): Moment {
+  const moment = parseMoment(text, Date.now());
+  if (moment.ok) return moment.value;
+  throw new InvalidArgumentError(`It ${moment.error}.`);
+}
+
+function kindOption(text: string): PolicyKind {
+  const kind = parseKind(text);
+  if (kind.ok) return kind.value;
+  throw new InvalidArgumentError(kind.error);
+}

@@ -1,0 +1,64 @@
+/** `heddle shift`: move traffic between the subsets of a service, at once. */
+
+import { type Command, InvalidArgumentError } from "commander";
+import { DNS_LABEL } from "../policy/names.ts";
+import { type ChangeOptions, changeOptions } from "./change-options.ts";
+import { reportDone } from "./change-report.ts";
+import { withOperator } from "./context.ts";
+import { UsageError } from "./failure.ts";
+import { sendDirectly } from "./proposal.ts";
+import { parseServiceArgument } from "./service-argument.ts";
+
+interface ShiftOptions extends ChangeOptions {
+  /** Index of a rule of the service's route. */
+  readonly rule?: number;
+}
+
+const SHARE = /^([^=]*)=(\d{1,3}(?:\.\d{1,4})?)%?$/;
+
+const HELP = `
+Subsets that are not named share what is left, in proportion. Without --rule, the last rule without a match is meant,
+through which goes whatever nothing else catches.
+
+Example:
+  heddle shift shop/catalog v2=50% --reason "half the canary"
+`;
+
+export async function run(command: Command, args: readonly string[]): Promise<void> {
+  await changeOptions(command)
+    .description("Move traffic between the subsets of a service. Acts at once.")
+    .argument("<service>", "NAMESPACE/NAME, or NAME with -n")
+    .argument("<shares...>", "SUBSET=PERCENT")
+    .option("--rule <index>", "the route's rule, counted from 0", parseIndex)
+    .addHelpText("after", HELP)
+    .action(async (name: string, shares: readonly string[], options: ShiftOptions) => {
+      const service = parseServiceArgument(name, options.namespace);
+      const rule = options.rule === undefined ? {} : { rule: options.rule };
+      const body = { kind: "shift", service, ...rule, percent: parseShares(shares) } as const;
+      await withOperator(options, async (context) => {
+        const command = { namespace: service.namespace, body };
+        const done = await sendDirectly(context, command, { ...options, dryRun: options.dryRun === true });
+        await reportDone(context, { proposals: [done] }, options);
+      });
+    })
+    .parseAsync(args, { from: "user" });
+}
+
+/** Reads `v1=50% v2=50`. Throws `UsageError`. */
+export function parseShares(shares: readonly string[]): Record<string, number> {
+  const percent = new Map<string, number>();
+  for (const share of shares) {
+    const [, subset, text] = SHARE.exec(share) ?? [];
+    if (subset === undefined || !DNS_LABEL.test(subset) || Number(text) > 100) {
+      throw new UsageError(`${JSON.stringify(share)} is no share; write SUBSET=PERCENT, such as v2=50%`);
+    }
+    if (percent.has(subset)) throw new UsageError(`${subset} is given twice`);
+    percent.set(subset, Number(text));
+  }
+  return Object.fromEntries(percent);
+}
+
+function parseIndex(text: string): number {
+  if (/^\d{1,4}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("Rules are counted from 0.");
+}

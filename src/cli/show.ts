@@ -1,0 +1,147 @@
+/** `heddle show`: one change in full. */
+
+import type { Command } from "commander";
+import { FIRST_PREVIOUS, type RecordedChange } from "../events/change.ts";
+import { describe } from "../events/describe.ts";
+import { foldChange } from "../events/evolve.ts";
+import type { EventLog } from "../events/log.ts";
+import { INITIAL_STATE, type MeshState } from "../events/state.ts";
+import { type DocumentDifference, diffStates } from "../replay/diff.ts";
+import { parseRevision } from "./change-options.ts";
+import { type ConnectionOptions, connectionOptions, withOperator } from "./context.ts";
+import { documentLines } from "./document-lines.ts";
+import { Failure } from "./failure.ts";
+import { requireRevision } from "./known-mesh.ts";
+import { formatRelative } from "./moment.ts";
+import { type OutputFormat, outputOption, type Paint, painter, print } from "./output.ts";
+import { eventLine } from "./proposal.ts";
+import { safeText } from "./safe-text.ts";
+import { type SignatureState, signatureState } from "./signature.ts";
+
+interface ShowOptions extends ConnectionOptions {
+  readonly output: OutputFormat;
+}
+
+/** A change and what there was when it came. */
+interface Exhibit {
+  readonly recorded: RecordedChange;
+  readonly before: MeshState;
+  /** The change before it in its namespace; undefined for the first. */
+  readonly predecessor: { readonly revision: number; readonly hash: string } | undefined;
+  readonly documents: readonly DocumentDifference[];
+  readonly signature: SignatureState;
+}
+
+const SIGNATURES: Readonly<Record<SignatureState, string>> = {
+  verified: "verified",
+  invalid: "NOT VALID: whoever is named here did not ask for this",
+  none: "none: the control plane did this on its own",
+};
+const MARK_STYLES = { "+": "green", "-": "red", " ": "dim" } as const;
+
+const HELP = `
+Example:
+  heddle show 41
+`;
+
+export async function run(command: Command, args: readonly string[]): Promise<void> {
+  await connectionOptions(outputOption(command))
+    .description("Show one change in full: who, when, why, what, and each document before and after.")
+    .argument("<revision>", "as `heddle log` shows it", parseRevision)
+    .addHelpText("after", HELP)
+    .action(async (revision: number, options: ShowOptions) => {
+      await withOperator(options, async ({ ledger }) => {
+        const exhibit = await exhibitOf(ledger, revision);
+        print(options.output, exhibitValue(exhibit), () => exhibitText(exhibit, painter(process.stdout), Date.now()));
+      });
+    })
+    .parseAsync(args, { from: "user" });
+}
+
+/** Folds everything up to the change, since only then it is known what it changed. */
+async function exhibitOf(ledger: Pick<EventLog, "read" | "lastRevision">, revision: number): Promise<Exhibit> {
+  await requireRevision(ledger, revision);
+  let before = INITIAL_STATE;
+  const heads = new Map<string, { readonly revision: number; readonly hash: string }>();
+  for await (const recorded of ledger.read({ to: revision })) {
+    if (recorded.revision === revision) {
+      const { namespace } = recorded;
+      const { documents } = diffStates(before, foldChange(before, recorded), { namespace });
+      const signature = signatureState(recorded);
+      return { recorded, before, predecessor: heads.get(namespace), documents, signature };
+    }
+    before = foldChange(before, recorded);
+    heads.set(recorded.namespace, { revision: recorded.revision, hash: recorded.hash });
+  }
+  throw new Failure(`there is no revision ${revision}: the first one is 1`);
+}
+
+function exhibitText(exhibit: Exhibit, paint: Paint, nowMs: number): string {
+  const { recorded, before, documents, signature } = exhibit;
+  const { change, revision, namespace, hash } = recorded;
+  const { actor, reason, command } = change.data;
+  const key = actor.publicKey === undefined ? "" : ` (${safeText(actor.publicKey)})`;
+  const facts = [
+    ["who", `${safeText(actor.name)}${key}`],
+    ["when", `${safeText(change.time)} (${formatRelative(Date.parse(change.time), nowMs)})`],
+    ["why", reason === "" ? paint("dim", "no reason was given") : safeText(reason)],
+    ["how", safeText(`${command.kind} ${command.id}`)],
+    ["signature", signature === "invalid" ? paint("red", SIGNATURES.invalid) : SIGNATURES[signature]],
+    ["hash", hash],
+    ["previous", `${safeText(change.data.previous)}${linkText(exhibit, paint)}`],
+  ];
+  return [
+    paint("bold", `revision ${revision} in ${safeText(namespace)}`),
+    ...facts.map(([name, value]) => `${paint("dim", (name ?? "").padEnd(10))} ${value}`),
+    "",
+    ...change.data.events.map((event) => eventLine(event, paint, before)),
+    ...documents.flatMap((difference) => ["", ...differenceLines(difference, paint)]),
+  ].join("\n");
+}
+
+/** Whether the change names the one before it, as everything in a chain that nobody tampered with does. */
+function isLinked({ recorded, predecessor }: Exhibit): boolean {
+  return recorded.change.data.previous === (predecessor?.hash ?? FIRST_PREVIOUS);
+}
+
+function linkText(exhibit: Exhibit, paint: Paint): string {
+  const { predecessor } = exhibit;
+  if (isLinked(exhibit)) return predecessor === undefined ? " (the first)" : ` (revision ${predecessor.revision})`;
+  const stands = predecessor === undefined ? "nothing stands before it" : `revision ${predecessor.revision} is another`;
+  return paint("red", ` BROKEN: ${stands}`);
+}
+
+function differenceLines({ key, change, before, after }: DocumentDifference, paint: Paint): string[] {
+  const lines = documentLines(before?.document, after?.document);
+  return [
+    `${paint("bold", key)} ${change}`,
+    ...lines.map(({ mark, text }) => paint(MARK_STYLES[mark], `${mark} ${safeText(text)}`.trimEnd())),
+  ];
+}
+
+function exhibitValue(exhibit: Exhibit): unknown {
+  const { recorded, predecessor, documents, signature } = exhibit;
+  const { change, revision, namespace, hash } = recorded;
+  const { actor, reason, command, previous, events } = change.data;
+  return {
+    revision,
+    namespace,
+    time: change.time,
+    actor,
+    reason,
+    command,
+    signature,
+    hash,
+    previous,
+    previousRevision: predecessor?.revision ?? null,
+    chainIntact: isLinked(exhibit),
+    lines: events.map(describe),
+    events,
+    documents: documents.map(({ key, change: kind, before, after }) => ({
+      key,
+      change: kind,
+      before: before?.document ?? null,
+      after: after?.document ?? null,
+    })),
+  };
+}
