@@ -60,10 +60,8 @@ export const Nuisance = {
   EmptyFrame: 3,
   /** WINDOW_UPDATE: many small ones make us send crumbs (CVE-2019-9511). */
   WindowUpdate: 4,
-  /** Frames for streams that have closed. */
+  /** Frames for closed streams that cannot have been on their way when they closed, and streams after GOAWAY. */
   LateFrame: 5,
-  /** 1xx responses, which can be repeated without end. */
-  Informational: 6,
 } as const;
 
 export type NuisanceKind = (typeof Nuisance)[keyof typeof Nuisance];
@@ -76,8 +74,10 @@ export const NUISANCES: readonly { readonly detail: string; readonly burst: numb
   { detail: "empty_frame_flood", burst: 200, perSecond: 20 },
   { detail: "window_update_flood", burst: 10_000, perSecond: 1000 },
   { detail: "late_frame_flood", burst: 1000, perSecond: 100 },
-  { detail: "informational_flood", burst: 200, perSecond: 20 },
 ];
 
 /** What one DATA frame that we send earns its receiver: an update of both windows, twice over. */
 export const WINDOW_UPDATES_PER_DATA_FRAME = 4;
+
+/** 1xx responses to one request: they could be repeated without end. */
+export const INFORMATIONAL_MAX = 16;

@@ -221,7 +221,10 @@ export class Http2Connection<In extends Head, Out extends Head> implements Omit<
     if (stream.isOver || !stream.endSent || stream.received !== MessageState.Ended) return;
     this.dropStream(stream, Closed.Finished);
     this.flood.earn(Nuisance.Reset, 1);
+    this.flood.earn(Nuisance.StreamError, 1);
     this.flood.earn(Nuisance.Control, 1);
+    this.flood.earn(Nuisance.EmptyFrame, 1);
+    this.flood.earn(Nuisance.LateFrame, 1);
   }
 
   dropStream(stream: Http2Stream<In, Out>, how: ClosedHow): void {

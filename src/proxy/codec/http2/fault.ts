@@ -40,6 +40,7 @@ export const FAULTS = {
 
   // Responses (RFC 9113 §8.3.2, §8.6)
   status: protocolError(502, "status_invalid"),
+  tooManyInformational: protocolError(502, "too_many_informational_responses"),
   informationalEnd: protocolError(502, "informational_ends_stream"),
 
   // Framing (RFC 9113 §5.1, §8.1)

@@ -27,7 +27,10 @@ export class FloodGuard {
     this.#tokens[kind] = tokens - 1;
   }
 
-  /** Useful work pays for nuisances, so that a busy connection is not held to the measure of an idle one. */
+  /**
+   * Useful work pays for nuisances, so that a busy connection is not held to the measure of an idle one: a tenth of a
+   * busy proxy's requests may be cancelled, or malformed, without any ill will of the sidecar that passes them on.
+   */
   earn(kind: NuisanceKind, count: number): void {
     const tokens = (this.#tokens[kind] ?? 0) + count;
     const burst = NUISANCES[kind]?.burst ?? 0;

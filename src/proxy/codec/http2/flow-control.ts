@@ -166,6 +166,8 @@ export class SendScheduler {
     this.window -= length;
     writeData(this.#writer, stream.id, chunk, at, at + length, end && at + length === chunk.length);
     this.#flood.earn(Nuisance.WindowUpdate, WINDOW_UPDATES_PER_DATA_FRAME);
+    // gRPC measures the path's bandwidth by a PING per burst of data.
+    this.#flood.earn(Nuisance.Control, 1);
     return length;
   }
 

@@ -1,9 +1,10 @@
 import type { HeaderList, StreamFault } from "../message.ts";
-import { Nuisance, RETAINED_SHARE } from "./bounds.ts";
+import { INFORMATIONAL_MAX, Nuisance, RETAINED_SHARE } from "./bounds.ts";
 import { Closed } from "./closed-streams.ts";
 import type { Http2Connection } from "./connection.ts";
 import {
   ConnectionError,
+  ENHANCE_YOUR_CALM,
   FLOW_CONTROL_ERROR,
   FRAME_SIZE_ERROR,
   faultOfReset,
@@ -102,10 +103,11 @@ export class StreamReceiver<In extends Head, Out extends Head> {
     // Padding counts (§6.1), and so does data of streams that are no more.
     const flowBytes = frame.end - frame.start;
     readData(frame);
-    const { streams, window } = this.#connection;
+    const { streams, window, flood } = this.#connection;
     if (streams.isIdle(frame.streamId)) throw new ConnectionError(PROTOCOL_ERROR, "data_on_idle_stream");
     if (!window.take(flowBytes)) throw new ConnectionError(FLOW_CONTROL_ERROR, "connection_window_exceeded");
     const stream = streams.get(frame.streamId);
+    if (flowBytes === 0 && !has(frame, END_STREAM)) flood.spend(Nuisance.EmptyFrame);
     if (stream === undefined) this.#late(frame.streamId);
     else this.#streamData(stream, frame, flowBytes);
     this.#connection.creditConnection();
@@ -128,8 +130,7 @@ export class StreamReceiver<In extends Head, Out extends Head> {
       return;
     }
     stream.received = next;
-    if (length === 0 && !end) this.#connection.flood.spend(Nuisance.EmptyFrame);
-    else stream.listener.onData(bodyPiece(frame), end);
+    if (length > 0 || end) stream.listener.onData(bodyPiece(frame), end);
     if (end) this.#connection.closeIfDone(stream);
     else this.#connection.creditStream(stream);
   }
@@ -152,10 +153,11 @@ export class StreamReceiver<In extends Head, Out extends Head> {
   }
 
   #head(stream: Http2Stream<In, Out>, head: In, end: boolean): void {
-    const { role, flood } = this.#connection;
+    const { role } = this.#connection;
     if (role.isInformational(head)) {
-      flood.spend(Nuisance.Informational);
-      stream.listener.onInformational(head);
+      stream.informationals++;
+      if (stream.informationals <= INFORMATIONAL_MAX) stream.listener.onInformational(head);
+      else this.#connection.failStream(stream, ENHANCE_YOUR_CALM, FAULTS.tooManyInformational);
       return;
     }
     stream.received = end ? MessageState.Ended : MessageState.Body;
@@ -240,13 +242,13 @@ export class StreamReceiver<In extends Head, Out extends Head> {
   /** A frame for a stream that has closed (RFC 9113 §5.1 "closed"). */
   #late(streamId: number): void {
     const { streams, flood, writer } = this.#connection;
-    flood.spend(Nuisance.LateFrame);
     switch (streams.closed.how(streamId)) {
       case Closed.ResetByUs:
         return;
       case Closed.Finished:
         throw new ConnectionError(STREAM_CLOSED, "frame_on_closed_stream");
       default:
+        flood.spend(Nuisance.LateFrame);
         writeRstStream(writer, streamId, STREAM_CLOSED);
         streams.closed.remember(streamId, Closed.ResetByUs);
     }

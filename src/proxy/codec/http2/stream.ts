@@ -18,6 +18,8 @@ export class Http2Stream<In extends Head, Out extends Head> implements HttpStrea
   isOver = false;
 
   received: MessageState = MessageState.Head;
+  /** 1xx responses that came in. */
+  informationals = 0;
   sent: MessageState = MessageState.Head;
   /** END_STREAM has gone out; `sent` runs ahead of it while there is a backlog. */
   endSent = false;
