@@ -24,7 +24,8 @@ export function requireApplied(revision: number, { applied, lagging }: WaitReply
 export function convergenceText(revision: number, { applied, convergenceMs, lagging }: WaitReply): string {
   if (applied) {
     const after = convergenceMs === undefined ? "" : `, ${Math.round(convergenceMs)} ms after it was appended`;
-    return `revision ${revision} is enforced by every connected instance${after}`;
+    const away = lagging.length === 0 ? "" : `; ${lagging.length} disconnected will follow`;
+    return `revision ${revision} is enforced by every connected instance${after}${away}`;
   }
   const rows = lagging.map(({ instance, service, revision: has, why }) => [
     safeText(service),

@@ -19,10 +19,10 @@ interface RollbackOptions extends ChangeOptions {
   readonly only?: readonly string[];
 }
 
-/** The mesh then and now. */
+/** The mesh as it is to be again, and as it is now. */
 interface Span {
-  readonly then: MeshState;
-  readonly now: MeshState;
+  readonly target: MeshState;
+  readonly current: MeshState;
 }
 
 const HELP = `
@@ -46,7 +46,7 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
         const span = await readSpan(context.ledger, revision);
         const commands = rollbackCommands(span, revision, { keys, namespace: options.namespace });
         const proposals = await propose(context, commands, options.reason);
-        await undertake(context, { proposals, before: span.now }, options);
+        await undertake(context, { proposals, before: span.current }, options);
       });
     })
     .parseAsync(args, { from: "user" });
@@ -55,13 +55,13 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
 /** One pass over the ledger for both states. Rejects with `Failure` where it does not reach so far. */
 async function readSpan(ledger: Pick<EventLog, "read" | "lastRevision">, revision: number): Promise<Span> {
   await requireRevision(ledger, revision);
-  let then = INITIAL_STATE;
-  let now = INITIAL_STATE;
+  let target = INITIAL_STATE;
+  let current = INITIAL_STATE;
   for await (const recorded of ledger.read()) {
-    now = foldChange(now, recorded);
-    if (recorded.revision <= revision) then = now;
+    current = foldChange(current, recorded);
+    if (recorded.revision <= revision) target = current;
   }
-  return { then, now };
+  return { target, current };
 }
 
 interface Scope {
@@ -77,9 +77,9 @@ export function rollbackCommands(span: Span, toRevision: number, { keys, namespa
       .sort(([a], [b]) => byNamespace(a, b))
       .map(([within, only]) => ({ namespace: within, body: { kind: "rollback", toRevision, only } }));
   }
-  const candidates = namespace === undefined ? [...span.now.namespaces.keys()].sort(byNamespace) : [namespace];
+  const candidates = namespace === undefined ? [...span.current.namespaces.keys()].sort(byNamespace) : [namespace];
   return candidates
-    .filter((within) => diffStates(span.now, span.then, { namespace: within }).events.length > 0)
+    .filter((within) => diffStates(span.current, span.target, { namespace: within }).events.length > 0)
     .map((within) => ({ namespace: within, body: { kind: "rollback", toRevision } }));
 }
 
