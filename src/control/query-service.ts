@@ -1,0 +1,65 @@
+/** Answers operators' questions about the mesh as it is: `status` and `wait`. History they read from the ledger. */
+
+import type { MeshState } from "../events/state.ts";
+import type { Bus, BusMessage } from "../nats/bus.ts";
+import { CONTROL_QUEUE, subjects } from "../nats/subjects.ts";
+import type { ServiceRef } from "../policy/names.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { Convergence } from "./convergence.ts";
+import { type StatusReply, type WaitReply, waitRequest } from "./protocol.ts";
+import type { Roster } from "./roster.ts";
+import { statusReport } from "./status-report.ts";
+
+export interface QueryServiceOptions {
+  readonly bus: Bus;
+  readonly state: () => MeshState;
+  readonly expectedRevision: (service: ServiceRef) => number | undefined;
+  readonly roster: Roster;
+  readonly convergence: Convergence;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly logger: Logger;
+}
+
+export interface QueryService {
+  stop(): void;
+}
+
+/** Serves until stopped; replicas share the questions as one queue group. What is no question gets no answer. */
+export function serveQueries(options: QueryServiceOptions): QueryService {
+  const { bus, logger } = options;
+  return bus.subscribe(
+    subjects.allQueries,
+    async (message) => {
+      const answer = await answerTo(message, options);
+      if (answer === undefined) logger.warn({ subject: message.subject }, "a question that is not understood");
+      else message.respond(new TextEncoder().encode(JSON.stringify(answer)));
+    },
+    { queue: CONTROL_QUEUE },
+  );
+}
+
+async function answerTo(
+  message: BusMessage,
+  options: QueryServiceOptions,
+): Promise<StatusReply | WaitReply | undefined> {
+  const { state, expectedRevision, roster, convergence, now } = options;
+  switch (message.subject.split(".")[3]) {
+    case "status":
+      return statusReport({ state: state(), expectedRevision, roster, nowMs: now() });
+    case "wait": {
+      const request = waitRequest.safeParse(parseJson(message.data));
+      return request.success ? convergence.wait(request.data.revision, request.data.timeoutMs) : undefined;
+    }
+    default:
+      return undefined;
+  }
+}
+
+function parseJson(data: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(data));
+  } catch {
+    return undefined;
+  }
+}

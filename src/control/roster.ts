@@ -1,0 +1,87 @@
+/**
+ * Every instance as it last spoke of itself. The endpoint registry forgets an instance when it can take no traffic any
+ * more; here it is remembered for longer, since "it was there and does not answer" is what an operator must be told.
+ * No clock, no I/O: the time comes in.
+ */
+
+import { type ServiceRef, serviceRef } from "../policy/names.ts";
+import type { InstanceStatus } from "../projections/snapshot.ts";
+
+/** How long an instance that has fallen silent is still shown. */
+const REMEMBERED_MS = 10 * 60_000;
+/** Instances that are kept: some 20 MB. Beyond it those go that have been silent the longest. */
+const INSTANCES_MAX = 20_000;
+
+/** `namespace/service/instance`. */
+export type InstanceKey = `${ServiceRef}/${string}`;
+
+export function instanceKey(service: ServiceRef, instance: string): InstanceKey {
+  return `${service}/${instance}`;
+}
+
+export interface RosterEntry {
+  readonly key: InstanceKey;
+  readonly service: ServiceRef;
+  readonly status: InstanceStatus;
+  /** When it last spoke, in milliseconds since the epoch. */
+  readonly heardMs: number;
+  /** When it first said that it enforces the revision that it now does. */
+  readonly revisionMs: number;
+}
+
+/** What a status told that is of interest to those who wait for a revision. */
+export type RosterNews = "revision" | "gone" | "nothing";
+
+export class Roster {
+  readonly #ttlMs: number;
+  /** In the order in which they last spoke. */
+  readonly #entries = new Map<InstanceKey, RosterEntry>();
+
+  /** @param ttlMs silence after which an instance counts as disconnected */
+  constructor(ttlMs: number) {
+    this.#ttlMs = ttlMs;
+  }
+
+  hear(status: InstanceStatus, nowMs: number): RosterNews {
+    const service = serviceRef(status.namespace, status.service);
+    const key = instanceKey(service, status.instance);
+    const known = this.#entries.get(key);
+    this.#entries.delete(key);
+    if (status.state === "gone") return known === undefined ? "nothing" : "gone";
+    const same = known?.status.revision === status.revision && known.status.startedAt === status.startedAt;
+    this.#entries.set(key, { key, service, status, heardMs: nowMs, revisionMs: same ? known.revisionMs : nowMs });
+    return same ? "nothing" : "revision";
+  }
+
+  /** Everybody gets a full life again: silence while we could not hear says nothing. */
+  touchAll(nowMs: number): void {
+    for (const entry of [...this.#entries.values()]) this.#entries.set(entry.key, { ...entry, heardMs: nowMs });
+  }
+
+  /** Forgets who has been silent for very long, or was so the longest where there are too many. */
+  forget(nowMs: number): void {
+    for (const { key, heardMs } of this.#entries.values()) {
+      if (this.#entries.size <= INSTANCES_MAX && nowMs - heardMs <= REMEMBERED_MS) return;
+      this.#entries.delete(key);
+    }
+  }
+
+  get(key: InstanceKey): RosterEntry | undefined {
+    return this.#entries.get(key);
+  }
+
+  entries(): IterableIterator<RosterEntry> {
+    return this.#entries.values();
+  }
+
+  /** How many are connected. */
+  connected(nowMs: number): number {
+    let count = 0;
+    for (const entry of this.#entries.values()) if (this.isConnected(entry, nowMs)) count += 1;
+    return count;
+  }
+
+  isConnected({ heardMs }: RosterEntry, nowMs: number): boolean {
+    return nowMs - heardMs <= this.#ttlMs;
+  }
+}

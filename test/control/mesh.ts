@@ -1,0 +1,127 @@
+/** A mesh for one test: a nats-server of its own, any number of control replicas, and operators who command it. */
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ulid } from "ulid";
+import { FileCustody } from "../../src/ca/custody.ts";
+import { type CommandInput, type CommandSender, sendCommand } from "../../src/cli/command-client.ts";
+import type { CommandReply } from "../../src/control/protocol.ts";
+import type { ControlOptions, ControlReplica } from "../../src/control/replica.ts";
+import { startControl } from "../../src/control/replica.ts";
+import type { CommandBody } from "../../src/events/commands.ts";
+import type { NatsBus } from "../../src/nats/connection.ts";
+import type { OperatorUser } from "../../src/nats/credentials.ts";
+import { parsePolicy } from "../../src/policy/parse.ts";
+import type { Logger } from "../../src/telemetry/logger.ts";
+import { startTestNats, type TestNats } from "../support/nats.ts";
+
+export interface LogLine {
+  readonly level: string;
+  readonly message: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+export interface TestReplica extends ControlReplica {
+  readonly bus: NatsBus;
+  readonly lines: readonly LogLine[];
+}
+
+export interface TestMesh {
+  readonly nats: TestNats;
+  /** The first operator, an admin called ada. */
+  readonly ada: CommandSender;
+  startReplica(options?: Partial<ControlOptions>): Promise<TestReplica>;
+  /** Credentials that the server accepts, which say nothing about whether the ledger knows their owner. */
+  connectOperator(user: OperatorUser): Promise<CommandSender>;
+  stop(): Promise<void>;
+}
+
+export async function startMesh(): Promise<TestMesh> {
+  const nats = await startTestNats();
+  const authorityPath = await mkdtemp(join(tmpdir(), "heddle-authority-"));
+  const operator = await nats.directory.operatorCredentials();
+  const replicas: ControlReplica[] = [];
+  const connect = async (credentials: typeof operator): Promise<CommandSender> => {
+    const { bus } = await nats.connect(credentials);
+    return { bus, credentials };
+  };
+  return {
+    nats,
+    ada: await connect(operator),
+    startReplica: async (options = {}) => {
+      const { bus } = await nats.connectControl();
+      const { logger, lines } = memoryLogger();
+      const replica = await startControl({
+        bus,
+        custody: new FileCustody(join(authorityPath, "ca")),
+        trustDomain: "mesh.local",
+        operator: { name: operator.name, publicKey: operator.publicKey },
+        listen: { hostname: "127.0.0.1", port: 0 },
+        now: Date.now,
+        random: Math.random,
+        newId: ulid,
+        logger,
+        ...options,
+      });
+      replicas.push(replica);
+      return Object.assign(Object.create(replica), { bus, lines });
+    },
+    connectOperator: async (user) => connect(await nats.mintOperator(user)),
+    stop: async () => {
+      for (const replica of replicas) await replica.stop();
+      await nats.stop();
+      await rm(authorityPath, { recursive: true, force: true });
+    },
+  };
+}
+
+function memoryLogger(): { logger: Logger; lines: LogLine[] } {
+  const lines: LogLine[] = [];
+  const writer =
+    (level: string): Logger["info"] =>
+    (fields, message) =>
+      void lines.push({ level, message, fields });
+  return {
+    lines,
+    logger: { debug: writer("debug"), info: writer("info"), warn: writer("warn"), error: writer("error") },
+  };
+}
+
+/** Sends a command with nothing unusual about it. */
+export function send(
+  sender: CommandSender,
+  body: CommandBody,
+  options: Partial<CommandInput> = {},
+): Promise<CommandReply> {
+  return sendCommand(sender, { namespace: "shop", body, reason: "a test", dryRun: false, ...options });
+}
+
+/** The command that applies a policy text of one namespace. */
+export function applying(text: string): CommandBody {
+  const parsed = parsePolicy([{ file: "policy.yaml", text }]);
+  if (!parsed.ok) throw new Error(parsed.error.map(({ message }) => message).join("; "));
+  return { kind: "apply", documents: parsed.value.map(({ document }) => document) };
+}
+
+/** A Service document. */
+export function service(name: string, namespace = "shop"): string {
+  return `apiVersion: heddle/v1
+kind: Service
+metadata: { namespace: ${namespace}, name: ${name} }
+spec:
+  ports: [{ port: 8080, protocol: http }]
+  subsets: { v1: { version: v1 }, v2: { version: v2 } }
+`;
+}
+
+/** A Route document that splits a service's traffic between v1 and v2. */
+export function split(name: string, v1: number, v2: number): string {
+  return `apiVersion: heddle/v1
+kind: Route
+metadata: { namespace: shop, name: ${name} }
+spec:
+  service: ${name}
+  rules: [{ backends: [{ subset: v1, weight: ${v1} }, { subset: v2, weight: ${v2} }] }]
+`;
+}
