@@ -24,7 +24,13 @@ export function ensureDependencies() {
   if (!present) {
     note("installing the dependencies (npm ci)");
     // Development dependencies as well, even where NODE_ENV says production.
-    run("npm", ["ci", "--include=dev", "--no-audit", "--no-fund"]);
+    const options = ["--include=dev", "--no-audit", "--no-fund"];
+    try {
+      run("npm", ["ci", ...options]);
+    } catch {
+      // A registry that lacks some other platform's package makes `ci` refuse; `install` is less strict.
+      run("npm", ["install", "--no-save", ...options]);
+    }
   }
   // Without install scripts, npm leaves a placeholder in the place of the Bun program.
   if (spawnSync(tool("bun"), ["--version"], { stdio: "ignore" }).status !== 0) {
