@@ -107,6 +107,8 @@ export class Wire implements ConnectionOutput {
   endOfTurn(): void {
     this.#scheduled = false;
     this.#flush();
+    // A socket that took all of it at once reports no drain, and a codec may wait for one: it saw the queue grow.
+    if (this.#socket !== undefined && this.queuedBytes === 0) this.#input?.drained();
   }
 
   /** The socket's `data` callback. */
