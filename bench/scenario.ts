@@ -1,0 +1,43 @@
+/** What is asked of every contender, and how long. */
+
+export interface Scenario {
+  /** Stable: results of different days are compared by it. */
+  readonly name: string;
+  readonly client: "http/1.1" | "h2c";
+  readonly connections: number;
+  readonly bodyBytes: number;
+}
+
+export interface Plan {
+  readonly rounds: number;
+  /** Of one contender in one scenario and round. */
+  readonly seconds: number;
+  /** Before the first round, so that compilers have compiled and pools are filled. */
+  readonly warmUpSeconds: number;
+  readonly scenarios: readonly Scenario[];
+}
+
+const CONNECTIONS = [1, 16, 64] as const;
+const BODIES = [130, 1024, 65_536] as const;
+
+function http1(connections: number, bodyBytes: number): Scenario {
+  return { name: `HTTP/1.1, ${connections} connections, ${bodyBytes} B`, client: "http/1.1", connections, bodyBytes };
+}
+
+const H2C: Scenario = {
+  name: "HTTP/2, 4 connections of 16 streams, 130 B",
+  client: "h2c",
+  connections: 4,
+  bodyBytes: 130,
+};
+
+const ALL: readonly Scenario[] = [...CONNECTIONS.flatMap((count) => BODIES.map((bytes) => http1(count, bytes))), H2C];
+
+export const PLANS = {
+  /** About a minute: the figure that moves first. */
+  quick: { rounds: 3, seconds: 1, warmUpSeconds: 2, scenarios: [http1(64, 130), http1(1, 130)] },
+  /** About six minutes. */
+  standard: { rounds: 3, seconds: 1, warmUpSeconds: 3, scenarios: ALL },
+  /** About half an hour: for figures that are published. */
+  full: { rounds: 7, seconds: 3, warmUpSeconds: 5, scenarios: ALL },
+} as const satisfies Record<string, Plan>;
