@@ -89,7 +89,6 @@ export class SendScheduler {
   readonly #ready: SendingStream[] = [];
   /** Streams that wait for nothing but room in the socket. */
   readonly #waiting = new Set<SendingStream>();
-  #pumping = false;
   /** What the peer lets us send on the connection. */
   window = INITIAL_WINDOW_BYTES;
 
@@ -106,7 +105,7 @@ export class SendScheduler {
 
   /** Sends or keeps a piece. False: the stream's owner should wait for `onWritable`. */
   send(stream: SendingStream, chunk: Uint8Array, end: boolean): boolean {
-    const sent = stream.backlog === undefined && this.#ready.length === 0 ? this.#sendNow(stream, chunk, end) : 0;
+    const sent = stream.backlog === undefined ? this.#sendNow(stream, chunk, end) : 0;
     if (sent < chunk.length || stream.backlog !== undefined || stream.id === 0) {
       this.#keep(stream, sent === 0 ? chunk : chunk.subarray(sent), end);
       this.pump();
@@ -135,15 +134,12 @@ export class SendScheduler {
 
   /** Sends what windows and room allow, in turn. Call it when either has grown. */
   pump(): void {
-    if (this.#pumping) return;
-    this.#pumping = true;
     while (this.window > 0 && this.#hasRoom) {
       const stream = this.#ready.shift();
       if (stream === undefined) break;
       stream.queued = false;
       if (stream.backlog !== undefined) this.#sendTurn(stream, stream.backlog);
     }
-    this.#pumping = false;
     if (this.#waiting.size > 0 && this.#hasRoom) this.#wakeWaiting();
   }
 

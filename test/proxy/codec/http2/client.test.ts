@@ -273,6 +273,22 @@ describe("extended CONNECT", () => {
     ]);
   });
 
+  test("what ends a held stream is held as well", () => {
+    const client = makeClient(new Uint8Array(0));
+    client.open({ upgrade: "a" }, false).stream.sendData(new Uint8Array(0), true);
+    client.open({ upgrade: "b" }, false).stream.sendTrailers(["x", "y"]);
+    client.open({ upgrade: "c" }, true);
+    client.hear();
+    const lines = client.say(settings([8, 1])).slice(1);
+    expect(lines.map((line) => line.replace(/ :method.* :/, " :"))).toEqual([
+      "HEADERS 1 :protocol=a",
+      "HEADERS 3 :protocol=b",
+      "HEADERS 3 end x=y",
+      "HEADERS 5 end :protocol=c",
+      "DATA 1 end 0",
+    ]);
+  });
+
   test("is refused where the peer does not take it", () => {
     const client = makeClient(new Uint8Array(0));
     const held = client.open({ upgrade: "websocket" }, false);

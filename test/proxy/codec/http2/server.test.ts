@@ -544,6 +544,29 @@ describe("flow control", () => {
     expect(server.say(...full)).toEqual(["WINDOW_UPDATE 0 64000", "RST_STREAM 1 3"]);
   });
 
+  test("a window below the RFC's holds once the peer has acknowledged it, not before", () => {
+    const hello = Buffer.concat([PREFACE, settings()]);
+    const server = makeServer({ streamWindowBytes: 1000 }, hello);
+    server.say(headers(1, POST, false), headers(3, POST, false));
+    for (const { stream } of server.accepted) stream.pause();
+    expect(server.say(data(1, Buffer.alloc(16_000), false))).toEqual([]);
+    server.say(frame("SETTINGS", ACK, 0), headers(5, POST, false));
+    server.stream(2).stream.pause();
+    expect(server.say(data(5, Buffer.alloc(1000), false))).toEqual([]);
+    expect(server.say(data(5, Buffer.alloc(1), false))).toEqual(["RST_STREAM 5 3"]);
+  });
+
+  test("a small piece does not keep the large chunk that it came in alive", () => {
+    const server = makeServer();
+    const held: number[] = [];
+    const large = new Array<Uint8Array>(4).fill(data(1, Buffer.alloc(16_000), false));
+    server.say(headers(1, POST, false));
+    const { recorder } = server.stream(0);
+    recorder.onData = (chunk) => void held.push(chunk.buffer.byteLength);
+    server.say(data(1, "a", false), ...large);
+    expect(held[0]).toBe(1);
+  });
+
   test("padding counts, and comes back", () => {
     const server = makeServer({ streamWindowBytes: 1000 }, Buffer.concat([CLIENT_HELLO]));
     server.say(headers(1, POST, false));

@@ -17,15 +17,15 @@ interface Sized {
  * change while it ages.
  */
 export class DynamicTable<E extends Sized> {
-  #ring: (E | undefined)[];
-  #mask: number;
+  readonly #ring: (E | undefined)[];
+  readonly #mask: number;
   #inserted = 0;
   #count = 0;
   #bytes = 0;
   #bytesMax: number;
-  readonly #onEvict: ((entry: E, serial: number) => void) | undefined;
+  readonly #onEvict: ((entry: E) => void) | undefined;
 
-  constructor(bytesMax: number, onEvict?: (entry: E, serial: number) => void) {
+  constructor(bytesMax: number, onEvict?: (entry: E) => void) {
     // A power of two above the most entries that can fit, so that a serial number masks into its slot.
     const slots = 1 << Math.ceil(Math.log2(Math.max(2, bytesMax / ENTRY_OVERHEAD_BYTES + 1)));
     this.#ring = new Array(slots).fill(undefined);
@@ -81,14 +81,13 @@ export class DynamicTable<E extends Sized> {
 
   #evictTo(bytesMax: number): void {
     while (this.#count > 0 && this.#bytes > bytesMax) {
-      const serial = this.#inserted - this.#count;
-      const slot = serial & this.#mask;
+      const slot = (this.#inserted - this.#count) & this.#mask;
       const entry = this.#ring[slot];
       this.#ring[slot] = undefined;
       this.#count--;
       if (entry === undefined) continue;
       this.#bytes -= fieldBytes(entry.name, entry.value);
-      this.#onEvict?.(entry, serial);
+      this.#onEvict?.(entry);
     }
   }
 }

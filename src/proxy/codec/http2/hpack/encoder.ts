@@ -47,16 +47,15 @@ interface Entry {
 
 /**
  * Encodes field blocks (RFC 7541 §6) straight into the frame writer. A value is put into the dynamic table when it is
- * seen a second time, so that what differs in every request (identifiers, dates, paths) never pushes out what repeats.
+ * seen a second time, so that what differs in every request (identifiers, dates, paths) never pushes out what repeats;
+ * of a name whose values all differ one is put there, once, for the sake of the name.
  * Strings go out without Huffman coding: what is worth compressing is one byte from its second repetition on, and for
  * the rest, within a mesh, the CPU of both ends costs more than a quarter of the bytes.
  */
 export class HpackEncoder {
   readonly #writer: FrameWriter;
   readonly #names = new Map<string, EncodedName>();
-  readonly #table = new DynamicTable<Entry>(HEADER_TABLE_BYTES, (entry, serial) => {
-    if (entry.owner.values.get(entry.value) === serial) entry.owner.values.delete(entry.value);
-  });
+  readonly #table = new DynamicTable<Entry>(HEADER_TABLE_BYTES, ({ owner, value }) => owner.values.delete(value));
   /** Size updates that the next block must begin with (§4.2); -1: none. */
   #lowestSize = -1;
   #pendingSize = -1;
@@ -115,34 +114,37 @@ export class HpackEncoder {
       writer.reserve(INTEGER_BYTES_MAX);
       const index = place < 0 ? -place : STATIC_INDEX_MAX + 1 + this.#table.age(place);
       writer.at = writeInteger(writer.bytes, writer.at, INDEXED, 7, index);
-    } else if (value.length < known.secretBytes) this.#literal(known, value, NEVER_INDEXED, 4);
-    else if (this.#repeats(known, value)) {
-      // The index of the name counts as of before the insertion, so the literal goes out first.
-      this.#literal(known, value, WITH_INDEXING, 6);
+      return;
+    }
+    const nameIndex = this.#nameIndex(known);
+    if (value.length < known.secretBytes) this.#literal(known, nameIndex, value, NEVER_INDEXED, 4);
+    else if (this.#repeats(known, nameIndex, value)) {
+      this.#literal(known, nameIndex, value, WITH_INDEXING, 6);
       known.serial = this.#table.insert({ name: known.name, value, owner: known });
       known.values.set(value, known.serial);
-    } else this.#literal(known, value, WITHOUT_INDEXING, 4);
+    } else this.#literal(known, nameIndex, value, WITHOUT_INDEXING, 4);
   }
 
-  /** Whether the value was among the last ones of its name, and small enough to be indexed. */
-  #repeats(known: EncodedName, value: string): boolean {
+  /** Whether the value was among the last ones of its name, or the name repeats and is in no table yet. */
+  #repeats(known: EncodedName, nameIndex: number, value: string): boolean {
     const size = fieldBytes(known.name, value);
     if (size > INDEXED_FIELD_BYTES_MAX || size > this.#table.bytesMax) return false;
     if (value === known.seen || value === known.seenBefore) return true;
+    const nameRepeats = nameIndex === 0 && known.seen !== undefined;
     known.seenBefore = known.seen;
     known.seen = value;
-    return false;
+    return nameRepeats;
   }
 
-  #literal(known: EncodedName, value: string, pattern: number, prefixBits: number): void {
+  #literal(known: EncodedName, index: number, value: string, pattern: number, prefixBits: number): void {
     const writer = this.#writer;
     writer.reserve(known.name.length + value.length + 3 * INTEGER_BYTES_MAX);
-    const index = this.#nameIndex(known);
     writer.at = writeInteger(writer.bytes, writer.at, pattern, prefixBits, index);
     if (index === 0) this.#string(known.name);
     this.#string(value);
   }
 
+  /** Index of the name in either table, 0 if it is in none. */
   #nameIndex(known: EncodedName): number {
     if (known.staticIndex > 0) return known.staticIndex;
     const age = known.serial < 0 ? -1 : this.#table.age(known.serial);
