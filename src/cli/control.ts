@@ -1,0 +1,157 @@
+/** `heddle control`: one control replica, in the foreground. */
+
+import type { Command } from "commander";
+import { ulid } from "ulid";
+import { FileCustody } from "../ca/custody.ts";
+import type { FirstOperator } from "../control/bootstrap.ts";
+import type { ListenAddress } from "../control/monitoring.ts";
+import { type ControlReplica, startControl } from "../control/replica.ts";
+import { connectBus } from "../nats/connection.ts";
+import { type Credentials, readCredentials } from "../nats/credentials.ts";
+import { isUserPublicKey } from "../nats/keys.ts";
+import { type Logger, logLevelOf, openLogger } from "../telemetry/logger.ts";
+import { parseAddress } from "./address.ts";
+import { connectionOptions, requireDirectory } from "./context.ts";
+import { EXIT_FAILED, Failure, UsageError } from "./failure.ts";
+import { isFree } from "./free-port.ts";
+import { ready } from "./readiness.ts";
+
+const DEFAULT_LISTEN: ListenAddress = { hostname: "127.0.0.1", port: 15_014 };
+
+interface Options {
+  readonly dir?: string;
+  readonly natsUrl?: string;
+  readonly creds?: string;
+  readonly caDir?: string;
+  readonly trustDomain?: string;
+  readonly firstOperator?: string;
+  readonly listen?: string;
+}
+
+/** What a replica needs to know of its mesh. */
+interface Target {
+  readonly url: string;
+  readonly credentials: Credentials;
+  readonly caPath: string;
+  readonly trustDomain: string;
+  readonly operator: FirstOperator | undefined;
+}
+
+export async function run(command: Command, args: readonly string[]): Promise<void> {
+  connectionOptions(command)
+    .description("Run a control replica: decide commands, publish policy, sign certificates.")
+    .option("--ca-dir <directory>", "keys of the certificate authority, instead of the directory's")
+    .option("--trust-domain <domain>", "trust domain of the mesh, where there is no directory to tell it")
+    .option("--first-operator <name=key>", "first admin (name and public nkey) of a ledger that is empty")
+    .option("--listen <address>", "/metrics and /healthz (default: 127.0.0.1:15014)")
+    .addHelpText(
+      "after",
+      "\nWithout a directory:\n  heddle control --nats-url nats://nats:4222 --creds control.creds --ca-dir /etc/heddle/ca --trust-domain mesh.local",
+    )
+    .action((options: Options) => runControl(options))
+    .parseAsync(args, { from: "user" });
+}
+
+async function runControl(options: Options): Promise<void> {
+  const target = await controlTarget(options);
+  const logger = await openLogger(logLevelOf(process.env.HEDDLE_LOG));
+  const listen = await listenAddress(options.listen, logger);
+  const stopping = stopRequested();
+  const bus = await connectBus({
+    url: target.url,
+    credentials: target.credentials,
+    name: "heddle control",
+    onError: (error) => logger.warn({ err: error }, "NATS"),
+    retryUntil: stopping,
+  });
+  try {
+    const replica = await startControl({
+      bus,
+      custody: new FileCustody(target.caPath),
+      trustDomain: target.trustDomain,
+      ...(target.operator === undefined ? {} : { operator: target.operator }),
+      listen,
+      now: Date.now,
+      random: Math.random,
+      newId: ulid,
+      logger,
+    });
+    logger.info({ revision: replica.revision, url: replica.url }, "control replica ready");
+    ready({ url: replica.url });
+    await untilStopped(replica, stopping, logger);
+  } catch (error) {
+    throw new Failure(error instanceof Error ? error.message : String(error), { cause: error });
+  } finally {
+    await bus.close();
+  }
+  logger.info({}, "control replica stopped");
+  process.exit(0);
+}
+
+async function untilStopped(replica: ControlReplica, stopping: AbortSignal, logger: Logger): Promise<void> {
+  const stopped = Promise.withResolvers<void>();
+  if (stopping.aborted) stopped.resolve();
+  stopping.addEventListener("abort", () => stopped.resolve());
+  try {
+    await Promise.race([stopped.promise, replica.failed]);
+  } catch (error) {
+    // Half a history is no basis for any decision: whoever looks after this process must know at once.
+    logger.error({ err: error }, "the control replica cannot go on");
+    process.stderr.write(`heddle: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(EXIT_FAILED);
+  }
+  await replica.stop();
+}
+
+async function controlTarget(options: Options): Promise<Target> {
+  const { dir, natsUrl, creds, caDir, trustDomain } = options;
+  const named = parseFirstOperator(options.firstOperator);
+  if (natsUrl !== undefined && creds !== undefined && caDir !== undefined && dir === undefined) {
+    if (trustDomain === undefined) throw new UsageError("--trust-domain is needed where there is no --dir");
+    return { url: natsUrl, credentials: await readCredentials(creds), caPath: caDir, trustDomain, operator: named };
+  }
+  const directory = await requireDirectory(dir);
+  const url = natsUrl ?? directory.context.url;
+  if (url === undefined) {
+    throw new Failure(
+      `NATS has never run in ${directory.path}: start it with \`heddle up\`, or name one with --nats-url`,
+    );
+  }
+  const credentials = creds === undefined ? await directory.controlCredentials() : await readCredentials(creds);
+  const { name, publicKey } = await directory.operatorCredentials();
+  return {
+    url,
+    credentials,
+    caPath: caDir ?? directory.caPath,
+    trustDomain: trustDomain ?? directory.context.trustDomain,
+    operator: named ?? { name, publicKey },
+  };
+}
+
+function parseFirstOperator(text: string | undefined): FirstOperator | undefined {
+  if (text === undefined) return undefined;
+  const equals = text.lastIndexOf("=");
+  const [name, publicKey] = [text.slice(0, Math.max(equals, 0)), text.slice(equals + 1)];
+  if (name !== "" && isUserPublicKey(publicKey)) return { name, publicKey };
+  throw new UsageError(`--first-operator: '${text}' is not NAME=KEY with a user's public nkey (U…)`);
+}
+
+/** What was asked for; without that the usual port, or any other where a replica beside this one has it. */
+async function listenAddress(text: string | undefined, logger: Logger): Promise<ListenAddress> {
+  if (text !== undefined) {
+    const { host, port } = parseAddress(text, "--listen", DEFAULT_LISTEN.hostname);
+    return { hostname: host, port };
+  }
+  if (await isFree(DEFAULT_LISTEN.hostname, DEFAULT_LISTEN.port)) return DEFAULT_LISTEN;
+  logger.warn({}, `port ${DEFAULT_LISTEN.port} is taken: metrics are on another one`);
+  return { ...DEFAULT_LISTEN, port: 0 };
+}
+
+/** Aborts at the first SIGTERM or SIGINT, and when the process that started this one is gone. A second signal ends it. */
+function stopRequested(): AbortSignal {
+  const controller = new AbortController();
+  const onSignal = (): void => (controller.signal.aborted ? process.exit(EXIT_FAILED) : controller.abort());
+  process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
+  process.on("disconnect", () => controller.abort());
+  return controller.signal;
+}

@@ -1,0 +1,186 @@
+/** `heddle up`: a whole mesh on one machine, from nothing or from where it was left. */
+
+import { userInfo } from "node:os";
+import { join, resolve } from "node:path";
+import type { Command } from "commander";
+import { MESH_DEFAULTS } from "../events/state.ts";
+import { connectBus } from "../nats/connection.ts";
+import { createDirectory, type Directory, openDirectory } from "../nats/directory.ts";
+import { startServer } from "../nats/embedded-server.ts";
+import { findServerBinary } from "../nats/server-binary.ts";
+import { TRUST_DOMAIN } from "../policy/names.ts";
+import { parseAddress } from "./address.ts";
+import { directoryPath } from "./context.ts";
+import { startControlChild } from "./control-child.ts";
+import { EXIT_FAILED, Failure, UsageError } from "./failure.ts";
+import { isFree } from "./free-port.ts";
+import { note, painter, printText } from "./output.ts";
+import { type SupervisedChild, Supervisor } from "./supervisor.ts";
+
+const LOOPBACK = "127.0.0.1";
+/** Where people expect NATS. */
+const NATS_PORT = 4222;
+/** nats-server's own word for "any free port". */
+const ANY_PORT = -1;
+
+interface Options {
+  readonly dir?: string;
+  readonly operator?: string;
+  readonly trustDomain?: string;
+  readonly port?: string;
+  readonly controlListen?: string;
+  readonly natsUrl?: string;
+  readonly creds?: string;
+}
+
+export async function run(command: Command, args: readonly string[]): Promise<void> {
+  await command
+    .description("Start a mesh on this machine: NATS and a control replica. What it holds outlives it.")
+    .option("--dir <directory>", "where its state is (default: $HEDDLE_DIR or ./.heddle)")
+    .option("--operator <name>", "name of the first operator, who may do anything (default: $USER)")
+    .option("--trust-domain <domain>", `trust domain of a new mesh (default: ${MESH_DEFAULTS.trustDomain})`)
+    .option("--port <port>", "port of NATS; 0: any (default: the last one, else 4222 or any)")
+    .option("--control-listen <address>", "/metrics and /healthz of control (default: 127.0.0.1:15014)")
+    .option("--nats-url <url>", "use this NATS and start none; it must trust the directory's keys")
+    .option("--creds <file>", "credentials of a control user there, instead of the directory's")
+    .action((options: Options) => up(options))
+    .parseAsync(args, { from: "user" });
+}
+
+async function up(options: Options): Promise<void> {
+  const stopping = stopRequested();
+  const port = parsePort(options.port);
+  if (options.controlListen !== undefined) parseAddress(options.controlListen, "--control-listen", LOOPBACK);
+  const directory = await openOrCreate(options);
+  const running: Supervisor[] = [];
+  const supervise = async (name: string, launch: () => Promise<SupervisedChild>): Promise<void> => {
+    const say = (message: string): void => note(`heddle: ${message}`);
+    running.push(await Supervisor.start({ name, launch, note: say, random: Math.random }));
+  };
+  try {
+    if (options.natsUrl !== undefined) await useServer(directory, options.natsUrl);
+    else await supervise("nats-server", await natsLauncher(directory, port));
+    let metricsUrl = "";
+    if (!stopping.aborted) {
+      await supervise("the control replica", async () => {
+        const logPath = join(directory.path, "control.log");
+        const child = await startControlChild({ args: controlArguments(directory, options), logPath });
+        metricsUrl = child.url;
+        return child;
+      });
+    }
+    if (!stopping.aborted) {
+      printText(await greeting(directory, metricsUrl));
+      await new Promise<void>((ended) => stopping.addEventListener("abort", () => ended()));
+    }
+    note("heddle: stopping");
+  } catch (error) {
+    throw new Failure(`the mesh did not start: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
+  } finally {
+    // Control first: it takes leave of the server.
+    for (const supervisor of running.reverse()) await supervisor.stop();
+  }
+  process.exit(0);
+}
+
+/** Aborts at the first SIGTERM or SIGINT; a second one does not wait. */
+function stopRequested(): AbortSignal {
+  const controller = new AbortController();
+  const onSignal = (): void => (controller.signal.aborted ? process.exit(EXIT_FAILED) : controller.abort());
+  process.on("SIGTERM", onSignal).on("SIGINT", onSignal).on("SIGHUP", onSignal);
+  return controller.signal;
+}
+
+async function openOrCreate({ dir, operator, trustDomain }: Options): Promise<Directory> {
+  const path = directoryPath(dir);
+  if (trustDomain !== undefined && !TRUST_DOMAIN.test(trustDomain)) {
+    throw new UsageError(`--trust-domain: '${trustDomain}' is none: lower-case letters, digits, dots, - and _`);
+  }
+  const existing = await openDirectory(path);
+  if (existing === undefined) {
+    const name = operator ?? process.env.USER ?? userInfo().username;
+    return createDirectory(path, { trustDomain: trustDomain ?? MESH_DEFAULTS.trustDomain, operator: name });
+  }
+  const known = existing.context.trustDomain;
+  if (trustDomain !== undefined && trustDomain !== known) {
+    throw new UsageError(`the mesh in ${existing.path} is ${known}, not ${trustDomain}: use another --dir`);
+  }
+  const { name } = await existing.operatorCredentials();
+  if (operator !== undefined && operator !== name) {
+    throw new UsageError(`the operator of the mesh in ${existing.path} is ${name}, not ${operator}: use another --dir`);
+  }
+  return existing;
+}
+
+/** Starts nats-server where it was before, or where people expect it, or where there is room. */
+async function natsLauncher(directory: Directory, port: number | undefined): Promise<() => Promise<SupervisedChild>> {
+  const binary = await findServerBinary(process.env);
+  const isNew = directory.context.url === undefined;
+  let first = port ?? (isNew && (await isFree(LOOPBACK, NATS_PORT)) ? NATS_PORT : undefined);
+  return async () => {
+    const server = await startServer({ directory, binary, ...(first === undefined ? {} : { port: first }) });
+    // From now on the directory remembers it: whoever is connected looks for the server there.
+    first = undefined;
+    const exited = server.exited.then(({ code, signal }) =>
+      signal === null ? `exit code ${code}` : `signal ${signal}`,
+    );
+    return { pid: server.pid, exited, stop: server.stop };
+  };
+}
+
+/** Takes a server that runs already, if it lets our operator in. */
+async function useServer(directory: Directory, url: string): Promise<void> {
+  const credentials = await directory.operatorCredentials();
+  const bus = await connectBus({ url, credentials, name: "heddle up", onError: () => {} });
+  await bus.close();
+  await directory.rememberUrl(url);
+}
+
+function controlArguments(directory: Directory, { controlListen, natsUrl, creds }: Options): string[] {
+  return [
+    "--dir",
+    directory.path,
+    ...(controlListen === undefined ? [] : ["--listen", controlListen]),
+    ...(natsUrl === undefined ? [] : ["--nats-url", natsUrl]),
+    ...(creds === undefined ? [] : ["--creds", creds]),
+  ];
+}
+
+async function greeting(directory: Directory, metricsUrl: string): Promise<string> {
+  const paint = painter(process.stdout);
+  const { name } = await directory.operatorCredentials();
+  const isDefault = directory.path === resolve(directoryPath(undefined, {}));
+  const facts = [
+    ["mesh", directory.context.trustDomain],
+    ["operator", `${name} (admin)`],
+    ["state", directory.path],
+    ["NATS", directory.context.url ?? ""],
+    ["metrics", `${metricsUrl}/metrics`],
+  ];
+  const commands = [
+    ...(isDefault ? [] : [`export HEDDLE_DIR=${directory.path}`]),
+    "heddle apply -f policy.yaml",
+    "heddle sidecar --service shop/orders --app 127.0.0.1:8080",
+    "heddle status",
+  ];
+  return [
+    paint("bold", "Heddle is up."),
+    "",
+    ...facts.map(([fact = "", value = ""]) => `  ${paint("dim", fact.padEnd(8))}  ${value}`),
+    "",
+    "Next, in another terminal:",
+    "",
+    ...commands.map((command) => `  ${command}`),
+    "",
+    "Ctrl-C stops it; `heddle up` goes on from where it was.",
+  ].join("\n");
+}
+
+function parsePort(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(port <= 65_535)) throw new UsageError(`--port: '${text}' is no port`);
+  return port === 0 ? ANY_PORT : port;
+}
