@@ -1,6 +1,6 @@
 /** What every command that changes the mesh takes, and the readers of option values that several commands share. */
 
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { parseDuration } from "../policy/duration.ts";
 import { DNS_LABEL, MESH_NAMESPACE } from "../policy/names.ts";
 import { type ConnectionOptions, connectionOptions } from "./context.ts";
@@ -29,14 +29,17 @@ export function changeOptions(command: Command): Command {
   command
     .option("--dry-run", "show what would change, and change nothing")
     .option("-y, --yes", "do not ask")
-    .option("--reason <text>", "why, for whoever reads the history", parseReason, "")
+    .addOption(
+      new Option("--reason <text>", "why, for whoever reads the history").argParser(parseReason).default("", "none"),
+    )
     .option("--wait", "wait until every connected instance enforces it");
   return connectionOptions(outputOption(namespaceOption(timeoutOption(command))));
 }
 
 /** Adds `--timeout`, which comes out in milliseconds. */
 export function timeoutOption(command: Command): Command {
-  return command.option("--timeout <duration>", "how long to wait (default: 30s)", parseTimeout, TIMEOUT_DEFAULT_MS);
+  const option = new Option("--timeout <duration>", "how long to wait");
+  return command.addOption(option.argParser(parseTimeout).default(TIMEOUT_DEFAULT_MS, "30s"));
 }
 
 export function namespaceOption(command: Command): Command {

@@ -1,6 +1,7 @@
 /** The second half of every command that changes the mesh: show, ask, send, wait, and say what came of it. */
 
 import type { WaitReply } from "../control/protocol.ts";
+import { placeIn } from "../events/decision-plan.ts";
 import { describe } from "../events/describe.ts";
 import type { MeshState } from "../events/state.ts";
 import { type NotEnforced, notEnforced } from "../policy/enforcement.ts";
@@ -10,6 +11,7 @@ import type { ChangeOptions } from "./change-options.ts";
 import { confirm } from "./confirm.ts";
 import type { OperatorContext } from "./context.ts";
 import { awaitRevision, requireApplied } from "./convergence.ts";
+import { foldPlaces } from "./document-place.ts";
 import { note, painter, print, printText } from "./output.ts";
 import { carryOut, differenceText, type Proposal } from "./proposal.ts";
 import { safeText } from "./safe-text.ts";
@@ -86,19 +88,16 @@ function remarks(proposals: readonly Proposal[], gaps: readonly NotEnforced[]): 
   const warnings = proposals.flatMap(({ decided }) => decided.warnings);
   return [
     ...warnings.map((warning) => `${paint("yellow", "warning:")} ${safeText(warning)}`),
-    ...Array.from(
-      Map.groupBy(gaps, ({ key, note: text }) => `${key}\n${text}`).values(),
-      (group) => `${paint("yellow", "note:")} ${gapText(group)}`,
-    ),
+    ...gapLines(gaps).map((line) => `${paint("yellow", "note:")} ${line}`),
   ];
 }
 
-/** One line for all places of a document with the same note. */
-function gapText(gaps: readonly NotEnforced[]): string {
-  const places = gaps.map(({ path }) => formatPath(path)).filter((path) => path !== "");
-  const [first] = gaps;
-  if (first === undefined) return "";
-  return `${[first.key, places.join(", ")].filter((part) => part !== "").join(" ")}: ${first.note}`;
+/** One line for each part of a document, though several of its fields have no effect. */
+function gapLines(gaps: readonly NotEnforced[]): string[] {
+  const byNote = Map.groupBy(gaps, ({ note: text }) => text);
+  return [...byNote].flatMap(([text, own]) =>
+    foldPlaces(own.map(({ key, path }) => placeIn(key, path))).map((place) => `${place}: ${text}`),
+  );
 }
 
 function outcomeValue(

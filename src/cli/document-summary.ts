@@ -17,7 +17,7 @@ export function summarise(document: PolicyDocument): string {
     case "Route": {
       const { service, rules } = document.spec;
       const last = rules.findLast(({ match }) => match === undefined);
-      const split = last === undefined ? "" : `; the rest → ${destinations(last)}`;
+      const split = last === undefined ? "" : `, ${destinations(last)}`;
       return `${service}: ${counted(rules.length, "rule")}${split}`;
     }
     case "AccessPolicy": {

@@ -3,7 +3,6 @@
 import type { Command } from "commander";
 import { documentsOf, type StatedDocument } from "../events/documents.ts";
 import type { MeshState } from "../events/state.ts";
-import { parseDocumentKey } from "../policy/document-key.ts";
 import { nearest } from "../policy/nearest.ts";
 import { renderDocuments } from "../policy/render.ts";
 import { namespaceOption, parseRevision } from "./change-options.ts";
@@ -25,7 +24,7 @@ interface GetOptions extends ConnectionOptions {
 }
 
 /** Characters of a document's summary, so that a row fits a terminal. */
-const SUMMARY_LENGTH_MAX = 44;
+const SUMMARY_LENGTH_MAX = 34;
 
 const HELP = `
 Kinds: mesh, service (svc), route (rt), accesspolicy (ap), ratelimit (rl). What -o yaml prints can be applied.
@@ -87,17 +86,13 @@ function show(documents: readonly StatedDocument[], format: OutputFormat, nowMs:
 }
 
 function documentTable(documents: readonly StatedDocument[], nowMs: number): string {
-  const rows = documents.map(({ key, document, origin }) => {
-    const { kind, namespace, name } = parseDocumentKey(key) ?? { kind: document.kind, namespace: "", name: key };
-    return [
-      kind,
-      namespace,
-      name,
-      safeLine(summarise(document), SUMMARY_LENGTH_MAX),
-      String(origin.revision),
-      formatRelative(Date.parse(origin.time), nowMs),
-      safeText(origin.actor),
-    ];
-  });
-  return table(["kind", "namespace", "name", "about", "revision", "changed", "by"], rows);
+  const rows = documents.map(({ key, document, origin }) => [
+    key,
+    safeLine(summarise(document), SUMMARY_LENGTH_MAX),
+    String(origin.revision),
+    formatRelative(Date.parse(origin.time), nowMs),
+    safeText(origin.actor),
+  ]);
+  // The key as a whole: that is how other commands want a document named.
+  return table(["document", "about", "revision", "changed", "by"], rows);
 }

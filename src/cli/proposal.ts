@@ -37,7 +37,8 @@ export type ExplainProblem = (problem: Refusal["problems"][number]) => string;
 const MARK_STYLES = { "+": "green", "~": "yellow", "-": "red" } as const;
 
 export function explainPlainly({ path, message }: Refusal["problems"][number]): string {
-  return safeText(path === "" ? message : `${path}: ${message}`);
+  // A message may name the place by itself.
+  return safeText(path === "" || message.includes(path) ? message : `${path}: ${message}`);
 }
 
 /** Decides every command without carrying it out. Says all that is refused, then rejects with `Failure`. */

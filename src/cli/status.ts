@@ -8,6 +8,7 @@ import { MESH_NAMESPACE, serviceRef, spiffeId } from "../policy/names.ts";
 import { namespaceOption } from "./change-options.ts";
 import { askStatus } from "./command-client.ts";
 import { type ConnectionOptions, connectionOptions, type OperatorContext, withOperator } from "./context.ts";
+import { foldPlaces } from "./document-place.ts";
 import { formatRelative } from "./moment.ts";
 import { note, type OutputFormat, outputOption, type Paint, painter, print, table } from "./output.ts";
 import { safeText } from "./safe-text.ts";
@@ -116,9 +117,7 @@ function statusText(status: MeshStatus, paint: Paint, nowMs: number): string {
   const { trustDomain, ledgerRevision, controlRevision, services, instances } = status;
   const running = new Set(instances.map(({ service }) => service));
   const idle = services.map(({ namespace, name }) => serviceRef(namespace, name)).filter((ref) => !running.has(ref));
-  const gaps = services.flatMap(({ namespace, name, notEnforced }) =>
-    notEnforced.length === 0 ? [] : [`${serviceRef(namespace, name)}: ${notEnforced.join(", ")}`],
-  );
+  const gaps = services.flatMap(({ notEnforced }) => foldPlaces(notEnforced));
   const rejections = instances.flatMap(({ service, instance, rejected }) =>
     rejected === null ? [] : [`${service} ${instance} refused revision ${rejected.revision}: ${rejected.reason}`],
   );

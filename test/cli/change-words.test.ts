@@ -98,7 +98,7 @@ test("documents in a few words", () => {
     "Service/shop/orders: 8080 http",
     "Service/shop/payment: 8080 http",
     "Service/shop/web: 8080 http",
-    "Route/shop/catalog: catalog: 2 rules; the rest → v1 90 + v2 10",
+    "Route/shop/catalog: catalog: 2 rules, v1 90 + v2 10",
     "AccessPolicy/shop/orders: orders: 1 allow, 1 deny",
     "AccessPolicy/shop/payment-allow-orders: payment: 1 allow, 0 denies",
     "AccessPolicy/shop/storefront: catalog: 1 allow, 0 denies",
