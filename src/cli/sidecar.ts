@@ -24,6 +24,7 @@ interface Options {
   readonly app: string;
   readonly inbound: string;
   readonly outbound: string;
+  readonly upstream: readonly string[];
   readonly admin: string;
   readonly health: string;
   readonly metrics: string;
@@ -45,6 +46,7 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
     .requiredOption("--app <address>", "where the application listens, such as 127.0.0.1:8080")
     .option("--inbound <address>", "where peers come in, over mutual TLS", "0.0.0.0:15006")
     .option("--outbound <address>", "where the application's own calls come in", "127.0.0.1:15001")
+    .option("--upstream <service=address>", "a local port for one service, such as shop/db=127.0.0.1:5432", collect, [])
     .option("--admin <address>", "admin endpoints, on loopback only", "127.0.0.1:15000")
     .option("--health <address>", "/healthz/ready and /healthz/live, or off", "0.0.0.0:15021")
     .option("--metrics <address>", "/metrics for Prometheus, or off", "0.0.0.0:15090")
@@ -151,10 +153,18 @@ function parseAddresses(options: Options) {
     application: parseAddress(options.app, "--app", "127.0.0.1"),
     inbound: parseAddress(options.inbound, "--inbound", "0.0.0.0"),
     outbound: parseAddress(options.outbound, "--outbound", "127.0.0.1"),
+    upstreams: options.upstream.map(parseUpstream),
     admin,
     health: parseOptionalAddress(options.health, "--health", "0.0.0.0"),
     metrics: parseOptionalAddress(options.metrics, "--metrics", "0.0.0.0"),
   };
+}
+
+function parseUpstream(text: string) {
+  const [ref = "", address = ""] = text.split("=", 2);
+  const service = parseServiceRef(ref);
+  if (service === undefined) throw new UsageError(`--upstream: '${text}' is no NAMESPACE/NAME=HOST:PORT`);
+  return { ...service, address: parseAddress(address, "--upstream", "127.0.0.1") };
 }
 
 function parseLabels(texts: readonly string[]): Record<string, string> {

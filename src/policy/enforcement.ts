@@ -37,15 +37,6 @@ const GAPS: readonly Gap[] = [
       document.kind === "Service" ? fieldsUnder(["spec", "outlierDetection"], document.spec.outlierDetection) : [],
   },
   {
-    note: `${NOTE}: the port is served as http`,
-    places: (document) =>
-      document.kind === "Service"
-        ? document.spec.ports.flatMap(({ protocol }, index) =>
-            protocol !== "tcp" ? [] : [["spec", "ports", index, "protocol"]],
-          )
-        : [],
-  },
-  {
     note: NOTE,
     places: (document) => (document.kind === "RateLimit" ? [[]] : []),
   },

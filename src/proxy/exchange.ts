@@ -4,7 +4,6 @@
  * the head is there; from then on the exchange only carries.
  */
 
-import type { RequestEdge } from "../telemetry/request-metrics.ts";
 import { RequestRecord } from "../telemetry/request-record.ts";
 import { flagSet } from "../telemetry/response-flags.ts";
 import type {
@@ -15,22 +14,27 @@ import type {
   StreamFault,
   StreamListener,
 } from "./codec/message.ts";
-import { headerValue } from "./headers.ts";
+import { asksForTcp, headerValue } from "./headers.ts";
 import type { Downstream } from "./io/downstream.ts";
 import { Timer } from "./io/timers.ts";
 import { type FaultName, faultResponse, isGrpc, type LocalResponse } from "./respond.ts";
 import type { Runtime } from "./runtime.ts";
 import { type CallFailure, type CallOwner, type CallPlan, UpstreamCall } from "./upstream/call.ts";
 
+/** Where a finished request, or connection, is counted. */
+export interface Counter {
+  count(record: RequestRecord): void;
+}
+
 /** What a side decides about a request: one reading of policy, held to the request's end. */
 export type Admission =
-  | { readonly kind: "answer"; readonly response: LocalResponse; readonly edge: RequestEdge | undefined }
+  | { readonly kind: "answer"; readonly response: LocalResponse; readonly edge: Counter | undefined }
   | {
       readonly kind: "call";
       readonly plan: CallPlan;
       /** For all attempts together. */
       readonly timeoutMs: number | undefined;
-      readonly edge: RequestEdge;
+      readonly edge: Counter;
       /** The called service, for messages: `namespace/name`. */
       readonly service: string;
     };
@@ -40,7 +44,7 @@ export interface Side {
   /** Decides; fills in what policy has to say in the record. Must not throw. */
   admit(request: RequestHead, downstream: Downstream, record: RequestRecord): Admission;
   /** The request is over. `edge` is what its admission named. */
-  finished(record: RequestRecord, edge: RequestEdge | undefined): void;
+  finished(record: RequestRecord, edge: Counter | undefined): void;
   /** Another attempt was made; `service` is what its admission named. */
   retried(service: string): void;
 }
@@ -53,13 +57,14 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
   readonly #downstream: Downstream;
   readonly #stream: ServerStream;
   readonly #record = new RequestRecord();
-  #edge: RequestEdge | undefined;
+  #edge: Counter | undefined;
   #service: string | undefined;
   #request: RequestHead | undefined;
   #contentType: string | undefined;
   #call: UpstreamCall | undefined;
   #timeout: Timer | undefined;
   #idle: Timer | undefined;
+  #idleTimeoutMs = 0;
   /** Bytes moved since the idle watch last looked. */
   #active = true;
   #requestEnded = false;
@@ -97,7 +102,8 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
       timers.arm(this.#timeout, admission.timeoutMs);
     }
     this.#idle = new Timer(() => this.#lookIdle());
-    timers.arm(this.#idle, limits.streamIdleTimeoutMs);
+    this.#idleTimeoutMs = limits.streamIdleTimeoutMs;
+    timers.arm(this.#idle, this.#idleTimeoutMs);
     const call = new UpstreamCall(this.#runtime, admission.plan, this);
     this.#call = call;
     if (end) this.#requestEndNs = this.#record.startNs;
@@ -111,15 +117,18 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
   onData(chunk: Uint8Array, end: boolean): void {
     this.#record.bytesReceived += chunk.byteLength;
     this.#active = true;
-    if (end) this.#endRequest();
     const call = this.#call;
     if (call === undefined || this.#over) return;
+    if (end) this.#requestEnds();
     if (!call.sendData(chunk, end) && !end) this.#stream.pause();
+    if (end) this.#requestEndSent();
   }
 
   onTrailers(trailers: HeaderList): void {
-    this.#endRequest();
-    if (!this.#over) this.#call?.sendTrailers(trailers);
+    if (this.#over) return;
+    this.#requestEnds();
+    this.#call?.sendTrailers(trailers);
+    this.#requestEndSent();
   }
 
   onDrain(): void {
@@ -151,7 +160,10 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
     this.#responding = true;
     this.#active = true;
     this.#tunnel = head.status === 101 || (this.#request?.method === "CONNECT" && head.status < 300);
-    if (this.#tunnel) this.#timeout?.cancel();
+    if (this.#tunnel) {
+      this.#timeout?.cancel();
+      this.#idleTimeoutMs = this.#runtime.limits.tunnelIdleTimeoutMs;
+    }
     if (record.isGrpc) this.#noteGrpcStatus(head.headers);
     this.#stream.sendHead(head, end);
     if (end) this.#endResponse();
@@ -219,10 +231,13 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
     this.#finish();
   }
 
-  #endRequest(): void {
+  #requestEnds(): void {
     this.#requestEnded = true;
     this.#requestEndNs = Bun.nanoseconds();
-    if (this.#tunnel && this.#tunnelResponseEnded) this.#finish();
+  }
+
+  #requestEndSent(): void {
+    if (this.#tunnelResponseEnded) this.#finish();
   }
 
   #endResponse(): void {
@@ -254,7 +269,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
       return;
     }
     this.#active = false;
-    if (this.#idle !== undefined) this.#runtime.timers.arm(this.#idle, this.#runtime.limits.streamIdleTimeoutMs);
+    if (this.#idle !== undefined) this.#runtime.timers.arm(this.#idle, this.#idleTimeoutMs);
   }
 
   #beginRecord(head: RequestHead): void {
@@ -264,7 +279,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
     record.startNs = Bun.nanoseconds();
     record.method = head.method;
     record.path = head.path;
-    record.protocol = `HTTP/${head.version}`;
+    record.protocol = asksForTcp(head) ? "TCP" : `HTTP/${head.version}`;
     record.authority = head.authority;
     record.isGrpc = isGrpc(this.#contentType);
     record.downstreamAddress = facts.remoteAddress;

@@ -1,6 +1,6 @@
 /** Small operations on flat header lists. */
 
-import type { HeaderList } from "./codec/message.ts";
+import type { HeaderList, RequestHead } from "./codec/message.ts";
 
 /** The first value of a field; `name` in lower case. */
 export function headerValue(headers: HeaderList, name: string): string | undefined {
@@ -17,4 +17,9 @@ export function withoutFields(headers: HeaderList, drop: ReadonlySet<string>): H
     else kept?.push(name, headers[at + 1] as string);
   }
   return kept ?? headers;
+}
+
+/** A CONNECT that asks for a TCP connection, and not (RFC 8441) for a protocol on top of the request's own. */
+export function asksForTcp(request: RequestHead): boolean {
+  return request.method === "CONNECT" && request.upgrade === undefined;
 }

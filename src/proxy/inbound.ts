@@ -11,19 +11,19 @@
  */
 
 import { serviceRef } from "../policy/names.ts";
-import type { RequestEdge } from "../telemetry/request-metrics.ts";
+import type { Edge } from "../telemetry/request-metrics.ts";
 import type { RequestRecord } from "../telemetry/request-record.ts";
 import type { HeaderList, RequestHead } from "./codec/message.ts";
-import type { Admission, Side } from "./exchange.ts";
+import type { Admission, Counter, Side } from "./exchange.ts";
 import { describeDenial } from "./filters/denial.ts";
-import { headerValue, withoutFields } from "./headers.ts";
+import { asksForTcp, headerValue, withoutFields } from "./headers.ts";
 import type { Downstream } from "./io/downstream.ts";
-import type { HttpProtocol } from "./io/tls.ts";
+import type { ApplicationProtocol } from "./io/tls.ts";
 import type { Policy } from "./policy.ts";
 import { denialResponse, type FaultContext, faultResponse, type LocalResponse, pathFaultResponse } from "./respond.ts";
 import { normalisePath } from "./route/path.ts";
 import type { Runtime } from "./runtime.ts";
-import { countRequest, type Telemetry } from "./telemetry.ts";
+import { countRequest, type Telemetry, tcpCounter } from "./telemetry.ts";
 import type { CallPlan } from "./upstream/call.ts";
 import type { EndpointState } from "./upstream/endpoints.ts";
 
@@ -32,8 +32,8 @@ export interface InboundOptions {
   readonly telemetry: Telemetry;
   /** The policy in force; undefined before the first snapshot. */
   readonly policy: () => Policy | undefined;
-  /** The application beside us, as reached by either protocol. */
-  readonly application: Readonly<Record<HttpProtocol, EndpointState>>;
+  /** The application beside us, as reached by each protocol. */
+  readonly application: Readonly<Record<ApplicationProtocol, EndpointState>>;
   /** `version` label of this instance, for metrics. */
   readonly version: string | undefined;
 }
@@ -44,7 +44,7 @@ const TRUSTED_FIELDS: ReadonlySet<string> = new Set(["x-forwarded-client-cert", 
 export class Inbound implements Side {
   readonly #options: InboundOptions;
   /** By connection, whose peer never changes. */
-  readonly #edges = new WeakMap<Downstream, RequestEdge>();
+  readonly #counters = new WeakMap<Downstream, Counter>();
 
   constructor(options: InboundOptions) {
     this.#options = options;
@@ -63,15 +63,21 @@ export class Inbound implements Side {
     record.sourcePrincipal = principal;
     record.destinationPrincipal = policy.spiffeId;
     record.routeName = "inbound";
-    const edge = this.#edge(downstream, policy);
-
-    const path = normalisePath(request.path);
-    if (!path.ok) return answer(pathFaultResponse(path.error, context), edge);
-    request.path = path.value;
-
-    const decision = access(caller, request.method, path.value);
-    record.policyOrigin = decision.origin;
+    const tunnel = asksForTcp(request);
+    const edge = tunnel ? this.#tcpCounter(downstream, policy) : this.#counter(downstream, policy);
     const service = serviceRef(snapshot.namespace, snapshot.name);
+
+    if (!tunnel) {
+      const path = normalisePath(request.path);
+      if (!path.ok) return answer(pathFaultResponse(path.error, context), edge);
+      request.path = path.value;
+    }
+    if (tunnel !== (policy.applicationProtocol === "tcp")) {
+      return answer(faultResponse("protocol_mismatch", { ...context, service }), edge);
+    }
+
+    const decision = access(caller, request.method, request.path);
+    record.policyOrigin = decision.origin;
     if (!decision.allowed) {
       const reason = decision.reason === "allow_rule" ? "default" : decision.reason;
       this.#options.telemetry.sidecar.denied.cell({ reason }).value++;
@@ -80,7 +86,7 @@ export class Inbound implements Side {
         caller,
         service,
         method: request.method,
-        target: path.value,
+        target: request.path,
         revision,
         decision,
       });
@@ -90,7 +96,7 @@ export class Inbound implements Side {
     return { kind: "call", plan: this.#plan(downstream, policy), timeoutMs: undefined, edge, service };
   }
 
-  finished(record: RequestRecord, edge: RequestEdge | undefined): void {
+  finished(record: RequestRecord, edge: Counter | undefined): void {
     countRequest(this.#options.telemetry, record, edge);
   }
 
@@ -110,12 +116,23 @@ export class Inbound implements Side {
     };
   }
 
-  #edge(downstream: Downstream, policy: Policy): RequestEdge {
-    const known = this.#edges.get(downstream);
-    if (known !== undefined) return known;
+  #counter(downstream: Downstream, policy: Policy): Counter {
+    let counter = this.#counters.get(downstream);
+    if (counter === undefined) {
+      counter = this.#options.telemetry.requests.edge(this.#edge(downstream, policy));
+      this.#counters.set(downstream, counter);
+    }
+    return counter;
+  }
+
+  #tcpCounter(downstream: Downstream, policy: Policy): Counter {
+    return tcpCounter(this.#options.telemetry.requests.tcpEdge(this.#edge(downstream, policy)));
+  }
+
+  #edge(downstream: Downstream, policy: Policy): Edge {
     const { caller, principal } = downstream.facts;
     const { snapshot } = policy;
-    const edge = this.#options.telemetry.requests.edge({
+    return {
       reporter: "destination",
       source: { workload: caller?.service, namespace: caller?.namespace, principal, app: caller?.service },
       destination: {
@@ -129,13 +146,11 @@ export class Inbound implements Side {
       serviceName: snapshot.name,
       serviceNamespace: snapshot.namespace,
       security: principal === undefined ? "none" : "mutual_tls",
-    });
-    this.#edges.set(downstream, edge);
-    return edge;
+    };
   }
 }
 
-function answer(response: LocalResponse, edge: RequestEdge | undefined): Admission {
+function answer(response: LocalResponse, edge: Counter | undefined): Admission {
   return { kind: "answer", response, edge };
 }
 

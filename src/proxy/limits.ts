@@ -37,6 +37,8 @@ export interface Limits {
   readonly upstreamIdleTimeoutMs: number;
   /** No byte either way on an open stream. */
   readonly streamIdleTimeoutMs: number;
+  /** No byte either way on a tunnel (TCP, WebSocket): Envoy's hour. */
+  readonly tunnelIdleTimeoutMs: number;
   /** From SIGTERM to the end, at most. */
   readonly drainTimeoutMs: number;
 }
@@ -60,5 +62,6 @@ export const DEFAULT_LIMITS: Limits = {
   idleTimeoutMs: 300_000,
   upstreamIdleTimeoutMs: 55_000,
   streamIdleTimeoutMs: 300_000,
+  tunnelIdleTimeoutMs: 3_600_000,
   drainTimeoutMs: 30_000,
 };

@@ -9,20 +9,20 @@
  */
 
 import type { ServiceRef } from "../policy/names.ts";
-import type { RequestEdge } from "../telemetry/request-metrics.ts";
+import type { Edge } from "../telemetry/request-metrics.ts";
 import type { RequestRecord } from "../telemetry/request-record.ts";
 import type { HeaderList, RequestHead } from "./codec/message.ts";
-import type { Admission, Side } from "./exchange.ts";
+import type { Admission, Counter, Side } from "./exchange.ts";
 import type { Decision } from "./filters/access.ts";
 import { describeDenial } from "./filters/denial.ts";
-import { headerValue, withoutFields } from "./headers.ts";
+import { asksForTcp, headerValue, withoutFields } from "./headers.ts";
 import type { Downstream } from "./io/downstream.ts";
-import type { Policy } from "./policy.ts";
+import { type Policy, protocolOf } from "./policy.ts";
 import { denialResponse, type FaultContext, faultResponse, type LocalResponse, pathFaultResponse } from "./respond.ts";
 import type { Route, RouteMiss, Upstream } from "./route/compile.ts";
 import { normalisePath } from "./route/path.ts";
 import type { Runtime } from "./runtime.ts";
-import { countRequest, type Telemetry } from "./telemetry.ts";
+import { countRequest, type Telemetry, tcpCounter } from "./telemetry.ts";
 import type { CallPlan } from "./upstream/call.ts";
 import type { ServiceEndpoints } from "./upstream/endpoints.ts";
 import { RetryBudget } from "./upstream/retry.ts";
@@ -56,13 +56,14 @@ export class Outbound implements Side {
   /** By service, so that a new snapshot does not hand out a fresh budget. */
   readonly #budgets = new Map<ServiceRef, RetryBudget>();
   /** By the compiled upstream, and so per snapshot. */
-  readonly #edges = new WeakMap<Upstream, RequestEdge>();
+  readonly #edges = new WeakMap<Upstream, Edge>();
+  readonly #counters = new WeakMap<Upstream, Counter>();
 
   constructor(options: OutboundOptions) {
     this.#options = options;
   }
 
-  admit(request: RequestHead, _downstream: Downstream, record: RequestRecord): Admission {
+  admit(request: RequestHead, downstream: Downstream, record: RequestRecord): Admission {
     const policy = this.#options.policy();
     const context: FaultContext = {
       version: request.version,
@@ -73,14 +74,22 @@ export class Outbound implements Side {
     record.policyRevision = snapshot.revision;
     record.sourcePrincipal = policy.spiffeId;
 
-    const path = normalisePath(request.path);
-    if (!path.ok) return answer(pathFaultResponse(path.error, context));
-    request.path = path.value;
+    const tunnel = asksForTcp(request);
+    if (!tunnel) {
+      const path = normalisePath(request.path);
+      if (!path.ok) return answer(pathFaultResponse(path.error, context));
+      request.path = path.value;
+    }
 
-    const routing = routes.route(request, path.value, this.#options.runtime.random);
+    const { boundTo } = downstream.facts;
+    const routed = boundTo === undefined ? request : { ...request, authority: boundTo.authority };
+    const routing = routes.route(routed, request.path, this.#options.runtime.random);
     if (routing.kind === "miss") return this.#miss(routing, policy, request, context);
 
     const { upstream, rule } = routing;
+    if (tunnel !== (protocolOf(upstream.ports) === "tcp")) {
+      return answer(faultResponse("protocol_mismatch", { ...context, service: upstream.ref }));
+    }
     record.routeName = rule.name;
     record.upstreamCluster = routing.cluster;
     record.policyOrigin = rule.origin;
@@ -90,12 +99,12 @@ export class Outbound implements Side {
       kind: "call",
       plan: this.#plan(routing, record.requestId),
       timeoutMs: rule.timeoutMs,
-      edge: this.#edge(upstream, policy),
+      edge: tunnel ? this.#tcpCounter(upstream, policy) : this.#counter(upstream, policy),
       service: upstream.ref,
     };
   }
 
-  finished(record: RequestRecord, edge: RequestEdge | undefined): void {
+  finished(record: RequestRecord, edge: Counter | undefined): void {
     countRequest(this.#options.telemetry, record, edge);
   }
 
@@ -111,7 +120,8 @@ export class Outbound implements Side {
       pick: (tried) => service?.pick(upstream.loadBalancer, subset, tried, runtime.random),
       retries: rule.retries,
       budget: rule.retries === undefined ? undefined : this.#budget(upstream.ref),
-      head: (head, attempt) => outgoingHead(head, id, attempt),
+      head: (head, attempt) =>
+        asksForTcp(head) ? { ...head, authority: connectAuthority(upstream, head) } : outgoingHead(head, id, attempt),
     };
   }
 
@@ -143,11 +153,24 @@ export class Outbound implements Side {
     return answer(denialResponse(denial, context));
   }
 
-  #edge(upstream: Upstream, policy: Policy): RequestEdge {
+  #counter(upstream: Upstream, policy: Policy): Counter {
+    let counter = this.#counters.get(upstream);
+    if (counter === undefined) {
+      counter = this.#options.telemetry.requests.edge(this.#edge(upstream, policy));
+      this.#counters.set(upstream, counter);
+    }
+    return counter;
+  }
+
+  #tcpCounter(upstream: Upstream, policy: Policy): Counter {
+    return tcpCounter(this.#options.telemetry.requests.tcpEdge(this.#edge(upstream, policy)));
+  }
+
+  #edge(upstream: Upstream, policy: Policy): Edge {
     let edge = this.#edges.get(upstream);
     if (edge === undefined) {
       const { snapshot } = policy;
-      edge = this.#options.telemetry.requests.edge({
+      edge = {
         reporter: "source",
         source: {
           workload: snapshot.name,
@@ -166,7 +189,7 @@ export class Outbound implements Side {
         serviceName: upstream.name,
         serviceNamespace: upstream.namespace,
         security: "unknown",
-      });
+      };
       this.#edges.set(upstream, edge);
     }
     return edge;
@@ -180,6 +203,12 @@ function answer(response: LocalResponse): Admission {
 /** Keeps the application's own id where it is one line of sane length, so that its logs and ours can be joined. */
 function requestId(given: string | undefined): string {
   return given !== undefined && given.length <= REQUEST_ID_LENGTH_MAX ? given : crypto.randomUUID();
+}
+
+/** CONNECT names a port (RFC 9113 §8.5): the service's own, whatever the local one is. */
+function connectAuthority(upstream: Upstream, head: RequestHead): string {
+  const host = head.authority.replace(/:\d+$/, "");
+  return `${host}:${upstream.ports[0]?.port ?? 0}`;
 }
 
 function outgoingHead(head: RequestHead, id: string, attempt: number): RequestHead {

@@ -1,9 +1,9 @@
 /** A snapshot, compiled: what the sides read, once per request. Swapped as a whole, never changed. */
 
 import { spiffeId } from "../policy/names.ts";
-import type { ServiceSnapshot } from "../projections/snapshot.ts";
+import type { ServiceSnapshot, SnapshotUpstream } from "../projections/snapshot.ts";
 import { type Access, compileAccess } from "./filters/access.ts";
-import type { HttpProtocol } from "./io/tls.ts";
+import type { ApplicationProtocol } from "./io/tls.ts";
 import { compileRoutes, type RouteTable } from "./route/compile.ts";
 
 export interface Policy {
@@ -13,17 +13,29 @@ export interface Policy {
   readonly routes: RouteTable;
   readonly access: Access;
   /** What the application speaks, by the protocol of its Service's port. */
-  readonly applicationProtocol: HttpProtocol;
+  readonly applicationProtocol: ApplicationProtocol;
 }
 
 export function compilePolicy(snapshot: ServiceSnapshot): Policy {
   const id = spiffeId(snapshot.trustDomain, snapshot.namespace, snapshot.name);
-  const [port] = snapshot.inbound.ports;
   return {
     spiffeId: id,
     snapshot,
     routes: compileRoutes(snapshot),
     access: compileAccess(snapshot.inbound),
-    applicationProtocol: port?.protocol === "http2" || port?.protocol === "grpc" ? "h2" : "http/1.1",
+    applicationProtocol: protocolOf(snapshot.inbound.ports),
   };
+}
+
+/** What a service speaks, by its first port; HTTP/1.1 where it names none. */
+export function protocolOf(ports: SnapshotUpstream["ports"]): ApplicationProtocol {
+  switch (ports[0]?.protocol) {
+    case "http2":
+    case "grpc":
+      return "h2";
+    case "tcp":
+      return "tcp";
+    default:
+      return "http/1.1";
+  }
 }

@@ -50,6 +50,13 @@ const FAULTS = {
     (service) => `Nothing allows this service to call ${service}.`,
     "An AccessPolicy of the called service must allow it: heddle allow <from> <to>.",
   ),
+  protocol_mismatch: row(
+    502,
+    "NR",
+    "route_protocol_mismatch",
+    (service) => `${service} is declared for another protocol than the request speaks.`,
+    "A tcp service is reached through a port of its own (sidecar --upstream), an http one by requests, not CONNECT.",
+  ),
   no_backend: row(
     503,
     "UH",

@@ -1,9 +1,10 @@
 /** Where finished requests are counted and written: shared by both sides of a sidecar. */
 
 import type { AccessLog } from "../telemetry/access-log.ts";
-import type { RequestEdge, RequestMetrics } from "../telemetry/request-metrics.ts";
+import type { RequestMetrics, TcpSeries } from "../telemetry/request-metrics.ts";
 import type { RequestRecord } from "../telemetry/request-record.ts";
 import type { SidecarMetrics } from "../telemetry/sidecar-metrics.ts";
+import type { Counter } from "./exchange.ts";
 
 export interface Telemetry {
   readonly requests: RequestMetrics;
@@ -11,7 +12,19 @@ export interface Telemetry {
   readonly accessLog: AccessLog | undefined;
 }
 
-export function countRequest(telemetry: Telemetry, record: RequestRecord, edge: RequestEdge | undefined): void {
+export function countRequest(telemetry: Telemetry, record: RequestRecord, edge: Counter | undefined): void {
   edge?.count(record);
   telemetry.accessLog?.log(record);
+}
+
+/** Counts one TCP connection: open from now on, its bytes and its end when it is over. */
+export function tcpCounter(series: TcpSeries): Counter {
+  series.connectionsOpened++;
+  return {
+    count(record) {
+      series.receivedBytes += record.bytesReceived;
+      series.sentBytes += record.bytesSent;
+      series.connectionsClosed++;
+    },
+  };
 }

@@ -196,11 +196,10 @@ test("lint gives findings their places, file by file and top to bottom", () => {
   expect(errors.map(({ message }) => message)).toEqual(plain.errors.map(({ message }) => message));
 });
 
-test("what is not enforced: other protocols, and any mode but strict", () => {
+test("what is not enforced: any mode but strict", () => {
   const text = `apiVersion: heddle/v1\nkind: Mesh\nmetadata: { name: default }\nspec: { trustDomain: a, mtls: permissive }\n---\n${service("ports: [{ port: 80, protocol: http }, { port: 81, protocol: tcp }]")}`;
   const gaps = notEnforced(parse(text).map(({ document }) => document));
   expect(gaps.map(({ key, path, note }) => `${key} ${formatPath(path)} ${note}`)).toEqual([
     "Mesh/_mesh/default spec.mtls accepted, not enforced by this version: the mesh stays strict",
-    "Service/shop/x spec.ports[1].protocol accepted, not enforced by this version: the port is served as http",
   ]);
 });

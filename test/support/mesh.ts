@@ -16,7 +16,7 @@ import { EndpointPublisher } from "../../src/projections/endpoint-publisher.ts";
 import { SnapshotPublisher } from "../../src/projections/snapshot-store.ts";
 import type { Limits } from "../../src/proxy/limits.ts";
 import { systemRuntime } from "../../src/proxy/runtime.ts";
-import { Sidecar } from "../../src/proxy/sidecar/sidecar.ts";
+import { Sidecar, type SidecarOptions } from "../../src/proxy/sidecar/sidecar.ts";
 import { type AccessLog, openAccessLog } from "../../src/telemetry/access-log.ts";
 import { leanLogger } from "../../src/telemetry/logger.ts";
 import { TestLedger } from "./ledger.ts";
@@ -29,6 +29,7 @@ export interface SidecarSpec {
   readonly appPort: number;
   readonly labels?: Record<string, string>;
   readonly limits?: Partial<Limits>;
+  readonly upstreams?: SidecarOptions["upstreams"];
 }
 
 export interface TestSidecar {
@@ -129,6 +130,7 @@ export class TestMesh {
       inbound: anywhere,
       advertisedHost: "127.0.0.1",
       outbound: anywhere,
+      upstreams: spec.upstreams ?? [],
       admin: anywhere,
       health: undefined,
       metrics: undefined,

@@ -5,10 +5,19 @@ import { verifyServer } from "../../ca/workload/verdict.ts";
 import { Http1ClientConnection } from "../codec/http1/client-connection.ts";
 import { Http2ClientConnection } from "../codec/http2/client-connection.ts";
 import type { ClientConnection } from "../codec/message.ts";
+import { TcpClientConnection } from "../codec/tcp/client-connection.ts";
+import type { Limits } from "../limits.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Address } from "./listener.ts";
 import { Timer } from "./timers.ts";
-import { alpnProtocols, type HttpProtocol, peerLeaf, TLS_1_3, type TlsIdentity, type TlsSocketFacts } from "./tls.ts";
+import {
+  type ApplicationProtocol,
+  alpnProtocols,
+  peerLeaf,
+  TLS_1_3,
+  type TlsIdentity,
+  type TlsSocketFacts,
+} from "./tls.ts";
 import { Wire } from "./wire.ts";
 
 /** How a peer is reached and whom it must prove to be. */
@@ -23,7 +32,7 @@ export interface DialOptions {
   /** Absent: plain TCP. */
   readonly tls?: PeerTls | undefined;
   /** What is spoken over plain TCP; under TLS, ALPN decides. */
-  readonly plainProtocol?: HttpProtocol;
+  readonly plainProtocol?: ApplicationProtocol;
   readonly onConnected: (codec: ClientConnection, wire: Wire) => void;
   /** Called once, instead of `onConnected`. `detail`: lower_snake_case for logs. */
   readonly onFailed: (detail: string) => void;
@@ -77,16 +86,29 @@ class Dial {
     else this.wire.closedSocket(error);
   }
 
-  #ready(socket: Socket<Dial>, protocol: HttpProtocol): void {
+  #ready(socket: Socket<Dial>, protocol: ApplicationProtocol): void {
     this.#settled = true;
     this.#timer.cancel();
     const { runtime, onConnected, onClosed } = this.options;
     const wire = new Wire(onClosed);
     this.wire = wire;
-    const codecOptions = { output: wire, limits: runtime.limits };
-    const codec = protocol === "h2" ? new Http2ClientConnection(codecOptions) : new Http1ClientConnection(codecOptions);
+    const codec = clientCodec(protocol, { output: wire, limits: runtime.limits });
     wire.attach(socket as Socket<unknown>, codec);
     onConnected(codec, wire);
+  }
+}
+
+function clientCodec(
+  protocol: ApplicationProtocol,
+  options: { readonly output: Wire; readonly limits: Limits },
+): ClientConnection {
+  switch (protocol) {
+    case "h2":
+      return new Http2ClientConnection(options);
+    case "http/1.1":
+      return new Http1ClientConnection(options);
+    case "tcp":
+      return new TcpClientConnection(options);
   }
 }
 

@@ -3,15 +3,23 @@
  * no time, cannot keep themselves (a head that never ends, a connection that nobody uses).
  */
 
+import type { ServiceRef } from "../../policy/names.ts";
 import { Http1ServerConnection } from "../codec/http1/server-connection.ts";
 import { isHttp2Preface } from "../codec/http2/preface.ts";
 import { Http2ServerConnection } from "../codec/http2/server-connection.ts";
 import type { AcceptStream, ConnectionInput, ServerConnection } from "../codec/message.ts";
+import { TcpServerConnection } from "../codec/tcp/server-connection.ts";
 import type { Caller } from "../filters/access.ts";
 import type { Runtime } from "../runtime.ts";
 import { Timer } from "./timers.ts";
-import type { HttpProtocol } from "./tls.ts";
+import type { ApplicationProtocol } from "./tls.ts";
 import { Wire } from "./wire.ts";
+
+export interface BoundService {
+  readonly service: ServiceRef;
+  /** `name.namespace.<trust domain>`. */
+  readonly authority: string;
+}
 
 export interface DownstreamFacts {
   /** `address:port` of the peer. */
@@ -20,6 +28,8 @@ export interface DownstreamFacts {
   readonly caller: Caller | undefined;
   /** SPIFFE ID of the verified peer. */
   readonly principal: string | undefined;
+  /** The listener is for this one service, whatever a request's own authority says. */
+  readonly boundTo?: BoundService | undefined;
   readonly scheme: "http" | "https";
 }
 
@@ -33,7 +43,7 @@ export class Downstream implements ConnectionInput {
   readonly #watch: Timer;
   readonly #watchEveryMs: number;
   #codec: ServerConnection | undefined;
-  #http2 = false;
+  #protocol: ApplicationProtocol | undefined;
   #early: Uint8Array | undefined;
   #draining = false;
   /** When the connection last did anything; when the head that is now incomplete began. */
@@ -62,15 +72,24 @@ export class Downstream implements ConnectionInput {
   }
 
   /** The protocol is known (by ALPN) before the first byte. */
-  speak(protocol: HttpProtocol): void {
+  speak(protocol: ApplicationProtocol): void {
     const acceptRequest = this.#accept(this);
     const accept: AcceptStream = (stream) => {
       this.#headComplete = true;
       return acceptRequest(stream);
     };
     const options = { output: this.wire, limits: this.#runtime.limits, accept, scheme: this.facts.scheme };
-    this.#http2 = protocol === "h2";
-    this.#codec = this.#http2 ? new Http2ServerConnection(options) : new Http1ServerConnection(options);
+    this.#protocol = protocol;
+    switch (protocol) {
+      case "h2":
+        this.#codec = new Http2ServerConnection(options);
+        break;
+      case "http/1.1":
+        this.#codec = new Http1ServerConnection(options);
+        break;
+      case "tcp":
+        this.#codec = new TcpServerConnection({ ...options, authority: this.facts.boundTo?.authority ?? "" });
+    }
     if (this.#draining) this.#codec.drain();
   }
 
@@ -90,7 +109,9 @@ export class Downstream implements ConnectionInput {
     this.#headComplete = false;
     if (this.#codec === undefined) this.#detect(chunk);
     else this.#codec.receive(chunk);
-    if (this.#headComplete || this.#http2 || this.openStreams > 0) this.#headSinceMs = undefined;
+    // Only HTTP/1.1 can dwell in a head; HTTP/2 bounds its own, and TCP has none.
+    const inHead = this.#protocol === "http/1.1" && this.openStreams === 0;
+    if (this.#headComplete || !inHead) this.#headSinceMs = undefined;
     else this.#headSinceMs ??= this.#activeMs;
   }
 

@@ -6,7 +6,7 @@
 import type { Socket, SocketHandler } from "bun";
 import { verifyClient } from "../../ca/workload/verdict.ts";
 import type { Runtime } from "../runtime.ts";
-import { type AcceptRequest, Downstream, type DownstreamFacts } from "./downstream.ts";
+import { type AcceptRequest, type BoundService, Downstream, type DownstreamFacts } from "./downstream.ts";
 import { Timer } from "./timers.ts";
 import { alpnProtocols, peerLeaf, TLS_1_3, type TlsIdentity, type TlsSocketFacts } from "./tls.ts";
 
@@ -19,6 +19,13 @@ export interface ListenerOptions {
   readonly address: Address;
   readonly runtime: Runtime;
   readonly accept: AcceptRequest;
+}
+
+export interface PlainListenerOptions extends ListenerOptions {
+  /** The listener stands for one service. */
+  readonly boundTo?: BoundService;
+  /** Asked at every connection: true where bytes are to be carried as they are, whatever they say. */
+  readonly rawTcp?: () => boolean;
 }
 
 export interface TlsListenerOptions extends ListenerOptions {
@@ -51,7 +58,7 @@ const downstreamHandlers: SocketHandler<Downstream | undefined> = {
 };
 
 /** Listens for plain HTTP: the application's calls. HTTP/1.1 and HTTP/2 are told apart by the first bytes. */
-export function listenPlain(options: ListenerOptions): Listener {
+export function listenPlain(options: PlainListenerOptions): Listener {
   const { address, runtime, accept } = options;
   const connections = new Set<Downstream>();
   const server = Bun.listen<Downstream | undefined>({
@@ -70,11 +77,13 @@ export function listenPlain(options: ListenerOptions): Listener {
           caller: undefined,
           principal: undefined,
           scheme: "http",
+          boundTo: options.boundTo,
         };
         const downstream = new Downstream(facts, runtime, accept, (closed) => connections.delete(closed));
         connections.add(downstream);
         socket.data = downstream;
         downstream.wire.attach(socket, downstream);
+        if (options.rawTcp?.() === true) downstream.speak("tcp");
       },
     },
   });

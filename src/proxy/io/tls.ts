@@ -17,6 +17,9 @@ export const TLS_1_3 = 0x0304;
 /** The protocols that a connection can carry, by their ALPN names. */
 export type HttpProtocol = "h2" | "http/1.1";
 
+/** What an application speaks: HTTP, or anything over TCP. */
+export type ApplicationProtocol = HttpProtocol | "tcp";
+
 /** ALPN protocol list in wire format (RFC 7301 §3.1): each name behind its length. */
 export function alpnProtocols(...names: readonly HttpProtocol[]): Buffer {
   return Buffer.concat(names.map((name) => Buffer.from([name.length, ...Buffer.from(name)])));

@@ -7,20 +7,20 @@ import type { WorkloadCredentials } from "../../ca/workload/credentials.ts";
 import { createIdentity, type IdentityKeeper } from "../../ca/workload/identity.ts";
 import { signOverBus } from "../../ca/workload/sign-client.ts";
 import type { Bucket, Bus } from "../../nats/bus.ts";
+import { serviceRef } from "../../policy/names.ts";
 import type { EndpointSet, InstanceStatus, ServiceSnapshot } from "../../projections/snapshot.ts";
 import type { AccessLog } from "../../telemetry/access-log.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { MetricsPage } from "../../telemetry/metrics-page.ts";
 import { RequestMetrics } from "../../telemetry/request-metrics.ts";
 import { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
-import type { AcceptStream } from "../codec/message.ts";
 import { Exchange, type Side } from "../exchange.ts";
 import { Inbound } from "../inbound.ts";
-import type { Downstream } from "../io/downstream.ts";
+import type { AcceptRequest } from "../io/downstream.ts";
 import { type Address, type Listener, listenPlain, listenTls } from "../io/listener.ts";
-import type { HttpProtocol, TlsIdentity } from "../io/tls.ts";
+import type { ApplicationProtocol, TlsIdentity } from "../io/tls.ts";
 import { Outbound } from "../outbound.ts";
-import { compilePolicy, type Policy } from "../policy.ts";
+import { compilePolicy, type Policy, protocolOf } from "../policy.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { EndpointState } from "../upstream/endpoints.ts";
@@ -46,6 +46,8 @@ export interface SidecarOptions {
   readonly advertisedHost: string;
   /** Where the application's own calls come in. */
   readonly outbound: Address;
+  /** Listeners of their own for single services, whatever their protocol. */
+  readonly upstreams: readonly BoundListener[];
   /** Loopback only. */
   readonly admin: Address;
   readonly health: Address | undefined;
@@ -63,6 +65,13 @@ export interface SidecarOptions {
   readonly onQuit: () => void;
 }
 
+/** A local address that stands for one service. */
+export interface BoundListener {
+  readonly namespace: string;
+  readonly name: string;
+  readonly address: Address;
+}
+
 /** How long peers have to learn that we are leaving, before we stop accepting their connections. */
 const WITHDRAWAL_MS = 1_500;
 /** Longest the authority may take to sign. */
@@ -75,7 +84,7 @@ export class Sidecar {
   readonly #telemetry: Telemetry;
   readonly #upstreams: UpstreamDirectory;
   readonly #state: StateDirectory;
-  readonly #application: Readonly<Record<HttpProtocol, EndpointState>>;
+  readonly #application: Readonly<Record<ApplicationProtocol, EndpointState>>;
   #policy: Policy | undefined;
   #identity: IdentityKeeper | undefined;
   #tls: TlsIdentity | undefined;
@@ -85,7 +94,8 @@ export class Sidecar {
   #source: ConfigSource | undefined;
   #heartbeat: Heartbeat | undefined;
   #inbound: Listener | undefined;
-  #outbound: Listener | undefined;
+  /** The one for every service first, then those for a single one. */
+  #outbound: Listener[] = [];
   #pages: AdminListener[] = [];
 
   private constructor(options: SidecarOptions, state: StateDirectory) {
@@ -101,6 +111,7 @@ export class Sidecar {
     this.#application = {
       "http/1.1": applicationEndpoint(options, "http/1.1"),
       h2: applicationEndpoint(options, "h2"),
+      tcp: applicationEndpoint(options, "tcp"),
     };
   }
 
@@ -119,7 +130,12 @@ export class Sidecar {
   }
 
   get outboundAddress(): Address {
-    return this.#outbound?.address ?? this.#options.outbound;
+    return this.#outbound[0]?.address ?? this.#options.outbound;
+  }
+
+  /** Where the listeners of `options.upstreams` are, in their order. */
+  get upstreamAddresses(): Address[] {
+    return this.#outbound.slice(1).map(({ address }) => address);
   }
 
   get adminAddress(): Address {
@@ -148,7 +164,7 @@ export class Sidecar {
     const deadlineMs = runtime.monotonicMs() + runtime.limits.drainTimeoutMs;
     await Bun.sleep(Math.min(WITHDRAWAL_MS, runtime.limits.drainTimeoutMs));
     this.#inbound?.drain();
-    this.#outbound?.drain();
+    for (const listener of this.#outbound) listener.drain();
     while (this.#openConnections() > 0 && runtime.monotonicMs() < deadlineMs) await Bun.sleep(CLOSED_POLL_MS);
     const cutOff = this.#openConnections();
     if (cutOff > 0) logger.warn({ connections: cutOff }, "drain timeout: closing what is still open");
@@ -162,7 +178,7 @@ export class Sidecar {
     this.#heartbeat?.stop();
     this.#source?.stop();
     this.#inbound?.close();
-    this.#outbound?.close();
+    for (const listener of this.#outbound) listener.close();
     for (const page of this.#pages) page.stop();
     this.#upstreams.close();
     for (const { pool } of Object.values(this.#application)) pool.close();
@@ -237,11 +253,30 @@ export class Sidecar {
       identity: () => this.#tls,
       onRefused: (peer, reason) => options.logger.warn({ peer, reason }, "refused a peer"),
     });
-    this.#outbound = listenPlain({ address: options.outbound, runtime, accept: acceptInto(runtime, outbound) });
+    const accept = acceptInto(runtime, outbound);
+    this.#outbound = [
+      listenPlain({ address: options.outbound, runtime, accept }),
+      ...options.upstreams.map((bound) => this.#listenFor(bound, accept)),
+    ];
     const port = this.#adminPort();
     this.#pages = [listenAdmin(options.admin, port)];
     if (options.health !== undefined) this.#pages.push(listenHealth(options.health, port));
     if (options.metrics !== undefined) this.#pages.push(listenMetrics(options.metrics, port));
+  }
+
+  #listenFor({ namespace, name, address }: BoundListener, accept: AcceptRequest): Listener {
+    const { runtime, trustDomain } = this.#options;
+    const service = serviceRef(namespace, name);
+    return listenPlain({
+      address,
+      runtime,
+      accept,
+      boundTo: { service, authority: `${name}.${namespace}.${trustDomain}` },
+      rawTcp: () => {
+        const upstream = this.#policy?.routes.upstreams.find(({ ref }) => ref === service);
+        return upstream !== undefined && protocolOf(upstream.ports) === "tcp";
+      },
+    });
   }
 
   // What comes in
@@ -345,7 +380,8 @@ export class Sidecar {
   }
 
   #openConnections(): number {
-    return (this.#inbound?.connections.size ?? 0) + (this.#outbound?.connections.size ?? 0);
+    const listeners = this.#inbound === undefined ? this.#outbound : [this.#inbound, ...this.#outbound];
+    return listeners.reduce((sum, { connections }) => sum + connections.size, 0);
   }
 }
 
@@ -357,7 +393,7 @@ const systemClock = {
   },
 };
 
-function applicationEndpoint(options: SidecarOptions, protocol: HttpProtocol): EndpointState {
+function applicationEndpoint(options: SidecarOptions, protocol: ApplicationProtocol): EndpointState {
   const { application, runtime } = options;
   return {
     endpoint: { instance: "application", ...application, labels: {} },
@@ -366,6 +402,6 @@ function applicationEndpoint(options: SidecarOptions, protocol: HttpProtocol): E
   };
 }
 
-function acceptInto(runtime: Runtime, side: Side): (downstream: Downstream) => AcceptStream {
+function acceptInto(runtime: Runtime, side: Side): AcceptRequest {
   return (downstream) => (stream) => new Exchange(runtime, side, downstream, stream);
 }

@@ -7,7 +7,7 @@ import type { ClientConnection } from "../codec/message.ts";
 import { dial, type PeerTls } from "../io/dial.ts";
 import type { Address } from "../io/listener.ts";
 import { Timer } from "../io/timers.ts";
-import type { HttpProtocol } from "../io/tls.ts";
+import type { ApplicationProtocol } from "../io/tls.ts";
 import type { Wire } from "../io/wire.ts";
 import type { Runtime } from "../runtime.ts";
 
@@ -24,7 +24,7 @@ export interface PoolOptions {
   /** Asked at every dial, so that a new connection shows the certificate of the moment. Absent: plain TCP. */
   readonly tls?: (() => PeerTls | undefined) | undefined;
   /** What is spoken over plain TCP, and what is expected of ALPN under TLS. */
-  readonly protocol: HttpProtocol;
+  readonly protocol: ApplicationProtocol;
 }
 
 /** Requests that one new multiplexed connection is expected to take off the queue. */
