@@ -19,12 +19,12 @@ import { readSettings, SETTINGS, writeSettings, writeSettingsAck } from "./frame
 import { readWindowUpdate, WINDOW_UPDATE, writeWindowUpdate } from "./frame/window-update.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { FrameWriter } from "./frame-writer.ts";
+import { writeHeaders } from "./header-list.ts";
 import { HpackEncoder } from "./hpack/encoder.ts";
 import { MessageState } from "./message-state.ts";
 import { PeerSettings } from "./peer-settings.ts";
 import { PREFACE } from "./preface.ts";
 import { StreamReceiver } from "./receiver.ts";
-import { writeHeaders } from "./request-head.ts";
 import type { Head, Role } from "./role.ts";
 import { Http2Stream } from "./stream.ts";
 import { StreamTable } from "./stream-table.ts";

@@ -4,12 +4,12 @@ import type { StreamFault } from "../message.ts";
 
 export const NO_ERROR = 0x0;
 export const PROTOCOL_ERROR = 0x1;
-export const INTERNAL_ERROR = 0x2;
+const INTERNAL_ERROR = 0x2;
 export const FLOW_CONTROL_ERROR = 0x3;
 export const STREAM_CLOSED = 0x5;
 export const FRAME_SIZE_ERROR = 0x6;
 export const REFUSED_STREAM = 0x7;
-export const CANCEL = 0x8;
+const CANCEL = 0x8;
 export const COMPRESSION_ERROR = 0x9;
 export const ENHANCE_YOUR_CALM = 0xb;
 
@@ -31,7 +31,7 @@ const NAMES = [
 ];
 
 /** The name of a code for logs, lower_snake_case; a code that no RFC knows is `unknown`. */
-export function errorName(code: number): string {
+function errorName(code: number): string {
   return NAMES[code] ?? "unknown";
 }
 

@@ -24,10 +24,6 @@ export class ReceiveWindow {
     this.#available = granted;
   }
 
-  get available(): number {
-    return this.#available;
-  }
-
   /** Counts what came in; false when the peer had no right to send it. */
   take(bytes: number): boolean {
     this.#available -= bytes;

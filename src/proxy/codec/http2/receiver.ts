@@ -107,7 +107,7 @@ export class StreamReceiver<In extends Head, Out extends Head> {
     if (streams.isIdle(frame.streamId)) throw new ConnectionError(PROTOCOL_ERROR, "data_on_idle_stream");
     if (!window.take(flowBytes)) throw new ConnectionError(FLOW_CONTROL_ERROR, "connection_window_exceeded");
     const stream = streams.get(frame.streamId);
-    if (flowBytes === 0 && !has(frame, END_STREAM)) flood.spend(Nuisance.EmptyFrame);
+    if (frame.start === frame.end && !has(frame, END_STREAM)) flood.spend(Nuisance.EmptyFrame);
     if (stream === undefined) this.#late(frame.streamId);
     else this.#streamData(stream, frame, flowBytes);
     this.#connection.creditConnection();

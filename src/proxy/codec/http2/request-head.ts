@@ -6,6 +6,7 @@ import { parseAuthority } from "../http1/request-target.ts";
 import type { RequestHead, StreamFault } from "../message.ts";
 import { FAULTS } from "./fault.ts";
 import type { FieldCollector } from "./field-collector.ts";
+import { writeHeaders } from "./header-list.ts";
 import type { HpackEncoder } from "./hpack/encoder.ts";
 
 const SLASH = 0x2f;
@@ -96,15 +97,4 @@ export function writeRequestHead(encoder: HpackEncoder, head: RequestHead): void
   if (!hasLength && contentLength !== undefined && contentLength > 0) {
     encoder.field("content-length", contentLength.toString());
   }
-}
-
-/** Encodes a list of fields; true when a content length was among them. */
-export function writeHeaders(encoder: HpackEncoder, headers: readonly string[]): boolean {
-  let hasLength = false;
-  for (let at = 0; at + 1 < headers.length; at += 2) {
-    const name = headers[at] ?? "";
-    hasLength ||= name === "content-length";
-    encoder.field(name, headers[at + 1] ?? "");
-  }
-  return hasLength;
 }

@@ -3,8 +3,8 @@
 import type { ResponseHead, StreamFault } from "../message.ts";
 import { FAULTS } from "./fault.ts";
 import type { FieldCollector } from "./field-collector.ts";
+import { writeHeaders } from "./header-list.ts";
 import type { HpackEncoder } from "./hpack/encoder.ts";
-import { writeHeaders } from "./request-head.ts";
 
 const STATUS = /^[1-5][0-9][0-9]$/;
 

@@ -665,6 +665,11 @@ describe("floods", () => {
     ["SETTINGS", "control_frame_flood", () => [settings()]],
     ["unknown frames", "control_frame_flood", () => [frame(0x42, 0, 0)]],
     ["PRIORITY", "control_frame_flood", () => [frame("PRIORITY", 0, 1, [0, 0, 0, 0, 0])]],
+    [
+      "DATA of nothing but padding",
+      "empty_frame_flood",
+      (i) => (i === 0 ? [headers(1, POST, false)] : [frame("DATA", PADDED, 1, [1, 0])]),
+    ],
     ["empty DATA", "empty_frame_flood", (i) => (i === 0 ? [headers(1, POST, false)] : [data(1, "", false)])],
     [
       "WINDOW_UPDATE",

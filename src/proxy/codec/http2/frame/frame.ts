@@ -7,7 +7,7 @@ export const FRAME_HEADER_BYTES = 9;
 export const END_STREAM = 0x1;
 export const ACK = 0x1;
 export const END_HEADERS = 0x4;
-export const PADDED = 0x8;
+const PADDED = 0x8;
 export const PRIORITY_PRESENT = 0x20;
 
 /** One frame as it lies in memory. The reader fills the same view for every frame: nothing may keep it. */

@@ -34,10 +34,6 @@ export class DynamicTable<E extends Sized> {
     this.#onEvict = onEvict;
   }
 
-  get count(): number {
-    return this.#count;
-  }
-
   get bytes(): number {
     return this.#bytes;
   }

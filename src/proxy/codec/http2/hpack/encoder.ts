@@ -23,8 +23,8 @@ const SIZE_UPDATE = 0x20;
 const ALWAYS_SECRET: ReadonlySet<string> = new Set(["authorization", "proxy-authorization", "set-cookie"]);
 const SECRET_WHILE_SHORT: ReadonlySet<string> = new Set(["cookie"]);
 
-/** All that the encoder knows of one field name. Get it once with `HpackEncoder.name` where a name is always sent. */
-export interface EncodedName {
+/** All that the encoder knows of one field name. */
+interface EncodedName {
   readonly name: string;
   /** Index of the name in the static table, 0 if it is not there. */
   readonly staticIndex: number;
@@ -97,17 +97,12 @@ export class HpackEncoder {
     this.#writer.at = writeInteger(this.#writer.bytes, this.#writer.at, SIZE_UPDATE, 5, bytesMax);
   }
 
-  /** What the encoder knows of a name, for `value`. */
-  name(name: string): EncodedName {
-    return this.#names.get(name) ?? this.#learn(name, 0);
-  }
-
+  /**
+   * Encodes one field in the shortest way that the tables offer. That a field came in as never indexed is not known
+   * here (RFC 7541 §7.1.3 would have it kept so): the secrets among fields are known by their names instead.
+   */
   field(name: string, value: string): void {
-    this.value(this.name(name), value);
-  }
-
-  /** Encodes one field in the shortest way that the tables offer. */
-  value(known: EncodedName, value: string): void {
+    const known = this.#names.get(name) ?? this.#learn(name, 0);
     const place = known.values.get(value);
     if (place !== undefined) {
       const writer = this.#writer;

@@ -1,7 +1,7 @@
 /** Integers with a prefix (RFC 7541 §5.1). */
 
 /** Larger than any index, length or table size that we could accept; beyond it an integer counts as an overflow. */
-export const INTEGER_MAX = 0x0fff_ffff;
+const INTEGER_MAX = 0x0fff_ffff;
 
 /**
  * Reads a prefixed integer. One cursor serves a whole decoder, so that reading a value and its end costs no object.

@@ -62,7 +62,7 @@ vary
 via
 www-authenticate`;
 
-export interface StaticField {
+interface StaticField {
   readonly name: string;
   /** Empty where the row has a name only. */
   readonly value: string;
