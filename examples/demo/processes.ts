@@ -1,0 +1,111 @@
+/** Starts the demo's processes, keeps what they print, and leaves none behind. */
+
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+
+export interface ProcessSpec {
+  /** Unique among the demo's processes; names its log. */
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+interface Entry {
+  readonly spec: ProcessSpec;
+  readonly logFile: string;
+  child: Bun.Subprocess;
+  /** Its end is our doing. */
+  ended: boolean;
+}
+
+/** From SIGTERM to SIGKILL. */
+const STOP_TIMEOUT_MS = 10_000;
+
+export class Processes {
+  readonly #logDirectory: string;
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(logDirectory: string) {
+    this.#logDirectory = logDirectory;
+    mkdirSync(logDirectory, { recursive: true });
+  }
+
+  start(spec: ProcessSpec): void {
+    const logFile = join(this.#logDirectory, `${spec.name}.log`);
+    this.#entries.set(spec.name, { spec, logFile, child: spawn(spec, logFile), ended: false });
+  }
+
+  /** Kills a process outright: `kill -9`. Resolves with its id once it is gone. */
+  async kill(name: string): Promise<number> {
+    const entry = this.#entry(name);
+    entry.ended = true;
+    entry.child.kill("SIGKILL");
+    await entry.child.exited;
+    return entry.child.pid;
+  }
+
+  /** Starts a process that has ended again, exactly as before. */
+  restart(name: string): void {
+    const { spec } = this.#entry(name);
+    this.start(spec);
+  }
+
+  /** Throws, with the end of its log, where a process has ended that nobody ended. */
+  async requireRunning(name: string): Promise<void> {
+    const { child, ended, logFile } = this.#entry(name);
+    if (ended || !hasEnded(child)) return;
+    const log = await readFile(logFile, "utf8").catch(() => "");
+    throw new Error(
+      `${name} ended (${child.exitCode ?? child.signalCode}): ${log.trim().split("\n").slice(-3).join("\n")}`,
+    );
+  }
+
+  /** Where each process's output is, those first that ended though nobody ended them. */
+  logs(): string[] {
+    const entries = [...this.#entries.values()];
+    const failed = entries.filter(({ child, ended }) => !ended && hasEnded(child));
+    return [...new Set([...failed, ...entries])].map(({ logFile }) => logFile);
+  }
+
+  /** Ends every process, `last` only when all others are gone. */
+  async stopAll(last: string): Promise<void> {
+    const others = [...this.#entries.keys()].filter((name) => name !== last);
+    await Promise.all(others.map((name) => this.#stop(name)));
+    await this.#stop(last);
+  }
+
+  /** Ends every process at once, without asking. */
+  killAll(): void {
+    for (const { child } of this.#entries.values()) child.kill("SIGKILL");
+  }
+
+  async #stop(name: string): Promise<void> {
+    const entry = this.#entries.get(name);
+    if (entry === undefined || hasEnded(entry.child)) return;
+    entry.ended = true;
+    entry.child.kill("SIGTERM");
+    const timer = setTimeout(() => entry.child.kill("SIGKILL"), STOP_TIMEOUT_MS);
+    await entry.child.exited;
+    clearTimeout(timer);
+  }
+
+  #entry(name: string): Entry {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) throw new Error(`no process is called ${name}`);
+    return entry;
+  }
+}
+
+function hasEnded(child: Bun.Subprocess): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
+}
+
+function spawn({ command, env }: ProcessSpec, logFile: string): Bun.Subprocess {
+  const log = openSync(logFile, "a");
+  try {
+    return Bun.spawn([...command], { env, stdin: "ignore", stdout: log, stderr: log });
+  } finally {
+    closeSync(log);
+  }
+}
