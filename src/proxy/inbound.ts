@@ -156,7 +156,9 @@ function answer(response: LocalResponse, edge: Counter | undefined): Admission {
 
 /** Envoy's form of `x-forwarded-client-cert`: who vouches, and for whom. */
 function incomingHead(head: RequestHead, by: string, principal: string | undefined): RequestHead {
-  const headers: HeaderList = [...withoutFields(head.headers, TRUSTED_FIELDS), "x-forwarded-proto", "http"];
+  const headers: HeaderList = [...withoutFields(head.headers, TRUSTED_FIELDS)];
+  // What the edge of the mesh saw, a verified peer may pass on; two values would leave the choice to the application.
+  if (headerValue(headers, "x-forwarded-proto") === undefined) headers.push("x-forwarded-proto", "http");
   if (principal !== undefined) headers.push("x-forwarded-client-cert", `By=${by};URI=${principal}`);
   return { ...head, headers };
 }
