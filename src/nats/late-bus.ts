@@ -1,7 +1,7 @@
 /**
  * A bus that is there before its first connection is: for a sidecar, which starts from what it has on disk while NATS
  * is away. Until then subscriptions wait, what is published is lost (as it would be with nobody listening), and
- * requests are refused.
+ * requests wait as long as they may.
  */
 
 import { type BucketReader, directReader } from "./buckets.ts";
@@ -17,6 +17,7 @@ interface WaitingSubscription {
 
 export class LateBus implements Bus {
   #bus: NatsBus | undefined;
+  readonly #arrival = Promise.withResolvers<void>();
   readonly #waiting = new Set<WaitingSubscription>();
   readonly #listeners = new Set<(event: ConnectionEvent) => void>();
 
@@ -32,6 +33,7 @@ export class LateBus implements Bus {
       listener("connected");
     }
     this.#listeners.clear();
+    this.#arrival.resolve();
   }
 
   get connected(): boolean {
@@ -59,7 +61,7 @@ export class LateBus implements Bus {
   }
 
   request(subject: string, data: Uint8Array, options: { readonly timeoutMs: number }): Promise<Uint8Array> {
-    return this.#bus?.request(subject, data, options) ?? Promise.reject(new NoResponders("not connected to NATS yet"));
+    return this.#bus?.request(subject, data, options) ?? this.#requestLater(subject, data, options);
   }
 
   flush(): Promise<void> {
@@ -73,6 +75,22 @@ export class LateBus implements Bus {
 
   close(): Promise<void> {
     return this.#bus?.close() ?? Promise.resolve();
+  }
+
+  /** Waits for the connection, out of the time that the request has. */
+  async #requestLater(
+    subject: string,
+    data: Uint8Array,
+    { timeoutMs }: { readonly timeoutMs: number },
+  ): Promise<Uint8Array> {
+    const startMs = performance.now();
+    const arrived = await Promise.race([
+      this.#arrival.promise.then(() => true),
+      new Promise<boolean>((resolve) => setTimeout(resolve, timeoutMs, false).unref()),
+    ]);
+    const bus = this.#bus;
+    if (!arrived || bus === undefined) throw new NoResponders("not connected to NATS yet");
+    return bus.request(subject, data, { timeoutMs: Math.max(1, timeoutMs - (performance.now() - startMs)) });
   }
 
   /** Reads single keys of a bucket; rejects until the connection is there. */
