@@ -5,7 +5,7 @@
  */
 
 import type { KeyCustody } from "../ca/custody.ts";
-import { openAuthorityIn } from "../ca/open-authority.ts";
+import { type Authority, openAuthorityIn } from "../ca/open-authority.ts";
 import { serveSigning } from "../ca/sign-service.ts";
 import { openEventLog } from "../events/jetstream-log.ts";
 import type { MeshState } from "../events/state.ts";
@@ -14,32 +14,26 @@ import type { Bucket } from "../nats/bus.ts";
 import type { NatsBus } from "../nats/connection.ts";
 import { CHECKPOINT_BUCKET, CONFIG_BUCKET, ENDPOINT_BUCKET } from "../nats/subjects.ts";
 import { checkpointKey, decodeCheckpoint } from "../projections/checkpoint.ts";
-import { EndpointPublisher } from "../projections/endpoint-publisher.ts";
 import { meshProjection } from "../projections/projection.ts";
-import { runProjection } from "../projections/runner.ts";
-import { SnapshotPublisher } from "../projections/snapshot-store.ts";
+import { type RunningProjection, runProjection } from "../projections/runner.ts";
 import { meshStateCodec } from "../projections/state-codec.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import type { MetricFamily } from "../telemetry/metric-family.ts";
 import { MetricsPage } from "../telemetry/metrics-page.ts";
 import { CLOCK_TOLERANCE_MS } from "./admission.ts";
 import { bootstrap, type FirstOperator } from "./bootstrap.ts";
 import { CommandService } from "./command-service.ts";
 import { ControlMetrics } from "./control-metrics.ts";
-import { Convergence } from "./convergence.ts";
 import { Ledger } from "./ledger.ts";
 import { type ListenAddress, serveMonitoring } from "./monitoring.ts";
+import { createPublication, type Publication } from "./publication.ts";
 import { serveQueries } from "./query-service.ts";
 import { RecentCommands } from "./recent-commands.ts";
-import { Roster } from "./roster.ts";
 
 /** Life of a leaf where nobody says otherwise. */
 const LEAF_TTL_MS = 24 * 3_600_000;
 /** How often the issuing certificate is looked after; it is replaced months before its end. */
 const RENEWAL_INTERVAL_MS = 24 * 3_600_000;
-/** Three heartbeats of five seconds: one may be lost and one late. */
-const INSTANCE_TTL_MS = 15_000;
-/** Silence is looked for this many times within one life. */
-const LOOKS_PER_TTL = 5;
 
 export interface ControlOptions {
   /** A control user's connection, which remains the caller's to close. */
@@ -99,41 +93,18 @@ export async function startControl(options: ControlOptions): Promise<ControlRepl
 
 /** Starts every part in the order of need, and leaves on the stack how each is ended. */
 async function startParts(options: ControlOptions, stack: AsyncDisposableStack) {
-  const { bus, trustDomain, now, random, newId, logger } = options;
-  const warn = (message: string): void => logger.warn({}, message);
+  const { bus, now, random, logger } = options;
   const replicas = { replicas: options.streamReplicas ?? 1 };
-  const ttlMs = options.instanceTtlMs ?? INSTANCE_TTL_MS;
-
   const authority = await keepAuthority(options, stack);
   const log = await openEventLog(bus, replicas);
   const checkpoints = await openBucket(bus, CHECKPOINT_BUCKET, replicas);
-  const snapshots = new SnapshotPublisher({
-    bus,
-    bucket: await openBucket(bus, CONFIG_BUCKET, replicas),
-    warn,
-    random,
-  });
-  const roster = new Roster(ttlMs);
+  const configBucket = await openBucket(bus, CONFIG_BUCKET, replicas);
+  const endpointBucket = await openBucket(bus, ENDPOINT_BUCKET, replicas);
   const metrics = new ControlMetrics();
+  const converged = (durationMs: number): void => metrics.converged(durationMs);
+  const publication = createPublication({ ...options, configBucket, endpointBucket, converged });
+  const { snapshots, endpoints, roster, convergence } = publication;
   const recent = new RecentCommands(2 * CLOCK_TOLERANCE_MS);
-  const endpoints = new EndpointPublisher({
-    bus,
-    bucket: await openBucket(bus, ENDPOINT_BUCKET, replicas),
-    now,
-    random,
-    warn,
-    ttlMs,
-    onStatus: (status) => {
-      if (roster.hear(status, now()) !== "nothing") convergence.heard(status);
-    },
-  });
-  const convergence = new Convergence({
-    roster,
-    registry: endpoints.registry,
-    publisher: snapshots,
-    now,
-    observe: (durationMs) => metrics.converged(durationMs),
-  });
 
   const projection = await runProjection({
     log,
@@ -145,39 +116,62 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
       metrics.recorded(change);
       recent.recorded(change);
     },
-    warn,
+    warn: (message) => logger.warn({}, message),
     random,
   });
   stack.defer(() => projection.stop());
+  const ledger = new Ledger({ ...options, log, projection });
+  const first = await begin(ledger, authority(), options);
 
-  const ledger = new Ledger({ log, projection, now, newId });
-  const { rootFingerprint: fingerprint, rootPem: pem } = authority();
-  const { operator } = options;
-  const first = await bootstrap(ledger, {
-    trustDomain,
-    root: { fingerprint, pem },
-    newId,
-    ...(operator === undefined ? {} : { operator }),
-  });
   stack.defer(() => snapshots.stop());
   await snapshots.start(first);
   stack.defer(() => endpoints.stop());
   await endpoints.start();
-  watchSilence({ ...options, roster, convergence, ttlMs }, stack);
+  stack.defer(publication.watchSilence());
+  const gauges = { revision: () => projection.revision, instances: () => roster.connected(now()) };
+  const url = monitor(options, metrics.families(gauges), stack);
+  await serve({ ...options, authority, ledger, recent, checkpoints, projection, publication }, stack);
+  const settled = async (): Promise<void> => {
+    await Promise.all([snapshots.settled(), endpoints.settled()]);
+  };
+  return { projection, url, settled };
+}
 
-  const page = new MetricsPage(
-    metrics.families({ revision: () => projection.revision, instances: () => roster.connected(now()) }),
-  );
-  const monitoring = serveMonitoring({
-    address: options.listen,
-    page,
-    ailment: () => (bus.connected ? undefined : "NATS is out of reach"),
+function begin(ledger: Ledger, authority: Authority, options: ControlOptions): Promise<MeshState> {
+  const { trustDomain, newId, operator } = options;
+  const root = { fingerprint: authority.rootFingerprint, pem: authority.rootPem };
+  return bootstrap(ledger, { trustDomain, root, newId, ...(operator === undefined ? {} : { operator }) });
+}
+
+/** Returns where it listens. */
+function monitor({ bus, listen, logger }: ControlOptions, families: MetricFamily[], stack: AsyncDisposableStack) {
+  const forget = bus.onConnection((event) => {
+    if (event === "connected") logger.info({}, "the connection to NATS is back");
+    else logger.warn({}, `the connection to NATS is ${event}`);
   });
+  stack.defer(() => void forget());
+  const ailment = (): string | undefined => (bus.connected ? undefined : "NATS is out of reach");
+  const monitoring = serveMonitoring({ address: listen, page: new MetricsPage(families), ailment });
   stack.defer(() => monitoring.stop());
+  return monitoring.url;
+}
 
+interface ServiceParts extends ControlOptions {
+  readonly authority: () => Authority;
+  readonly ledger: Ledger;
+  readonly recent: RecentCommands;
+  readonly checkpoints: Bucket;
+  readonly projection: RunningProjection<MeshState>;
+  readonly publication: Publication;
+}
+
+/** Opens the doors: certificates, questions, commands. Resolves when the server knows of them. */
+async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<void> {
+  const { bus, trustDomain, now, logger, authority, ledger, recent, projection, publication } = parts;
+  const { roster, convergence, snapshots } = publication;
   const signing = serveSigning(bus, {
     trustDomain,
-    ttlMs: options.leafTtlMs ?? LEAF_TTL_MS,
+    ttlMs: parts.leafTtlMs ?? LEAF_TTL_MS,
     issuer: () => authority().issuer,
     bundle: () => trustedRoots(projection.state),
     now,
@@ -191,22 +185,11 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
     queries.stop();
     convergence.stop();
   });
-  const commands = new CommandService({
-    bus,
-    ledger,
-    recent,
-    checkpoint: () => readCheckpoint(checkpoints),
-    now,
-    logger,
-  });
+  const checkpoint = (): Promise<MeshState | undefined> => readCheckpoint(parts.checkpoints);
+  const commands = new CommandService({ bus, ledger, recent, checkpoint, now, logger });
   stack.defer(() => commands.stop());
   await commands.start();
-  // What the server does not know of yet nobody can reach.
   await bus.flush();
-  const settled = async (): Promise<void> => {
-    await Promise.all([snapshots.settled(), endpoints.settled()]);
-  };
-  return { projection, url: monitoring.url, settled };
 }
 
 /** Opens the authority, and opens it again every day, which is how its issuing certificate is renewed in time. */
@@ -222,28 +205,6 @@ async function keepAuthority({ custody, trustDomain, now, logger }: ControlOptio
   const timer = setInterval(() => void renew(), RENEWAL_INTERVAL_MS);
   stack.defer(() => clearInterval(timer));
   return () => authority;
-}
-
-interface SilenceOptions extends Pick<ControlOptions, "bus" | "now" | "logger"> {
-  readonly roster: Roster;
-  readonly convergence: Convergence;
-  readonly ttlMs: number;
-}
-
-/** Notices who has fallen silent, and does not take for silence that we could not hear. */
-function watchSilence({ bus, now, logger, roster, convergence, ttlMs }: SilenceOptions, stack: AsyncDisposableStack) {
-  const forget = bus.onConnection((event) => {
-    if (event !== "connected") return logger.warn({}, `connection to NATS: ${event}`);
-    logger.info({}, "connection to NATS is back");
-    roster.touchAll(now());
-  });
-  stack.defer(() => void forget());
-  const timer = setInterval(() => {
-    if (!bus.connected) return roster.touchAll(now());
-    roster.forget(now());
-    convergence.advance();
-  }, ttlMs / LOOKS_PER_TTL);
-  stack.defer(() => clearInterval(timer));
 }
 
 function trustedRoots({ roots }: MeshState): string[] {
