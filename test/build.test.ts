@@ -48,3 +48,35 @@ test("has every command inside, those that load when they are named included", a
     expect(stdout).toContain(`heddle ${command}`);
   }
 });
+
+test("starts a whole mesh, its own further processes included", async () => {
+  const { PATH, HEDDLE_NATS_SERVER } = process.env;
+  const env = { PATH, ...(HEDDLE_NATS_SERVER === undefined ? {} : { HEDDLE_NATS_SERVER }) };
+  const mesh = ["--dir", join(folder, "mesh")];
+  const up = Bun.spawn([program, "up", ...mesh, "--port", "0", "--control-listen", "127.0.0.1:0"], {
+    cwd: folder,
+    env: { ...env, USER: "tester" },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  try {
+    expect(await outputUntil(up.stdout, "Heddle is up.")).toContain("Heddle is up.");
+    const status = Bun.spawn([program, "status", ...mesh], { cwd: folder, env, stdout: "ignore", stderr: "pipe" });
+    expect({ code: await status.exited, stderr: await status.stderr.text() }).toMatchObject({ code: 0 });
+  } finally {
+    up.kill("SIGTERM");
+    await up.exited;
+  }
+  expect(up.exitCode).toBe(0);
+}, 60_000);
+
+/** What a stream says until `text` is among it, or all of it where that never comes. */
+async function outputUntil(stream: ReadableStream<Uint8Array>, text: string): Promise<string> {
+  const decoder = new TextDecoder();
+  let output = "";
+  for await (const chunk of stream) {
+    output += decoder.decode(chunk, { stream: true });
+    if (output.includes(text)) break;
+  }
+  return output;
+}
