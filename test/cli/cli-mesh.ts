@@ -1,16 +1,14 @@
-/** A real mesh (NATS and a control replica) and the real command line, each command a process of its own. */
+/** A real mesh, started by `heddle up`, and the real command line: each command a process of its own. */
 
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ulid } from "ulid";
-import { FileCustody } from "../../src/ca/custody.ts";
-import { type ControlReplica, startControl } from "../../src/control/replica.ts";
 import { openEventLog } from "../../src/events/jetstream-log.ts";
 import type { EventLog } from "../../src/events/log.ts";
-import { leanLogger } from "../../src/telemetry/logger.ts";
-import { startTestNats } from "../support/nats.ts";
+import { connectBus } from "../../src/nats/connection.ts";
+import { mintOperatorUser } from "../../src/nats/credentials.ts";
+import { type Directory, openDirectory } from "../../src/nats/directory.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 export const SHOP = fileURLToPath(new URL("../../examples/shop/policy.yaml", import.meta.url));
@@ -23,8 +21,47 @@ export interface Outcome {
 
 export interface RunOptions {
   readonly stdin?: string;
-  /** Another operator's credentials. */
+  /** Another operator's credentials, as a path. */
   readonly creds?: string;
+}
+
+/** The command line of one state directory. */
+export class CommandLine {
+  readonly #env: NodeJS.ProcessEnv;
+
+  constructor(directory: string) {
+    this.#env = { ...process.env, HEDDLE_DIR: directory, NO_COLOR: "1" };
+  }
+
+  /** Runs `heddle …` and waits for its end. */
+  async heddle(args: readonly string[], { stdin, creds }: RunOptions = {}): Promise<Outcome> {
+    const all = [...args, ...(creds === undefined ? [] : ["--creds", creds])];
+    const input = stdin === undefined ? "ignore" : new TextEncoder().encode(stdin);
+    const child = Bun.spawn([process.execPath, MAIN, ...all], {
+      env: this.#env,
+      stdin: input,
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const [stdout, stderr, code] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+      child.exited,
+    ]);
+    return { code, stdout, stderr };
+  }
+
+  /** As `heddle`, for a command that has to succeed and print one JSON document. */
+  async json(args: readonly string[], options?: RunOptions): Promise<unknown> {
+    const { code, stdout, stderr } = await this.heddle([...args, "-o", "json"], options);
+    if (code !== 0) throw new Error(`heddle ${args.join(" ")} failed with ${code}: ${stderr}`);
+    return JSON.parse(stdout);
+  }
+
+  /** Starts `heddle …` on a terminal of its own, 100 columns wide and with colours, and leaves it running. */
+  onTerminal(args: readonly string[]): TerminalRun {
+    return new TerminalRun([process.execPath, MAIN, ...args], { ...this.#env, NO_COLOR: "", TERM: "xterm" });
+  }
 }
 
 /** A command that a person sits in front of. */
@@ -48,9 +85,12 @@ export class TerminalRun {
     return this.#shown;
   }
 
-  /** Resolves when the text stands on the terminal; the test's own timeout bounds the wait. */
+  /** Resolves when the text stands on the terminal, which the test's own timeout bounds. Rejects when it cannot any more. */
   async sees(text: string): Promise<void> {
-    while (!this.#shown.includes(text)) await this.#changed.promise;
+    while (!this.#shown.includes(text)) {
+      if (this.#child.exitCode !== null) throw new Error(`ended without showing ${text}: ${this.#shown}`);
+      await Promise.race([this.#changed.promise, this.#child.exited]);
+    }
   }
 
   type(text: string): void {
@@ -65,86 +105,64 @@ export class TerminalRun {
   }
 }
 
-export interface CliMesh {
-  /** The ledger as control replicas have it, to write histories with. */
-  readonly log: EventLog;
-  /** Runs `heddle …` and waits for its end. */
-  heddle(args: readonly string[], options?: RunOptions): Promise<Outcome>;
-  /** As `heddle`, for a command that has to succeed and print one JSON document. */
-  json(args: readonly string[], options?: RunOptions): Promise<unknown>;
-  /** Starts `heddle …` on a terminal of its own, 100 columns wide and with colours, and leaves it running. */
-  onTerminal(args: readonly string[]): TerminalRun;
-  /** Writes a file for a command to read; returns its path. */
-  file(name: string, text: string): Promise<string>;
-  /** A viewer's credentials, as a path. */
-  viewer(name: string): Promise<string>;
-  stopControl(): Promise<void>;
-  startControl(): Promise<void>;
-  stop(): Promise<void>;
-}
+export class CliMesh extends CommandLine {
+  private constructor(
+    private readonly root: string,
+    private readonly directory: Directory,
+    /** The ledger as control replicas have it, to write histories with. */
+    readonly log: EventLog,
+    readonly stop: () => Promise<void>,
+  ) {
+    super(directory.path);
+  }
 
-export async function startCliMesh(): Promise<CliMesh> {
-  const nats = await startTestNats();
-  const { bus } = await nats.connectControl();
-  const files = await mkdtemp(join(tmpdir(), "heddle-cli-"));
-  await nats.directory.rememberUrl(nats.url);
-  const operator = await nats.directory.operatorCredentials();
-  const control = (): Promise<ControlReplica> =>
-    startControl({
-      bus,
-      custody: new FileCustody(nats.directory.caPath),
-      trustDomain: "mesh.local",
-      operator: { name: operator.name, publicKey: operator.publicKey },
-      listen: { hostname: "127.0.0.1", port: 0 },
-      now: Date.now,
-      random: Math.random,
-      newId: ulid,
-      logger: leanLogger("error"),
+  /** Starts a mesh whose operator is ada, on ports of the system's choice. */
+  static async start(): Promise<CliMesh> {
+    const root = await mkdtemp(join(tmpdir(), "heddle-cli-"));
+    const path = join(root, "state");
+    const up = new TerminalRun(
+      [
+        process.execPath,
+        MAIN,
+        "up",
+        "--dir",
+        path,
+        "--operator",
+        "ada",
+        "--port",
+        "0",
+        "--control-listen",
+        "127.0.0.1:0",
+      ],
+      process.env,
+    );
+    await up.sees("Ctrl-C");
+    const directory = await openDirectory(path);
+    const url = directory?.context.url;
+    if (directory === undefined || url === undefined) throw new Error(`up left no mesh in ${path}`);
+    const credentials = await directory.controlCredentials();
+    const bus = await connectBus({ url, credentials, name: "test", onError: () => {} });
+    return new CliMesh(root, directory, await openEventLog(bus), async () => {
+      await bus.close();
+      up.type("\u0003");
+      await up.ended();
+      await rm(root, { recursive: true, force: true });
     });
-  let replica: ControlReplica | undefined = await control();
-  const env = { ...process.env, HEDDLE_DIR: nats.directory.path, NO_COLOR: "1" };
+  }
 
-  const heddle = async (args: readonly string[], { stdin, creds }: RunOptions = {}): Promise<Outcome> => {
-    const all = [...args, ...(creds === undefined ? [] : ["--creds", creds])];
-    const input = stdin === undefined ? "ignore" : new TextEncoder().encode(stdin);
-    const child = Bun.spawn([process.execPath, MAIN, ...all], { env, stdin: input, stdout: "pipe", stderr: "pipe" });
-    const [stdout, stderr, code] = await Promise.all([
-      new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
-      child.exited,
-    ]);
-    return { code, stdout, stderr };
-  };
-  const stopControl = async (): Promise<void> => {
-    await replica?.stop();
-    replica = undefined;
-  };
-  return {
-    log: await openEventLog(bus),
-    heddle,
-    json: async (args, options) => {
-      const { code, stdout, stderr } = await heddle([...args, "-o", "json"], options);
-      if (code !== 0) throw new Error(`heddle ${args.join(" ")} failed with ${code}: ${stderr}`);
-      return JSON.parse(stdout);
-    },
-    onTerminal: (args) => new TerminalRun([process.execPath, MAIN, ...args], { ...env, NO_COLOR: "", TERM: "xterm" }),
-    file: async (name, text) => {
-      const path = join(files, name);
-      await writeFile(path, text);
-      return path;
-    },
-    viewer: async (name) => {
-      const credentials = await nats.mintOperator({ name, role: "viewer", namespaces: [] });
-      return nats.directory.saveCredentials(name, credentials);
-    },
-    stopControl,
-    startControl: async () => {
-      replica = await control();
-    },
-    stop: async () => {
-      await stopControl();
-      await nats.stop();
-      await rm(files, { recursive: true, force: true });
-    },
-  };
+  /** Writes a file for a command to read; returns its path. */
+  async file(name: string, text: string): Promise<string> {
+    const path = join(this.root, name);
+    await writeFile(path, text);
+    return path;
+  }
+
+  /** Credentials of an operator who may only read, as a path. */
+  async viewer(name: string): Promise<string> {
+    const trust = await this.directory.trust();
+    return this.directory.saveCredentials(
+      name,
+      await mintOperatorUser(trust, { name, role: "viewer", namespaces: [] }),
+    );
+  }
 }
