@@ -3,7 +3,10 @@
 import { CHECKS, ensureDependencies, runChecks, tool } from "./toolchain.mjs";
 
 ensureDependencies();
-const failed = await runChecks([...CHECKS, { name: "tidy", command: [tool("bun"), "test", "test/tidy"] }]);
+const failed = await runChecks([
+  ...CHECKS,
+  { name: "tidy", command: [tool("bun"), "test", "--only-failures", "test/tidy"] },
+]);
 if (failed.length > 0) {
   console.log(`\n${failed.map(({ name }) => name).join(", ")} failed`);
   process.exitCode = 1;

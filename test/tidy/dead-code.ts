@@ -23,8 +23,8 @@ export function deadFiles(
 
 /**
  * Exported names that no other file imports. A type is also alive when its own file uses it: then it is part of the
- * signature of something else that is exported, and a caller may want to write it down. So is an error that its own
- * file throws: callers may want to tell it from others.
+ * signature of something else that is exported, and a caller may want to write it down; or it is an error that the file
+ * throws, and callers may want to tell it from others.
  */
 export function deadExports(sources: ReadonlyMap<string, SourceFile>): string[] {
   const taken = new Map<string, Set<string>>();
@@ -42,7 +42,7 @@ export function deadExports(sources: ReadonlyMap<string, SourceFile>): string[] 
     const known = taken.get(path) ?? new Set();
     if (known.has("*")) continue;
     for (const { name, kind } of exports) {
-      if (known.has(name) || (kind !== "value" && occurrences(text, name) > 1)) continue;
+      if (known.has(name) || (kind === "type" && occurrences(text, name) > 1)) continue;
       complaints.push(`${path}: exports ${name}, which no other file imports`);
     }
   }

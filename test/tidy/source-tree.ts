@@ -16,7 +16,8 @@ export interface Import {
 
 export interface Export {
   readonly name: string;
-  readonly kind: "type" | "value" | "error";
+  /** A class counts as a type, which it is as well: it stands in signatures. */
+  readonly kind: "type" | "value";
 }
 
 export interface SourceFile {
@@ -31,7 +32,7 @@ const FROM = /^(?:import|export)\s([^;]*?)\bfrom\s*"([^"]+)"/gm;
 const FOR_EFFECT = /^import\s*"([^"]+)"/gm;
 const DYNAMIC = /\bimport\(\s*"([^"]+)"\s*\)/g;
 const DECLARED =
-  /^export (?:declare )?(?:abstract )?(?:async )?(function\*?|const|let|class|enum|interface|type) ([A-Za-z_$][\w$]*)( extends Error)?/gm;
+  /^export (?:declare )?(?:abstract )?(?:async )?(function\*?|const|let|class|enum|interface|type) ([A-Za-z_$][\w$]*)/gm;
 const LISTED = /^export (type )?\{([^}]*)\}/gm;
 
 /** Every `.ts` file under the given folders of the project, by path. */
@@ -90,9 +91,8 @@ function namesIn(clause: string): string[] {
 
 function exportsIn(text: string): Export[] {
   const exports: Export[] = [];
-  for (const [, keyword = "", name = "", error] of text.matchAll(DECLARED)) {
-    const type = keyword === "interface" || keyword === "type";
-    exports.push({ name, kind: type ? "type" : error === undefined ? "value" : "error" });
+  for (const [, keyword = "", name = ""] of text.matchAll(DECLARED)) {
+    exports.push({ name, kind: /^(?:class|interface|type)$/.test(keyword) ? "type" : "value" });
   }
   for (const [, types, list = ""] of text.matchAll(LISTED)) {
     for (const entry of list.split(",")) {
