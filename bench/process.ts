@@ -16,7 +16,7 @@ export interface PinnedProcess {
   stop(): Promise<void>;
 }
 
-/** Starts a program on one core. Its output is dropped, except that of a program which ends by itself: see `untilServing`. */
+/** Starts a program on one core. Its complaints pass through, and so does that it ended without being asked. */
 export function spawnPinned(core: number, command: readonly string[], env: NodeJS.ProcessEnv = {}): PinnedProcess {
   const child = Bun.spawn(["taskset", "-c", String(core), ...command], {
     env: { ...process.env, ...env },
@@ -24,9 +24,14 @@ export function spawnPinned(core: number, command: readonly string[], env: NodeJ
     stdout: "ignore",
     stderr: "inherit",
   });
+  let stopping = false;
+  void child.exited.then((code) => {
+    if (!stopping) console.error(`bench: ${command.join(" ")} ended by itself: ${child.signalCode ?? code}`);
+  });
   return {
     pid: child.pid,
     async stop() {
+      stopping = true;
       child.kill("SIGTERM");
       const timer = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
       await child.exited;

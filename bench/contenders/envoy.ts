@@ -6,7 +6,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Identity } from "../certificates.ts";
-import type { Contender } from "../contender.ts";
+import { type Contender, HOST } from "../contender.ts";
 import { freePort, output, PROXY_CORE, spawnPinned, untilServing } from "../process.ts";
 
 const TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3";
@@ -44,6 +44,9 @@ function bootstrap({ listenPort, downstreamTls, nextPort, upstreamTls }: Hop): o
     "@type": MANAGER,
     stat_prefix: "in",
     codec_type: "AUTO",
+    // What counts handshakes speaks HTTP/1.0, and waits for the end of the connection.
+    http_protocol_options: { accept_http_10: true, default_host_for_http_10: HOST },
+    delayed_close_timeout: "0s",
     route_config: { virtual_hosts: [{ name: "all", domains: ["*"], routes: [route] }] },
     http_filters: [{ name: "envoy.filters.http.router", typed_config: { "@type": ROUTER } }],
   };

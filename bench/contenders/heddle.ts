@@ -88,7 +88,8 @@ async function identityOf(sidecar: RunningSidecar, directory: string): Promise<I
   const identity = { certificate: `${certificate}`, key: `${key}`, roots: `${roots}` };
   await writeFile(identity.certificate, chainPem);
   await writeFile(identity.key, keyPem, { mode: 0o600 });
-  await writeFile(identity.roots, bundle.join("\n"));
+  // openssl sends, besides the leaf, only what it finds here: the chain has an issuer between leaf and root.
+  await writeFile(identity.roots, [...bundle, chainPem].join("\n"));
   return identity;
 }
 
