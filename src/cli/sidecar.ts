@@ -11,6 +11,7 @@ import { CONFIG_BUCKET, ENDPOINT_BUCKET } from "../nats/subjects.ts";
 import { parseServiceRef } from "../policy/names.ts";
 import type { Address } from "../proxy/io/listener.ts";
 import { systemRuntime } from "../proxy/runtime.ts";
+import type { HealthCheck } from "../proxy/sidecar/app-health.ts";
 import { Sidecar } from "../proxy/sidecar/sidecar.ts";
 import { openAccessLog } from "../telemetry/access-log.ts";
 import { type Logger, leanLogger, logLevelOf } from "../telemetry/logger.ts";
@@ -22,6 +23,8 @@ import { VERSION } from "./program.ts";
 interface Options {
   readonly service: string;
   readonly app: string;
+  readonly appHealth: string;
+  readonly waitApp: boolean;
   readonly inbound: string;
   readonly outbound: string;
   readonly upstream: readonly string[];
@@ -47,6 +50,8 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
     .option("--inbound <address>", "where peers come in, over mutual TLS", "0.0.0.0:15006")
     .option("--outbound <address>", "where the application's own calls come in", "127.0.0.1:15001")
     .option("--upstream <service=address>", "a local port for one service, such as shop/db=127.0.0.1:5432", collect, [])
+    .option("--app-health <check>", "how the application is asked: tcp, http:/PATH, grpc or none", "tcp")
+    .option("--wait-app", "listen only when the application has been healthy once", false)
     .option("--admin <address>", "admin endpoints, on loopback only", "127.0.0.1:15000")
     .option("--health <address>", "/healthz/ready and /healthz/live, or off", "0.0.0.0:15021")
     .option("--metrics <address>", "/metrics for Prometheus, or off", "0.0.0.0:15090")
@@ -104,6 +109,8 @@ async function runSidecar(options: Options): Promise<void> {
     labels,
     version: VERSION,
     ...addresses,
+    appHealth: parseHealthCheck(options.appHealth),
+    waitForApplication: options.waitApp,
     advertisedHost: options.advertise ?? advertisedHost(addresses.inbound.host),
     stateDirectory: options.stateDir ?? join(target.stateRoot, `${service.namespace}.${service.name}.${instance}`),
     mesh: issuerOf(target.credentials),
@@ -158,6 +165,12 @@ function parseAddresses(options: Options) {
     health: parseOptionalAddress(options.health, "--health", "0.0.0.0"),
     metrics: parseOptionalAddress(options.metrics, "--metrics", "0.0.0.0"),
   };
+}
+
+function parseHealthCheck(text: string): HealthCheck {
+  if (text === "tcp" || text === "grpc" || text === "none") return { kind: text };
+  if (text.startsWith("http:/")) return { kind: "http", path: text.slice("http:".length) };
+  throw new UsageError(`--app-health: '${text}' is no check; write tcp, http:/PATH, grpc or none`);
 }
 
 function parseUpstream(text: string) {

@@ -134,7 +134,8 @@ export const instanceStatus = z.strictObject({
   instance: z.string().max(64),
   namespace: z.string().max(63),
   service: z.string().max(63),
-  state: z.enum(["starting", "ready", "draining", "gone"]),
+  /** `unhealthy`: all is there but the application. Only `ready` instances are offered to callers. */
+  state: z.enum(["starting", "unhealthy", "ready", "draining", "gone"]),
   host: z.string().max(255),
   port: z.int().min(0).max(65_535),
   labels: z.record(z.string().max(63), z.string().max(253)),

@@ -29,6 +29,7 @@ export interface SidecarSpec {
   readonly appPort: number;
   readonly labels?: Record<string, string>;
   readonly limits?: Partial<Limits>;
+  readonly appHealth?: SidecarOptions["appHealth"];
   readonly upstreams?: SidecarOptions["upstreams"];
 }
 
@@ -127,6 +128,8 @@ export class TestMesh {
       labels: spec.labels ?? {},
       version: "test",
       application: { host: "127.0.0.1", port: spec.appPort },
+      appHealth: spec.appHealth ?? { kind: "none" },
+      waitForApplication: false,
       inbound: anywhere,
       advertisedHost: "127.0.0.1",
       outbound: anywhere,

@@ -26,6 +26,7 @@ import type { Telemetry } from "../telemetry.ts";
 import type { EndpointState } from "../upstream/endpoints.ts";
 import { Pool } from "../upstream/pool.ts";
 import { type AdminListener, type AdminPort, listenAdmin, listenHealth, listenMetrics } from "./admin.ts";
+import { AppHealth, type HealthCheck } from "./app-health.ts";
 import { ConfigSource } from "./config-source.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { StateDirectory } from "./state-directory.ts";
@@ -41,6 +42,9 @@ export interface SidecarOptions {
   readonly version: string;
   /** The application beside us. */
   readonly application: Address;
+  readonly appHealth: HealthCheck;
+  /** Listen only when the application has been healthy once. */
+  readonly waitForApplication: boolean;
   /** Where peers come in (mutual TLS), and the host under which they find us. */
   readonly inbound: Address;
   readonly advertisedHost: string;
@@ -85,6 +89,7 @@ export class Sidecar {
   readonly #upstreams: UpstreamDirectory;
   readonly #state: StateDirectory;
   readonly #application: Readonly<Record<ApplicationProtocol, EndpointState>>;
+  readonly #health: AppHealth;
   #policy: Policy | undefined;
   #identity: IdentityKeeper | undefined;
   #tls: TlsIdentity | undefined;
@@ -113,6 +118,16 @@ export class Sidecar {
       h2: applicationEndpoint(options, "h2"),
       tcp: applicationEndpoint(options, "tcp"),
     };
+    this.#health = new AppHealth({
+      check: options.appHealth,
+      address: options.application,
+      grpc: this.#application.h2.pool,
+      onChange: (healthy, reason) => {
+        if (healthy) options.logger.info({}, "the application is healthy");
+        else options.logger.warn({ reason }, "the application is not healthy: callers go elsewhere");
+        this.#heartbeat?.beat();
+      },
+    });
   }
 
   /** Starts with what an earlier run left, and serves as soon as policy and identity are there. */
@@ -148,7 +163,7 @@ export class Sidecar {
     const { namespace, service } = this.#options;
     if (this.#policy === undefined) return `no snapshot yet: is ${namespace}/${service} declared (heddle apply)?`;
     if (this.#tls === undefined) return `no certificate yet: ${this.#identity?.status.lastError ?? "on its way"}`;
-    return undefined;
+    return this.#health.healthy ? undefined : `the application is not healthy: ${this.#health.reason}`;
   }
 
   /**
@@ -176,6 +191,7 @@ export class Sidecar {
     this.#gone = true;
     this.#heartbeat?.beat();
     this.#heartbeat?.stop();
+    this.#health.stop();
     this.#source?.stop();
     this.#inbound?.close();
     for (const listener of this.#outbound) listener.close();
@@ -204,6 +220,7 @@ export class Sidecar {
     });
     if (this.#identity.credentials !== undefined) this.#useCredentials(this.#identity.credentials);
     if (stored.snapshot !== undefined) this.#enforce(stored.snapshot);
+    if (this.#options.waitForApplication) await this.#health.firstHealthy;
     this.#listen();
     this.#source = new ConfigSource(
       {
@@ -344,7 +361,7 @@ export class Sidecar {
       instance,
       namespace,
       service,
-      state: this.#gone ? "gone" : this.#draining ? "draining" : this.notReady() === undefined ? "ready" : "starting",
+      state: this.#lifecycleState(),
       host: advertisedHost,
       port: this.inboundAddress.port,
       labels,
@@ -354,6 +371,13 @@ export class Sidecar {
       startedAt: this.#startedAt,
       version,
     };
+  }
+
+  #lifecycleState(): InstanceStatus["state"] {
+    if (this.#gone) return "gone";
+    if (this.#draining) return "draining";
+    if (this.#policy === undefined || this.#tls === undefined) return "starting";
+    return this.#health.healthy ? "ready" : "unhealthy";
   }
 
   #adminPort(): AdminPort {
