@@ -44,7 +44,7 @@ export interface TestSidecar {
 
 export class TestMesh {
   readonly ledger = new TestLedger();
-  readonly #sidecars: TestSidecar[] = [];
+  readonly #sidecars = new Set<TestSidecar>();
   #instances = 0;
 
   private constructor(
@@ -153,12 +153,13 @@ export class TestMesh {
       admin: `http://127.0.0.1:${sidecar.adminAddress.port}`,
       accessLogFile,
       stop: async () => {
+        this.#sidecars.delete(started);
         await sidecar.stop();
         await accessLog?.close();
         await bus.close();
       },
     };
-    this.#sidecars.push(started);
+    this.#sidecars.add(started);
     return started;
   }
 
