@@ -17,7 +17,7 @@ import type {
 import { asksForTcp, headerValue } from "./headers.ts";
 import type { Downstream } from "./io/downstream.ts";
 import { Timer } from "./io/timers.ts";
-import { type FaultName, faultResponse, isGrpc, type LocalResponse } from "./respond.ts";
+import { type FaultName, faultFlags, faultResponse, isGrpc, type LocalResponse } from "./respond.ts";
 import type { Runtime } from "./runtime.ts";
 import { type CallFailure, type CallOwner, type CallPlan, UpstreamCall } from "./upstream/call.ts";
 
@@ -47,9 +47,39 @@ export interface Side {
   finished(record: RequestRecord, edge: Counter | undefined): void;
   /** Another attempt was made; `service` is what its admission named. */
   retried(service: string): void;
+  /** A request could not even be read, and was refused: there was nothing to admit, only to count. */
+  unreadable(record: RequestRecord, downstream: Downstream): void;
 }
 
 const CLIENT_GONE: StreamFault = { kind: "cancelled", detail: "response_incomplete" };
+
+/**
+ * Extended CONNECT (RFC 8441) is HTTP/2's way to say GET with `Upgrade`: rules are written for the latter, and
+ * applications mostly know no other. The key of a WebSocket, which HTTP/2 leaves out, is made up where it is missing.
+ */
+function takeExtendedConnect(head: RequestHead, protocol: string): void {
+  head.method = "GET";
+  head.contentLength = 0;
+  if (protocol !== "websocket" || headerValue(head.headers, "sec-websocket-key") !== undefined) return;
+  head.headers.push("sec-websocket-key", crypto.getRandomValues(Buffer.alloc(16)).toString("base64"));
+}
+
+function isSuccess(status: number): boolean {
+  return status >= 200 && status < 300;
+}
+
+/** Records a request that could not be read. */
+export function recordUnreadable(runtime: Runtime, side: Side, downstream: Downstream, fault: StreamFault): void {
+  const record = new RequestRecord();
+  record.startMs = runtime.wallMs();
+  record.startNs = Bun.nanoseconds();
+  record.endNs = record.startNs;
+  record.status = fault.status ?? 0;
+  record.flags = flagSet("DPE");
+  record.details = fault.detail;
+  record.downstreamAddress = downstream.facts.remoteAddress;
+  side.unreadable(record, downstream);
+}
 
 export class Exchange implements StreamListener<RequestHead>, CallOwner {
   readonly #runtime: Runtime;
@@ -85,6 +115,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
   // From the downstream
 
   onHead(head: RequestHead, end: boolean): void {
+    if (head.version === "2" && head.upgrade !== undefined) takeExtendedConnect(head, head.upgrade);
     this.#request = head;
     this.#requestEnded = end;
     this.#contentType = headerValue(head.headers, "content-type");
@@ -154,12 +185,15 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
 
   upstreamHead(head: ResponseHead, end: boolean): void {
     const record = this.#record;
+    // RFC 8441 §5: over HTTP/2 a switch of protocols is agreed to with any 2xx.
+    if (head.version === "2" && this.#request?.upgrade !== undefined && isSuccess(head.status)) head.status = 101;
     record.status = head.status;
     record.details = "via_upstream";
+    if (this.#call?.retriesExhausted === true) record.flags |= flagSet("URX");
     record.upstreamServiceNs = Bun.nanoseconds() - (this.#requestEndNs || record.startNs);
     this.#responding = true;
     this.#active = true;
-    this.#tunnel = head.status === 101 || (this.#request?.method === "CONNECT" && head.status < 300);
+    this.#tunnel = head.status === 101 || (this.#request?.method === "CONNECT" && isSuccess(head.status));
     if (this.#tunnel) {
       this.#timeout?.cancel();
       this.#idleTimeoutMs = this.#runtime.limits.tunnelIdleTimeoutMs;
@@ -204,7 +238,8 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
     if (this.#over) return;
     this.#call?.cancel();
     if (this.#responding) {
-      this.#record.details = details;
+      this.#record.flags |= faultFlags(fault);
+      this.#record.details = details.replace("_before_response_started", "_after_response_started");
       this.#stream.reset(CLIENT_GONE);
       this.#finish();
       return;

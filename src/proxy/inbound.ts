@@ -100,6 +100,13 @@ export class Inbound implements Side {
     countRequest(this.#options.telemetry, record, edge);
   }
 
+  unreadable(record: RequestRecord, downstream: Downstream): void {
+    const policy = this.#options.policy();
+    record.policyRevision = policy?.snapshot.revision ?? 0;
+    record.sourcePrincipal = downstream.facts.principal;
+    countRequest(this.#options.telemetry, record, policy && this.#counter(downstream, policy));
+  }
+
   retried(): void {
     // Only the keep-alive race is repeated here, and that is no retry that policy made.
   }

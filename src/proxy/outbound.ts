@@ -8,8 +8,8 @@
  *  5. timeout, retries, balancing        (the call; timeouts enclose retries, retries enclose balancing)
  */
 
-import type { ServiceRef } from "../policy/names.ts";
-import type { Edge } from "../telemetry/request-metrics.ts";
+import { parseServiceRef, type ServiceRef } from "../policy/names.ts";
+import type { Edge, Workload } from "../telemetry/request-metrics.ts";
 import type { RequestRecord } from "../telemetry/request-record.ts";
 import type { HeaderList, RequestHead } from "./codec/message.ts";
 import type { Admission, Counter, Side } from "./exchange.ts";
@@ -69,7 +69,7 @@ export class Outbound implements Side {
       version: request.version,
       contentType: record.isGrpc ? headerValue(request.headers, "content-type") : undefined,
     };
-    if (policy === undefined) return answer(faultResponse("not_ready", context));
+    if (policy === undefined) return answer(faultResponse("not_ready", context), undefined);
     const { snapshot, routes } = policy;
     record.policyRevision = snapshot.revision;
     record.sourcePrincipal = policy.spiffeId;
@@ -77,18 +77,22 @@ export class Outbound implements Side {
     const tunnel = asksForTcp(request);
     if (!tunnel) {
       const path = normalisePath(request.path);
-      if (!path.ok) return answer(pathFaultResponse(path.error, context));
+      if (!path.ok) return answer(pathFaultResponse(path.error, context), this.#missCounter(policy, undefined));
       request.path = path.value;
     }
 
     const { boundTo } = downstream.facts;
     const routed = boundTo === undefined ? request : { ...request, authority: boundTo.authority };
     const routing = routes.route(routed, request.path, this.#options.runtime.random);
-    if (routing.kind === "miss") return this.#miss(routing, policy, request, context);
+    if (routing.kind === "miss") {
+      record.policyOrigin = routing.origin;
+      return answer(this.#missResponse(routing, policy, request, context), this.#missCounter(policy, routing.service));
+    }
 
     const { upstream, rule } = routing;
     if (tunnel !== (protocolOf(upstream.ports) === "tcp")) {
-      return answer(faultResponse("protocol_mismatch", { ...context, service: upstream.ref }));
+      const response = faultResponse("protocol_mismatch", { ...context, service: upstream.ref });
+      return answer(response, this.#missCounter(policy, upstream.ref));
     }
     record.routeName = rule.name;
     record.upstreamCluster = routing.cluster;
@@ -106,6 +110,13 @@ export class Outbound implements Side {
 
   finished(record: RequestRecord, edge: Counter | undefined): void {
     countRequest(this.#options.telemetry, record, edge);
+  }
+
+  unreadable(record: RequestRecord): void {
+    const policy = this.#options.policy();
+    record.policyRevision = policy?.snapshot.revision ?? 0;
+    record.sourcePrincipal = policy?.spiffeId;
+    countRequest(this.#options.telemetry, record, policy && this.#missCounter(policy, undefined));
   }
 
   retried(service: string): void {
@@ -134,11 +145,9 @@ export class Outbound implements Side {
     return budget;
   }
 
-  #miss(miss: RouteMiss, policy: Policy, request: RequestHead, context: FaultContext): Admission {
+  #missResponse(miss: RouteMiss, policy: Policy, request: RequestHead, context: FaultContext): LocalResponse {
     const { service, reason } = miss;
-    if (reason !== "unreachable" || service === undefined) {
-      return answer(faultResponse(reason, { ...context, service }));
-    }
+    if (reason !== "unreachable" || service === undefined) return faultResponse(reason, { ...context, service });
     // The called service would refuse it; saying so here spares it the work, and names the same remedy.
     this.#options.telemetry.sidecar.denied.cell({ reason: "unreachable" }).value++;
     const { namespace, name, revision } = policy.snapshot;
@@ -150,7 +159,22 @@ export class Outbound implements Side {
       revision,
       decision: NOTHING_ALLOWS,
     });
-    return answer(denialResponse(denial, context));
+    return denialResponse(denial, context);
+  }
+
+  /** For requests that go nowhere; `service` is the one that was meant, where it is known. */
+  #missCounter(policy: Policy, service: ServiceRef | undefined): Counter {
+    const meant = service === undefined ? undefined : parseServiceRef(service);
+    const { trustDomain } = policy.snapshot;
+    return this.#options.telemetry.requests.edge({
+      reporter: "source",
+      source: this.#self(policy),
+      destination: {},
+      service: meant === undefined ? "unknown" : `${meant.name}.${meant.namespace}.${trustDomain}`,
+      serviceName: meant?.name ?? "unknown",
+      serviceNamespace: meant?.namespace ?? "unknown",
+      security: "unknown",
+    });
   }
 
   #counter(upstream: Upstream, policy: Policy): Counter {
@@ -172,13 +196,7 @@ export class Outbound implements Side {
       const { snapshot } = policy;
       edge = {
         reporter: "source",
-        source: {
-          workload: snapshot.name,
-          namespace: snapshot.namespace,
-          principal: policy.spiffeId,
-          app: snapshot.name,
-          version: this.#options.version,
-        },
+        source: this.#self(policy),
         destination: {
           workload: upstream.name,
           namespace: upstream.namespace,
@@ -194,10 +212,15 @@ export class Outbound implements Side {
     }
     return edge;
   }
+
+  #self({ snapshot, spiffeId }: Policy): Workload {
+    const { name, namespace } = snapshot;
+    return { workload: name, namespace, principal: spiffeId, app: name, version: this.#options.version };
+  }
 }
 
-function answer(response: LocalResponse): Admission {
-  return { kind: "answer", response, edge: undefined };
+function answer(response: LocalResponse, edge: Counter | undefined): Admission {
+  return { kind: "answer", response, edge };
 }
 
 /** Keeps the application's own id where it is one line of sane length, so that its logs and ours can be joined. */

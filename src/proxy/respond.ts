@@ -227,6 +227,11 @@ export function faultResponse(name: FaultName, context: FaultContext): LocalResp
   });
 }
 
+/** The flags of a fault that befell a response already under way, where no other response can tell of it. */
+export function faultFlags(name: FaultName): FlagSet {
+  return FAULTS[name].flags;
+}
+
 /** The response to a request whose path has no one reading. */
 export function pathFaultResponse(fault: PathFault, context: FaultContext): LocalResponse {
   return faultResponse("downstream_protocol_error", { ...context, details: fault });

@@ -4,10 +4,11 @@
  */
 
 import type { ServiceRef } from "../../policy/names.ts";
-import { Http1ServerConnection } from "../codec/http1/server-connection.ts";
+import { refusalText } from "../codec/http1/head-writer.ts";
+import { Http1ServerConnection, type Http1ServerOptions } from "../codec/http1/server-connection.ts";
 import { isHttp2Preface } from "../codec/http2/preface.ts";
 import { Http2ServerConnection } from "../codec/http2/server-connection.ts";
-import type { AcceptStream, ConnectionInput, ServerConnection } from "../codec/message.ts";
+import type { AcceptStream, ConnectionInput, ServerConnection, StreamFault } from "../codec/message.ts";
 import { TcpServerConnection } from "../codec/tcp/server-connection.ts";
 import type { Caller } from "../filters/access.ts";
 import type { Runtime } from "../runtime.ts";
@@ -33,8 +34,14 @@ export interface DownstreamFacts {
   readonly scheme: "http" | "https";
 }
 
-/** What the owner of a listener does with each request. */
-export type AcceptRequest = (downstream: Downstream) => AcceptStream;
+/** What the owner of a listener does with each request of a connection. */
+export interface RequestOwner {
+  readonly accept: AcceptStream;
+  /** A request that could not be read was refused. */
+  readonly unreadable: (fault: StreamFault) => void;
+}
+
+export type AcceptRequest = (downstream: Downstream) => RequestOwner;
 
 export class Downstream implements ConnectionInput {
   readonly wire: Wire;
@@ -73,10 +80,10 @@ export class Downstream implements ConnectionInput {
 
   /** The protocol is known (by ALPN) before the first byte. */
   speak(protocol: ApplicationProtocol): void {
-    const acceptRequest = this.#accept(this);
+    const owner = this.#accept(this);
     const accept: AcceptStream = (stream) => {
       this.#headComplete = true;
-      return acceptRequest(stream);
+      return owner.accept(stream);
     };
     const options = { output: this.wire, limits: this.#runtime.limits, accept, scheme: this.facts.scheme };
     this.#protocol = protocol;
@@ -85,7 +92,7 @@ export class Downstream implements ConnectionInput {
         this.#codec = new Http2ServerConnection(options);
         break;
       case "http/1.1":
-        this.#codec = new Http1ServerConnection(options);
+        this.#codec = http1Server(options, owner);
         break;
       case "tcp":
         this.#codec = new TcpServerConnection({ ...options, authority: this.facts.boundTo?.authority ?? "" });
@@ -109,8 +116,8 @@ export class Downstream implements ConnectionInput {
     this.#headComplete = false;
     if (this.#codec === undefined) this.#detect(chunk);
     else this.#codec.receive(chunk);
-    // Only HTTP/1.1 can dwell in a head; HTTP/2 bounds its own, and TCP has none.
-    const inHead = this.#protocol === "http/1.1" && this.openStreams === 0;
+    // Only HTTP/1.1, or what may become it, can dwell in a head; HTTP/2 bounds its own, and TCP has none.
+    const inHead = this.#protocol !== "h2" && this.#protocol !== "tcp" && this.openStreams === 0;
     if (this.#headComplete || !inHead) this.#headSinceMs = undefined;
     else this.#headSinceMs ??= this.#activeMs;
   }
@@ -148,7 +155,25 @@ export class Downstream implements ConnectionInput {
     const nowMs = this.#runtime.monotonicMs();
     if (this.openStreams > 0) this.#activeMs = nowMs;
     else if (this.#headSinceMs !== undefined && nowMs - this.#headSinceMs > headTimeoutMs) this.wire.destroy();
-    else if (nowMs - this.#activeMs > idleTimeoutMs) this.drain();
+    else if (nowMs - this.#activeMs > idleTimeoutMs) this.#endIdle();
     this.#runtime.timers.arm(this.#watch, this.#watchEveryMs);
   }
+
+  /** Asks an idle peer to leave; one that was asked and did not answer is no longer waited for. */
+  #endIdle(): void {
+    if (this.#draining) this.wire.destroy();
+    else this.drain();
+  }
+}
+
+/** Tells the owner of what is refused before there is a stream; later faults reach the stream's own listener. */
+function http1Server(options: Http1ServerOptions, owner: RequestOwner): Http1ServerConnection {
+  const codec = new Http1ServerConnection({
+    ...options,
+    refusal(fault) {
+      if (codec.activity === "head") owner.unreadable(fault);
+      return refusalText(fault);
+    },
+  });
+  return codec;
 }

@@ -109,6 +109,7 @@ export function listenTls(options: TlsListenerOptions): Listener {
   const connections = new Set<Downstream>();
   const alpn = alpnProtocols("h2", "http/1.1");
   let handshakes = 0;
+  let draining = false;
 
   const tlsHandlers: SocketHandler<TlsSocketData> = {
     handshake(socket) {
@@ -143,6 +144,7 @@ export function listenTls(options: TlsListenerOptions): Listener {
       socket.data = downstream;
       downstream.wire.attach(socket, downstream);
       downstream.speak(facts.alpnProtocol === "h2" ? "h2" : "http/1.1");
+      if (draining) downstream.drain();
     },
     data: (socket, chunk) => downstreamOf(socket)?.wire.received(chunk),
     drain: (socket) => downstreamOf(socket)?.wire.drainedSocket(),
@@ -197,7 +199,14 @@ export function listenTls(options: TlsListenerOptions): Listener {
       data() {},
     },
   });
-  return handle(server, address, connections);
+  const listener = handle(server, address, connections);
+  return {
+    ...listener,
+    drain() {
+      draining = true;
+      listener.drain();
+    },
+  };
 }
 
 function handle(

@@ -14,7 +14,7 @@ import type { Logger } from "../../telemetry/logger.ts";
 import { MetricsPage } from "../../telemetry/metrics-page.ts";
 import { RequestMetrics } from "../../telemetry/request-metrics.ts";
 import { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
-import { Exchange, type Side } from "../exchange.ts";
+import { Exchange, recordUnreadable, type Side } from "../exchange.ts";
 import { Inbound } from "../inbound.ts";
 import type { AcceptRequest } from "../io/downstream.ts";
 import { type Address, type Listener, listenPlain, listenTls } from "../io/listener.ts";
@@ -95,6 +95,7 @@ export class Sidecar {
   #tls: TlsIdentity | undefined;
   #rejected: InstanceStatus["rejected"];
   #draining = false;
+  #drained: Promise<void> | undefined;
   #gone = false;
   #source: ConfigSource | undefined;
   #heartbeat: Heartbeat | undefined;
@@ -170,18 +171,25 @@ export class Sidecar {
    * Leaves: tells the mesh, waits for peers to hear it, then for requests under way to end, at most the drain timeout.
    * Resolves when nothing is open any more.
    */
-  async drain(): Promise<void> {
-    if (this.#draining) return;
+  drain(): Promise<void> {
+    this.#drained ??= this.#drain();
+    return this.#drained;
+  }
+
+  async #drain(): Promise<void> {
     this.#draining = true;
     const { runtime, logger } = this.#options;
     logger.info({}, "draining");
     this.#heartbeat?.beat();
     const deadlineMs = runtime.monotonicMs() + runtime.limits.drainTimeoutMs;
     await Bun.sleep(Math.min(WITHDRAWAL_MS, runtime.limits.drainTimeoutMs));
-    this.#inbound?.drain();
-    for (const listener of this.#outbound) listener.drain();
-    while (this.#openConnections() > 0 && runtime.monotonicMs() < deadlineMs) await Bun.sleep(CLOSED_POLL_MS);
-    const cutOff = this.#openConnections();
+    // Inbound first: to finish what it was asked, the application may have to make calls of its own.
+    const inbound = this.#inbound === undefined ? [] : [this.#inbound];
+    for (const listeners of [inbound, this.#outbound]) {
+      for (const listener of listeners) listener.drain();
+      while (openConnections(listeners) > 0 && runtime.monotonicMs() < deadlineMs) await Bun.sleep(CLOSED_POLL_MS);
+    }
+    const cutOff = openConnections([...inbound, ...this.#outbound]);
     if (cutOff > 0) logger.warn({ connections: cutOff }, "drain timeout: closing what is still open");
   }
 
@@ -402,11 +410,6 @@ export class Sidecar {
       quit: () => this.#options.onQuit(),
     };
   }
-
-  #openConnections(): number {
-    const listeners = this.#inbound === undefined ? this.#outbound : [this.#inbound, ...this.#outbound];
-    return listeners.reduce((sum, { connections }) => sum + connections.size, 0);
-  }
 }
 
 const systemClock = {
@@ -416,6 +419,10 @@ const systemClock = {
     return () => clearTimeout(timer);
   },
 };
+
+function openConnections(listeners: readonly Listener[]): number {
+  return listeners.reduce((sum, { connections }) => sum + connections.size, 0);
+}
 
 function applicationEndpoint(options: SidecarOptions, protocol: ApplicationProtocol): EndpointState {
   const { application, runtime } = options;
@@ -427,5 +434,8 @@ function applicationEndpoint(options: SidecarOptions, protocol: ApplicationProto
 }
 
 function acceptInto(runtime: Runtime, side: Side): AcceptRequest {
-  return (downstream) => (stream) => new Exchange(runtime, side, downstream, stream);
+  return (downstream) => ({
+    accept: (stream) => new Exchange(runtime, side, downstream, stream),
+    unreadable: (fault) => recordUnreadable(runtime, side, downstream, fault),
+  });
 }

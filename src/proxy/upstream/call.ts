@@ -17,7 +17,7 @@ import { Timer } from "../io/timers.ts";
 import type { FaultName } from "../respond.ts";
 import type { Runtime } from "../runtime.ts";
 import type { EndpointState } from "./endpoints.ts";
-import type { PooledConnection, PoolWaiter } from "./pool.ts";
+import type { NoConnection, PooledConnection, PoolWaiter } from "./pool.ts";
 import { type AttemptOutcome, backoffMs, isRetriable, type RetryBudget } from "./retry.ts";
 
 /** Why there will be no response, or no more of it. */
@@ -51,6 +51,8 @@ export interface CallPlan {
   head(head: RequestHead, attempt: number): RequestHead;
 }
 
+/** RFC 9110 §9.2.2. */
+const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 const CANCELLED: StreamFault = { kind: "cancelled", detail: "cancelled" };
 const NO_ENDPOINTS: readonly EndpointState[] = [];
 
@@ -80,6 +82,7 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
   /** The connection had served before: see `reused_connection_closed`. */
   #reusedConnection = false;
   #raceRetried = false;
+  #retriesExhausted = false;
   #perTry: Timer | undefined;
   #backoff: Timer | undefined;
   /** A final response head went to the owner. */
@@ -101,6 +104,11 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
 
   get attempts(): number {
     return this.#attempt;
+  }
+
+  /** The response at hand is one that policy would have retried, had there been attempts or budget left. */
+  get retriesExhausted(): boolean {
+    return this.#retriesExhausted;
   }
 
   // The request
@@ -178,7 +186,13 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
     if (goOn && !this.#requestEnded) this.#owner.upstreamDrained();
   }
 
-  onNoConnection(reason: "overflow" | "connect_failure" | "connect_timeout", detail: string): void {
+  onNoConnection(reason: NoConnection, detail: string): void {
+    if (reason === "removed") {
+      // Nothing was sent, and nothing is wrong with the service: another endpoint takes it, at no one's expense.
+      this.#forgetEndpoint();
+      this.#start();
+      return;
+    }
     if (reason === "overflow") {
       this.#failAttempt({ kind: "connect-failure" }, { fault: "overflow", details: detail, flags: flagSet("UO") });
       return;
@@ -195,9 +209,13 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
 
   onHead(head: ResponseHead, end: boolean): void {
     this.#perTry?.cancel();
-    if (head.status >= 400 && this.#claimRetry({ kind: "status", status: head.status })) {
-      this.#retry();
-      return;
+    if (head.status >= 400) {
+      const outcome: AttemptOutcome = { kind: "status", status: head.status };
+      if (this.#claimRetry(outcome)) {
+        this.#retry();
+        return;
+      }
+      this.#retriesExhausted = this.#attempt > 1 && isRetriable(outcome, this.#plan.retries?.on ?? []);
     }
     this.#committed = true;
     this.#responseEnded = end;
@@ -223,9 +241,7 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
   }
 
   onFault(fault: StreamFault): void {
-    // The classic race of keep-alive: the server closed while our request was on its way. It did not fail the request.
-    const raced = fault.detail === "reused_connection_closed" && this.#reusedConnection && !this.#raceRetried;
-    if (raced && this.#replayable && !this.#committed) {
+    if (this.#lostRace(fault)) {
       this.#raceRetried = true;
       const endpoint = this.#endpoint;
       this.#endAttempt();
@@ -246,11 +262,22 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
     }
   }
 
+  /**
+   * The classic race of keep-alive: the server closed while our request was on its way. It did not fail the request.
+   * But one that died of the request looks the same, so that only what may be done twice is sent again (RFC 9110
+   * §9.2.2); for the rest, policy decides.
+   */
+  #lostRace(fault: StreamFault): boolean {
+    if (fault.detail !== "reused_connection_closed" || !this.#reusedConnection || this.#raceRetried) return false;
+    return this.#replayable && !this.#committed && IDEMPOTENT.has(this.#head?.method ?? "");
+  }
+
   // Attempts
 
   #start(): void {
     const endpoint = this.#plan.pick(this.#tried);
     if (endpoint !== undefined) {
+      this.#attempt++;
       this.#begin(endpoint);
       return;
     }
@@ -261,7 +288,6 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
 
   #begin(endpoint: EndpointState | undefined): void {
     if (endpoint === undefined) return;
-    this.#attempt++;
     this.#endpoint = endpoint;
     endpoint.active++;
     this.#inFlight = true;
@@ -302,6 +328,13 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
     this.#owner.upstreamRetried();
     this.#backoff ??= new Timer(() => this.#start());
     this.#runtime.timers.arm(this.#backoff, backoffMs(this.#attempt, this.#runtime.random));
+  }
+
+  /** The endpoint left before the attempt began. */
+  #forgetEndpoint(): void {
+    if (this.#endpoint !== undefined) this.#tried = [...this.#tried, this.#endpoint];
+    this.#attempt--;
+    this.#endAttempt();
   }
 
   /** Gives up the attempt at hand, wherever it stands. */

@@ -53,10 +53,11 @@ export class ServiceEndpoints {
         next.push(state);
       }
     }
-    for (const left of known.values()) left.pool.close();
     this.#version = set.version;
     this.#all = next;
     this.#bySubset = new WeakMap();
+    // Last: whoever waited for one of these picks anew at once.
+    for (const left of known.values()) left.pool.close();
     return true;
   }
 
@@ -89,9 +90,10 @@ export class ServiceEndpoints {
   }
 
   closeAll(): void {
-    for (const state of this.#all) state.pool.close();
+    const all = this.#all;
     this.#all = [];
     this.#bySubset = new WeakMap();
+    for (const state of all) state.pool.close();
   }
 
   #members(subset: Subset): readonly EndpointState[] {

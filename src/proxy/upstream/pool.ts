@@ -11,11 +11,18 @@ import type { ApplicationProtocol } from "../io/tls.ts";
 import type { Wire } from "../io/wire.ts";
 import type { Runtime } from "../runtime.ts";
 
+/**
+ * Why no connection came about.
+ * - `overflow`: too many wait already.
+ * - `removed`: the address left the mesh before there was one; another may do.
+ */
+export type NoConnection = "overflow" | "removed" | "connect_failure" | "connect_timeout";
+
 /** Somebody who needs a connection. Exactly one of the two is called, unless `cancel` comes first. */
 export interface PoolWaiter {
   onConnection(connection: PooledConnection): void;
-  /** `overflow`: too many wait already; otherwise why no connection came about. */
-  onNoConnection(reason: "overflow" | "connect_failure" | "connect_timeout", detail: string): void;
+  /** `detail`: lower_snake_case for logs. */
+  onNoConnection(reason: NoConnection, detail: string): void;
 }
 
 export interface PoolOptions {
@@ -85,14 +92,16 @@ export class Pool {
       waiter.onConnection(connection);
       return;
     }
-    if (this.#closed || this.#waiters.size >= this.#options.runtime.limits.pendingRequestsMax) {
+    if (this.#closed) {
+      waiter.onNoConnection("removed", "endpoint_removed");
+      return;
+    }
+    if (this.#waiters.size >= this.#options.runtime.limits.pendingRequestsMax) {
       waiter.onNoConnection("overflow", "pending_requests");
       return;
     }
     this.#waiters.add(waiter);
-    // One HTTP/2 connection serves many requests: no need to open one for each that waits.
-    const perDial = this.#options.protocol === "h2" ? STREAMS_PER_DIAL : 1;
-    if (this.#connecting * perDial < this.#waiters.size) this.#dial();
+    this.#dialForWaiters();
   }
 
   /** Takes a waiter back. No effect once it was called. */
@@ -102,13 +111,16 @@ export class Pool {
 
   /** Lets a connection with capacity serve who waits, or keeps it ready. */
   offer(connection: PooledConnection): void {
+    connection.idleSinceMs = this.#options.runtime.monotonicMs();
     if (connection.ready) return;
     while (this.#waiters.size > 0 && connection.codec.capacity > 0 && !connection.codec.retired) {
       this.#serveWaiter(connection);
     }
-    if (connection.codec.retired || connection.codec.capacity === 0) return;
+    if (connection.codec.retired || connection.codec.capacity === 0) {
+      this.#dialForWaiters();
+      return;
+    }
     connection.ready = true;
-    connection.idleSinceMs = this.#options.runtime.monotonicMs();
     this.#ready.push(connection);
     if (!this.#reaper.armed) this.#armReaper();
   }
@@ -121,7 +133,7 @@ export class Pool {
   /** The address is gone: refuses who waits, lets requests under way finish. */
   close(): void {
     this.#closed = true;
-    this.#failWaiters("connect_failure", "endpoint_removed");
+    this.#failWaiters("removed", "endpoint_removed");
     this.retireConnections();
     this.#reaper.cancel();
   }
@@ -146,6 +158,13 @@ export class Pool {
       waiter.onConnection(connection);
       return;
     }
+  }
+
+  /** Nobody waits for a connection that is not on its way. */
+  #dialForWaiters(): void {
+    // One HTTP/2 connection serves many requests: no need to open one for each that waits.
+    const perDial = this.#options.protocol === "h2" ? STREAMS_PER_DIAL : 1;
+    if (this.#connecting * perDial < this.#waiters.size) this.#dial();
   }
 
   #dial(): void {
@@ -184,20 +203,21 @@ export class Pool {
 
   #remove(connection: PooledConnection): void {
     this.#connections.delete(connection);
+    this.#dialForWaiters();
     if (!connection.ready) return;
     connection.ready = false;
     const index = this.#ready.indexOf(connection);
     if (index >= 0) this.#ready.splice(index, 1);
   }
 
-  #failWaiters(kind: "connect_failure" | "connect_timeout", detail: string): void {
+  #failWaiters(kind: NoConnection, detail: string): void {
     // Those who come back at once, to try again, wait for the next dial.
     const waiters = [...this.#waiters];
     this.#waiters.clear();
     for (const waiter of waiters) waiter.onNoConnection(kind, detail);
   }
 
-  #failWaiter(kind: "connect_failure" | "connect_timeout", detail: string): void {
+  #failWaiter(kind: NoConnection, detail: string): void {
     for (const waiter of this.#waiters) {
       this.#waiters.delete(waiter);
       waiter.onNoConnection(kind, detail);
