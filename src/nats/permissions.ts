@@ -4,7 +4,7 @@
  */
 
 import type { OperatorRole } from "../events/domain-events.ts";
-import { CONFIG_BUCKET, ENDPOINT_BUCKET, EVENT_STREAM, subjects } from "./subjects.ts";
+import { CHECKPOINT_BUCKET, CONFIG_BUCKET, ENDPOINT_BUCKET, EVENT_STREAM, subjects } from "./subjects.ts";
 
 /** Subjects a user may publish to and subscribe to; whatever is not listed is refused. */
 export interface SubjectPermissions {
@@ -48,8 +48,11 @@ export function servicePermissions(publicKey: string, namespace: string, service
   };
 }
 
+/** What operators may read. Checkpoints hold what the ledger says, folded, and save them folding it. */
+const READABLE_STREAMS = [EVENT_STREAM, ...[CONFIG_BUCKET, ENDPOINT_BUCKET, CHECKPOINT_BUCKET].map(bucketStream)];
+
 /** Requests that read the ledger and the buckets; the sequence or key may be in the payload. They change nothing. */
-const READ_REQUESTS = [EVENT_STREAM, bucketStream(CONFIG_BUCKET), bucketStream(ENDPOINT_BUCKET)].flatMap((stream) => [
+const READ_REQUESTS = READABLE_STREAMS.flatMap((stream) => [
   `$JS.API.DIRECT.GET.${stream}`,
   `$JS.API.DIRECT.GET.${stream}.>`,
 ]);
