@@ -38,7 +38,7 @@ async function apply(
   documents: readonly LocatedDocument[],
   options: ChangeOptions,
 ): Promise<void> {
-  const before = await currentState(context.ledger);
+  const before = await currentState(context);
   checkFiles(documents, knownMesh(before));
   const proposals = await propose(context, commandsOf(documents), options.reason, explainAt(documents));
   await undertake(context, undertakingOf(documents, proposals, before), options);

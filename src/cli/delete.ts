@@ -37,7 +37,7 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
       const filed = options.file === undefined ? [] : await readDocuments(options.file, process.stdin);
       if (keys.length + filed.length === 0) throw new UsageError("name what to remove, or a file with -f");
       await withOperator(options, async (context) => {
-        const before = await currentState(context.ledger);
+        const before = await currentState(context);
         const present = removable(
           filed.map(({ key }) => key),
           before,

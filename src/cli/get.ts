@@ -44,8 +44,8 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
     .addHelpText("after", HELP)
     .action(async (selection: readonly string[], options: GetOptions) => {
       const selected = selectionOf(selection, options);
-      await withOperator(options, async ({ ledger }) => {
-        const state = await (options.at === undefined ? currentState(ledger) : pastState(ledger, options.at));
+      await withOperator(options, async (context) => {
+        const state = await (options.at === undefined ? currentState(context) : pastState(context, options.at));
         show(found(state, selected), options.output, Date.now());
       });
     })

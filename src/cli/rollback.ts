@@ -1,9 +1,7 @@
 /** `heddle rollback`: policy as it was at an earlier revision, as a new change. */
 
 import type { Command } from "commander";
-import { foldChange } from "../events/evolve.ts";
-import type { EventLog } from "../events/log.ts";
-import { INITIAL_STATE, type MeshState } from "../events/state.ts";
+import type { MeshState } from "../events/state.ts";
 import { parseDocumentKey } from "../policy/document-key.ts";
 import { type DocumentKey, MESH_NAMESPACE } from "../policy/names.ts";
 import { diffStates } from "../replay/diff.ts";
@@ -12,7 +10,7 @@ import { undertake } from "./change-report.ts";
 import { withOperator } from "./context.ts";
 import { parseKeyArgument } from "./document-argument.ts";
 import { UsageError } from "./failure.ts";
-import { requireRevision } from "./known-mesh.ts";
+import { currentState, pastState } from "./known-mesh.ts";
 import { type NamespaceCommand, propose } from "./proposal.ts";
 
 interface RollbackOptions extends ChangeOptions {
@@ -43,25 +41,13 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
     .action(async (revision: number, options: RollbackOptions) => {
       const keys = options.only?.map((text) => keyArgument(text, options.namespace));
       await withOperator(options, async (context) => {
-        const span = await readSpan(context.ledger, revision);
+        const span = { target: await pastState(context, revision), current: await currentState(context) };
         const commands = rollbackCommands(span, revision, { keys, namespace: options.namespace });
         const proposals = await propose(context, commands, options.reason);
         await undertake(context, { proposals, before: span.current }, options);
       });
     })
     .parseAsync(args, { from: "user" });
-}
-
-/** One pass over the ledger for both states. Rejects with `Failure` where it does not reach so far. */
-async function readSpan(ledger: Pick<EventLog, "read" | "lastRevision">, revision: number): Promise<Span> {
-  await requireRevision(ledger, revision);
-  let target = INITIAL_STATE;
-  let current = INITIAL_STATE;
-  for await (const recorded of ledger.read()) {
-    current = foldChange(current, recorded);
-    if (recorded.revision <= revision) target = current;
-  }
-  return { target, current };
 }
 
 interface Scope {

@@ -4,17 +4,17 @@ import type { Command } from "commander";
 import { FIRST_PREVIOUS, type RecordedChange } from "../events/change.ts";
 import { describe } from "../events/describe.ts";
 import { foldChange } from "../events/evolve.ts";
-import type { EventLog } from "../events/log.ts";
-import { INITIAL_STATE, type MeshState } from "../events/state.ts";
+import type { MeshState } from "../events/state.ts";
 import { type DocumentDifference, diffStates } from "../replay/diff.ts";
 import { parseRevision } from "./change-options.ts";
-import { type ConnectionOptions, connectionOptions, withOperator } from "./context.ts";
+import { type ConnectionOptions, connectionOptions, type OperatorContext, withOperator } from "./context.ts";
 import { documentLines } from "./document-lines.ts";
 import { Failure } from "./failure.ts";
-import { requireRevision } from "./known-mesh.ts";
+import { pastState, requireRevision } from "./known-mesh.ts";
 import { formatRelative } from "./moment.ts";
 import { type OutputFormat, outputOption, type Paint, painter, print } from "./output.ts";
 import { eventLine } from "./proposal.ts";
+import { recentChanges } from "./recent-changes.ts";
 import { safeText } from "./safe-text.ts";
 import { type SignatureState, signatureState } from "./signature.ts";
 
@@ -50,30 +50,25 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
     .argument("<revision>", "as `heddle log` shows it", parseRevision)
     .addHelpText("after", HELP)
     .action(async (revision: number, options: ShowOptions) => {
-      await withOperator(options, async ({ ledger }) => {
-        const exhibit = await exhibitOf(ledger, revision);
+      await withOperator(options, async (context) => {
+        const exhibit = await exhibitOf(context, revision);
         print(options.output, exhibitValue(exhibit), () => exhibitText(exhibit, painter(process.stdout), Date.now()));
       });
     })
     .parseAsync(args, { from: "user" });
 }
 
-/** Folds everything up to the change, since only then it is known what it changed. */
-async function exhibitOf(ledger: Pick<EventLog, "read" | "lastRevision">, revision: number): Promise<Exhibit> {
+/** Reads the state that the change met, since only against it is known what it changed. */
+async function exhibitOf(context: OperatorContext, revision: number): Promise<Exhibit> {
+  const { ledger } = context;
   await requireRevision(ledger, revision);
-  let before = INITIAL_STATE;
-  const heads = new Map<string, { readonly revision: number; readonly hash: string }>();
-  for await (const recorded of ledger.read({ to: revision })) {
-    if (recorded.revision === revision) {
-      const { namespace } = recorded;
-      const { documents } = diffStates(before, foldChange(before, recorded), { namespace });
-      const signature = signatureState(recorded);
-      return { recorded, before, predecessor: heads.get(namespace), documents, signature };
-    }
-    before = foldChange(before, recorded);
-    heads.set(recorded.namespace, { revision: recorded.revision, hash: recorded.hash });
-  }
-  throw new Failure(`there is no revision ${revision}: the first one is 1`);
+  const [recorded] = revision === 0 ? [] : await Array.fromAsync(ledger.read({ from: revision, to: revision }));
+  if (recorded === undefined) throw new Failure(`there is no revision ${revision}: the first one is 1`);
+  const { namespace } = recorded;
+  const before = await pastState(context, revision - 1);
+  const { documents } = diffStates(before, foldChange(before, recorded), { namespace });
+  const { value: predecessor } = await recentChanges(ledger, { to: revision - 1, namespace }).next();
+  return { recorded, before, predecessor: predecessor ?? undefined, documents, signature: signatureState(recorded) };
 }
 
 function exhibitText(exhibit: Exhibit, paint: Paint, nowMs: number): string {
