@@ -21,6 +21,9 @@ import { Failure } from "./failure.ts";
 /** Deciding takes milliseconds; a rollback far back folds history, and an append may have to outlast an election. */
 const COMMAND_TIMEOUT_MS = 30_000;
 const STATUS_TIMEOUT_MS = 10_000;
+/** A replica answers a ping within a round trip. One that is just being started again is waited for. */
+const PING_TIMEOUT_MS = 500;
+const PINGS_MAX = 6;
 /** On top of what `wait` was given: the answer still has to arrive. */
 const WAIT_GRACE_MS = 5_000;
 
@@ -88,18 +91,39 @@ interface Question<T> {
   readonly what: string;
 }
 
-async function ask<T>({ bus, credentials }: CommandSender, question: Question<T>): Promise<T> {
+async function ask<T>(sender: CommandSender, question: Question<T>): Promise<T> {
+  const { bus, credentials } = sender;
   const { subject, payload, answer, timeoutMs, what } = question;
   const data = new TextEncoder().encode(JSON.stringify(payload));
   let reply: Uint8Array;
   try {
+    await findReplica(sender);
     reply = await bus.request(subject, data, { timeoutMs });
   } catch (cause) {
-    throw new Failure(unansweredText(cause, credentials.name, question.what, timeoutMs), { cause });
+    throw new Failure(unansweredText(cause, credentials.name, what, timeoutMs), { cause });
   }
   const parsed = answer.safeParse(parseJson(reply));
   if (parsed.success) return parsed.data;
   throw new Failure(`could not ${what}: control's answer is not understood; is it of another version?`);
+}
+
+/**
+ * Resolves when some replica answers. NATS does not tell across accounts that nobody listens, and a command should not
+ * have to be waited for at length to find that out.
+ */
+async function findReplica({ bus, credentials }: CommandSender): Promise<void> {
+  const subject = subjects.query(credentials.publicKey, "ping");
+  for (let pings = 1; ; pings++) {
+    try {
+      await bus.request(subject, new Uint8Array(), { timeoutMs: PING_TIMEOUT_MS });
+      return;
+    } catch (error) {
+      const isAway = error instanceof RequestTimeout || error instanceof NoResponders;
+      if (!isAway) throw error;
+      if (pings === PINGS_MAX) throw new NoResponders(`nobody answers on ${subject}`, { cause: error });
+      if (error instanceof NoResponders) await Bun.sleep(PING_TIMEOUT_MS);
+    }
+  }
 }
 
 function unansweredText(cause: unknown, name: string, what: string, timeoutMs: number): string {

@@ -56,6 +56,9 @@ const refused = z.strictObject({
 export const commandReply = z.discriminatedUnion("kind", [decided, conflicted, refused]);
 export type CommandReply = z.infer<typeof commandReply>;
 
+/** `heddle.query.<nkey>.ping`: answered at once, by any replica. */
+export const pingReply = z.strictObject({});
+
 /** `heddle.query.<nkey>.status`: every instance that the replica knows, and what each should enforce. */
 export const statusReply = z.strictObject({
   /** Last revision that the replica has folded. */

@@ -1,5 +1,6 @@
 /** A mesh for one test: a nats-server of its own, any number of control replicas, and operators who command it. */
 
+import { expect } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,10 +11,14 @@ import type { CommandReply } from "../../src/control/protocol.ts";
 import type { ControlOptions, ControlReplica } from "../../src/control/replica.ts";
 import { startControl } from "../../src/control/replica.ts";
 import type { CommandBody } from "../../src/events/commands.ts";
+import type { DomainEvent } from "../../src/events/domain-events.ts";
+import { openEventLog } from "../../src/events/jetstream-log.ts";
 import type { NatsBus } from "../../src/nats/connection.ts";
 import type { OperatorUser } from "../../src/nats/credentials.ts";
+import { MESH_NAMESPACE } from "../../src/policy/names.ts";
 import { parsePolicy } from "../../src/policy/parse.ts";
 import type { Logger } from "../../src/telemetry/logger.ts";
+import { changeOf } from "../support/ledger.ts";
 import { startTestNats, type TestNats } from "../support/nats.ts";
 
 export interface LogLine {
@@ -27,17 +32,20 @@ export interface TestReplica extends ControlReplica {
   readonly lines: readonly LogLine[];
 }
 
-export interface TestMesh {
+export interface ControlMesh {
   readonly nats: TestNats;
   /** The first operator, an admin called ada. */
   readonly ada: CommandSender;
-  startReplica(options?: Partial<ControlOptions>): Promise<TestReplica>;
+  /** `anonymous`: started without naming a first operator. */
+  startReplica(options?: Partial<ControlOptions> & { anonymous?: true }): Promise<TestReplica>;
+  /** Writes into the ledger what no command can: that there is such an operator. */
+  admit(replica: TestReplica, user: OperatorUser, publicKey: string): Promise<void>;
   /** Credentials that the server accepts, which say nothing about whether the ledger knows their owner. */
   connectOperator(user: OperatorUser): Promise<CommandSender>;
   stop(): Promise<void>;
 }
 
-export async function startMesh(): Promise<TestMesh> {
+export async function startMesh(): Promise<ControlMesh> {
   const nats = await startTestNats();
   const authorityPath = await mkdtemp(join(tmpdir(), "heddle-authority-"));
   const operator = await nats.directory.operatorCredentials();
@@ -49,14 +57,14 @@ export async function startMesh(): Promise<TestMesh> {
   return {
     nats,
     ada: await connect(operator),
-    startReplica: async (options = {}) => {
+    startReplica: async ({ anonymous, ...options } = {}) => {
       const { bus } = await nats.connectControl();
       const { logger, lines } = memoryLogger();
       const replica = await startControl({
         bus,
         custody: new FileCustody(join(authorityPath, "ca")),
         trustDomain: "mesh.local",
-        operator: { name: operator.name, publicKey: operator.publicKey },
+        ...(anonymous ? {} : { operator: { name: operator.name, publicKey: operator.publicKey } }),
         listen: { hostname: "127.0.0.1", port: 0 },
         now: Date.now,
         random: Math.random,
@@ -66,6 +74,16 @@ export async function startMesh(): Promise<TestMesh> {
       });
       replicas.push(replica);
       return Object.assign(Object.create(replica), { bus, lines });
+    },
+    admit: async ({ bus }, { name, role, namespaces }, publicKey) => {
+      const log = await openEventLog(bus);
+      const past = await Array.fromAsync(log.read({ namespace: MESH_NAMESPACE }));
+      const last = past.at(-1);
+      if (last === undefined) throw new Error("the ledger has no beginning");
+      const events: DomainEvent[] = [{ type: "OperatorAdded", name, publicKey, role, namespaces: [...namespaces] }];
+      const place = { actor: "heddle", revision: last.revision + 1, previous: last.hash };
+      const change = { ...changeOf(MESH_NAMESPACE, events, place), id: ulid() };
+      expect((await log.append(change, last.revision)).ok).toBe(true);
     },
     connectOperator: async (user) => connect(await nats.mintOperator(user)),
     stop: async () => {
