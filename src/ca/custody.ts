@@ -5,7 +5,7 @@
 
 import { link, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { makePrivateDirectory, writePrivateFile } from "../nats/private-file.ts";
+import { makePrivateDirectory, readIfPresent, writePrivateFile } from "../nats/private-file.ts";
 import { SIGNING_ALGORITHM, type SigningPair } from "./authority.ts";
 import { decodePem, encodePem } from "./workload/pem.ts";
 import * as x509 from "./x509.ts";
@@ -43,11 +43,11 @@ export class FileCustody implements KeyCustody {
 
   async load(role: SigningRole): Promise<SigningPair | undefined> {
     const path = this.#path(role);
-    const file = Bun.file(path);
-    if (!(await file.exists())) return undefined;
+    const text = await readIfPresent(path);
+    if (text === undefined) return undefined;
     await refuseOthers(this.#directory, "700");
     await refuseOthers(path, "600");
-    return parsePair(await file.text(), path);
+    return parsePair(text, path);
   }
 
   async create(role: SigningRole, pair: SigningPair): Promise<boolean> {

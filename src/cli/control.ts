@@ -38,7 +38,7 @@ interface Target {
 }
 
 export async function run(command: Command, args: readonly string[]): Promise<void> {
-  connectionOptions(command)
+  await connectionOptions(command)
     .description("Run a control replica: decide commands, publish policy, sign certificates.")
     .option("--ca-dir <directory>", "keys of the certificate authority, instead of the directory's")
     .option("--trust-domain <domain>", "trust domain of the mesh, where there is no directory to tell it")

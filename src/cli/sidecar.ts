@@ -43,7 +43,7 @@ interface Options {
 }
 
 export async function run(command: Command, args: readonly string[]): Promise<void> {
-  connectionOptions(command)
+  await connectionOptions(command)
     .description("Run the proxy beside one instance of a service.")
     .requiredOption("--service <namespace/name>", "the service that the application is an instance of")
     .requiredOption("--app <address>", "where the application listens, such as 127.0.0.1:8080")

@@ -11,7 +11,7 @@ export const CHANGE_SCHEMA = 1;
 
 export const CHANGE_TYPE = "io.heddle.change.v1";
 
-export const changeData = z.strictObject({
+const changeData = z.strictObject({
   schema: z.literal(CHANGE_SCHEMA),
   actor: z.strictObject({
     name: z.string(),

@@ -36,7 +36,7 @@ const rollback = z.strictObject({
   only: z.array(z.string()).min(1).optional(),
 });
 
-export const commandBody = z.discriminatedUnion("kind", [
+const commandBody = z.discriminatedUnion("kind", [
   applyDocuments,
   deleteDocuments,
   addAccessRule,

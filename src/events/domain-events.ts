@@ -164,5 +164,4 @@ export const domainEvent = z.discriminatedUnion("type", [
 ]);
 
 export type DomainEvent = z.infer<typeof domainEvent>;
-export type DomainEventType = DomainEvent["type"];
 export type OperatorRole = (typeof OPERATOR_ROLES)[number];

@@ -13,7 +13,7 @@ export type OldEnvelope = { readonly data: { readonly schema: number } } & Reado
 export type Upcast = (envelope: OldEnvelope) => unknown;
 
 /** By the version that an upcast starts from. Version 1 is the first and the present one. */
-export const UPCASTS: ReadonlyMap<number, Upcast> = new Map();
+const UPCASTS: ReadonlyMap<number, Upcast> = new Map();
 
 const versioned = z.looseObject({ data: z.looseObject({ schema: z.int().min(1) }) });
 

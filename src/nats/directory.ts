@@ -26,7 +26,7 @@ import { makePrivateDirectory, writePrivateFile } from "./private-file.ts";
 
 const serverUrl = z.string().regex(/^(?:nats|tls):\/\/\S+$/, "must be a URL such as nats://127.0.0.1:4222");
 
-export const directoryContext = z.strictObject({
+const directoryContext = z.strictObject({
   version: z.literal(1),
   trustDomain: z.string().regex(TRUST_DOMAIN),
   /** Absent until a server has run: it may choose its port. */

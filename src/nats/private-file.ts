@@ -1,6 +1,6 @@
 /** Files that hold secrets or state: readable by their owner only, and replaced whole or not at all. */
 
-import { mkdir, open, rename, rm } from "node:fs/promises";
+import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 const DIRECTORY_MODE = 0o700;
@@ -28,6 +28,16 @@ export async function writePrivateFile(path: string, content: string | Uint8Arra
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** The whole file, or undefined where there is none. One read: a file that is replaced meanwhile is never cut short. */
+export async function readIfPresent(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
   }
 }

@@ -19,7 +19,7 @@ export function lintDocuments(documents: readonly LocatedDocument[], known: Know
 }
 
 /** Gives positions to findings that were made without them, such as those of the control plane. */
-export function locateFindings(documents: readonly LocatedDocument[], { errors, warnings }: CheckResult): LintResult {
+function locateFindings(documents: readonly LocatedDocument[], { errors, warnings }: CheckResult): LintResult {
   const byKey = new Map<DocumentKey, LocatedDocument>(documents.map((located) => [located.key, located]));
   const order = new Map([...new Set(documents.map(({ file }) => file))].map((file, index) => [file, index]));
   const rank = ({ file }: Problem): number => order.get(file) ?? 0;

@@ -200,7 +200,7 @@ export const policyDocument = z.discriminatedUnion("kind", [
 ]);
 
 /** The parts that events carry on their own. */
-export { accessRule, meshSpec, rateLimitRule, rateLimitSpec, routeRule, routeSpec, serviceSpec };
+export { accessRule, meshSpec, rateLimitSpec, routeRule, routeSpec, serviceSpec };
 
 export type PolicyDocument = z.infer<typeof policyDocument>;
 export type PolicyKind = PolicyDocument["kind"];
@@ -209,7 +209,6 @@ export type ServiceSpec = z.infer<typeof serviceSpec>;
 export type RouteSpec = z.infer<typeof routeSpec>;
 export type RouteRule = z.infer<typeof routeRule>;
 export type RequestMatch = z.infer<typeof requestMatch>;
-export type StringMatch = z.infer<typeof stringMatch>;
 export type AccessRule = z.infer<typeof accessRule>;
 export type Callers = z.infer<typeof callers>;
 export type RateLimitSpec = z.infer<typeof rateLimitSpec>;

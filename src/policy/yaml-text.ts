@@ -18,7 +18,7 @@ import type { Position } from "./problems.ts";
 import type { Fault } from "./yaml-tree.ts";
 
 /** How deep maps and lists may nest; documents need about ten, and the parser's calls nest as deep as the text. */
-export const NESTING_MAX = 64;
+const NESTING_MAX = 64;
 
 /** The parser's stack holds one entry per map or list, the document around them and a scalar inside. */
 const PARSER_STACK_MAX = NESTING_MAX + 2;

@@ -7,7 +7,7 @@ import { isAlias, isMap, isScalar, isSeq, type Node, type ParsedNode, type YAMLM
 import type { DocumentPath } from "./check.ts";
 
 /** Values that the aliases of one document may add to it: enough for a thousand rules that share their retries. */
-export const ALIASED_VALUES_MAX = 100_000;
+const ALIASED_VALUES_MAX = 100_000;
 
 /** Where a value stands, as offsets into the text it was composed from. */
 export interface Place {

@@ -48,10 +48,6 @@ export function accessDefaultOf(state: MeshState): AccessDefault {
   return state.mesh?.value.access ?? MESH_DEFAULTS.access;
 }
 
-export function isDeclared(state: MeshState, service: ServiceName): boolean {
-  return state.namespaces.get(service.namespace)?.services.has(service.name) ?? false;
-}
-
 /** Every declared service of the mesh, in no particular order. */
 export function declaredServices(state: MeshState): Set<ServiceRef> {
   const declared = new Set<ServiceRef>();

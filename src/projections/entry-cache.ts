@@ -14,7 +14,7 @@ interface Known<D> {
 }
 
 /** The key of a service in the buckets that sidecars read. */
-export function serviceKey({ namespace, name }: ServiceName): string {
+function serviceKey({ namespace, name }: ServiceName): string {
   return `${namespace}.${name}`;
 }
 

@@ -110,7 +110,7 @@ export function formatOrigin(origin: RuleOrigin): string {
 }
 
 /** One running instance of a service that can take traffic. */
-export const endpoint = z.strictObject({
+const endpoint = z.strictObject({
   instance: z.string().max(64),
   /** Address of the sidecar's inbound (mTLS) listener. */
   host: z.string().max(255),

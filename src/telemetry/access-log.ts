@@ -19,7 +19,7 @@ export interface AccessLogOptions {
   readonly waitingCharactersMax: number;
 }
 
-export const ACCESS_LOG_DEFAULTS: AccessLogOptions = {
+const ACCESS_LOG_DEFAULTS: AccessLogOptions = {
   sample: 1,
   random: Math.random,
   flushMs: 200,

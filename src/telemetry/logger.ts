@@ -8,7 +8,7 @@ import { writeSync } from "node:fs";
 import { hostname } from "node:os";
 
 /** Pino's levels and their numbers. */
-export const LOG_LEVELS = { debug: 20, info: 30, warn: 40, error: 50, silent: Number.POSITIVE_INFINITY } as const;
+const LOG_LEVELS = { debug: 20, info: 30, warn: 40, error: 50, silent: Number.POSITIVE_INFINITY } as const;
 
 export type LogLevel = keyof typeof LOG_LEVELS;
 

@@ -2,9 +2,6 @@
 
 import { CellFamily, computed, type MetricFamily } from "./metric-family.ts";
 
-/** Why a request was turned away, as a label: a closed set. */
-export type DenialReason = "deny_rule" | "default" | "unauthenticated" | "unreachable" | "rate_limit";
-
 /** The owner of each number changes it in place; labels name upstreams of policy, as `namespace/name`. */
 export class SidecarMetrics {
   /** Revision of the snapshot in force; 0: none. */

@@ -3,7 +3,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { makePrivateDirectory, writePrivateFile } from "../../nats/private-file.ts";
+import { makePrivateDirectory, readIfPresent, writePrivateFile } from "../../nats/private-file.ts";
 import { err, ok, type Result } from "../../policy/result.ts";
 import { readCertificate } from "./certificate.ts";
 import { keyMatches } from "./csr.ts";
@@ -85,13 +85,13 @@ export async function loadCredentials(
   nowMs: number,
 ): Promise<Result<WorkloadCredentials | undefined, string>> {
   const path = join(stateDirectory, FILE);
-  const file = Bun.file(path);
   try {
-    if (!(await file.exists())) return ok(undefined);
+    const text = await readIfPresent(path);
+    if (text === undefined) return ok(undefined);
     const { mode, size } = await stat(path);
     if ((mode & 0o077) !== 0) return err(`${path} is open to others, its key is not used: chmod 600 ${path}`);
     if (size > FILE_BYTES_MAX) return err(`${path} is larger than ${FILE_BYTES_MAX} bytes`);
-    const stored = storedParts.safeParse(await file.json());
+    const stored = storedParts.safeParse(JSON.parse(text));
     if (!stored.success) return err(`${path} is not what was written there`);
     const credentials = await assembleCredentials(stored.data, identity, nowMs);
     return credentials.ok ? credentials : err(`${path}: ${credentials.error}`);

@@ -10,7 +10,7 @@ import { BUNDLE_ROOTS_MAX } from "./pem.ts";
 /** Of a request in bytes; one for a P-256 key has some 450. */
 export const SIGN_REQUEST_BYTES_MAX = 16 * 1024;
 /** Of a reply in bytes: a chain of two and a bundle of the greatest size. */
-export const SIGN_REPLY_BYTES_MAX = 256 * 1024;
+const SIGN_REPLY_BYTES_MAX = 256 * 1024;
 
 const PEM_CHARACTERS_MAX = 16 * 1024;
 

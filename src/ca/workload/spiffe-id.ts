@@ -13,7 +13,7 @@ export interface Identity {
 }
 
 /** SPIFFE-ID §2.3: implementations must support this many bytes and must not make longer ones. */
-export const SPIFFE_ID_BYTES_MAX = 2048;
+const SPIFFE_ID_BYTES_MAX = 2048;
 
 const SCHEME = "spiffe://";
 const SEGMENT = /^[a-zA-Z0-9._-]+$/;

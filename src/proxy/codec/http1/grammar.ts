@@ -1,6 +1,6 @@
 /** Character tables and small lexers of RFC 9110 §5.6 and RFC 9112. All of them read latin1 text, one code per byte. */
 
-export const TAB = 0x09;
+const TAB = 0x09;
 export const LF = 0x0a;
 export const CR = 0x0d;
 export const SPACE = 0x20;
@@ -85,7 +85,7 @@ export function listMembers(text: string): string[] {
 }
 
 /** Removes optional white space, which is SP and HTAB and nothing that `String.trim` adds (RFC 9110 §5.6.3). */
-export function trimWhitespace(text: string): string {
+function trimWhitespace(text: string): string {
   let start = 0;
   let end = text.length;
   while (start < end && isWhitespace(text.charCodeAt(start))) start++;

@@ -20,7 +20,7 @@ export const HEADER_TABLE_SIZE = 0x1;
 export const ENABLE_PUSH = 0x2;
 export const MAX_CONCURRENT_STREAMS = 0x3;
 export const INITIAL_WINDOW_SIZE = 0x4;
-export const MAX_FRAME_SIZE = 0x5;
+const MAX_FRAME_SIZE = 0x5;
 export const MAX_HEADER_LIST_SIZE = 0x6;
 export const ENABLE_CONNECT_PROTOCOL = 0x8;
 
