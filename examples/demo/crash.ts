@@ -5,7 +5,7 @@ import { hold, type Say } from "./step.ts";
 import { Shoppers, type Tally } from "./traffic.ts";
 import { until } from "./until.ts";
 
-/** Pages served before a crash and after what follows it: half a second and more of ordinary life. */
+/** Pages served before a crash, without what crashed, and after: about a second of ordinary life each. */
 export const PAGES = 60;
 
 /** Runs `body` while shoppers look at the front page, and holds that not one of them was let down. */
@@ -57,8 +57,8 @@ export async function requireIntact(shop: Shop, before: LedgerView): Promise<voi
 
 /** A change goes in, and every sidecar enforces it. Resolves with its revision. */
 export async function requireChange(shop: Shop, command: string, say: Say): Promise<number> {
+  await shop.meshReady();
   say(`$ ${command}`);
-  await until("control to answer", () => shop.shell.run("heddle status"));
   const { revision } = await shop.shell.change(command);
   const enforced = (await shop.sidecar(shop.instance("web"))).revision;
   hold(enforced === revision, `web's sidecar enforces revision ${enforced}, not ${revision}`);

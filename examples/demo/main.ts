@@ -25,8 +25,6 @@ async function main(args: readonly string[]): Promise<number> {
   const directory = await mkdtemp(join(tmpdir(), "heddle-demo-"));
   const shop = await Shop.plan(directory, nats.path);
   const report = new Report(STORY.length, (text) => process.stdout.write(text), painter(process.stdout));
-  // The second signal does not wait for anybody.
-  void signal.then(() => nextSignal()).then(() => shop.processes.killAll());
 
   const outcome = await Promise.race([play(shop, report), signal]);
   if (outcome !== "interrupted") report.line(report.table());
@@ -63,15 +61,13 @@ async function play(shop: Shop, report: Report): Promise<Outcome> {
   return "passed";
 }
 
-async function firstSignal(): Promise<Outcome> {
-  await nextSignal();
-  return "interrupted";
-}
-
-/** Resolves at the next signal that asks the demo to end. From the first call on, none ends the process by itself. */
-function nextSignal(): Promise<void> {
+/**
+ * Resolves at the first signal that asks the demo to end. More of them change nothing: cleaning up takes seconds, and
+ * npm passes on a Ctrl-C that the terminal has sent already.
+ */
+function firstSignal(): Promise<Outcome> {
   return new Promise((resolve) => {
-    for (const signal of SIGNALS) process.on(signal, () => resolve());
+    for (const signal of SIGNALS) process.on(signal, () => resolve("interrupted"));
   });
 }
 
@@ -88,15 +84,17 @@ function invitation(shop: Shop): string {
   const lines = [
     "The shop stays open until Ctrl-C. In another terminal:",
     "",
-    `  cd ${ROOT}`,
-    `  export HEDDLE_DIR=${shop.meshDirectory}`,
-    "  bin/heddle status                                         # every instance and what it enforces",
-    "  bin/heddle log --follow                                   # the ledger, as it grows",
-    "  bin/heddle get routes -n shop -o yaml                     # policy as it is",
-    '  bin/heddle shift shop/catalog v2=50% --reason "try it"    # and rollback, and deny …',
-    `  curl http://127.0.0.1:${service}/                              # the shop's front page`,
-    `  curl -i -H 'Host: payment' http://127.0.0.1:${outbound}/charges    # as web: denied, and why`,
-    `  curl http://127.0.0.1:${admin}/config_dump                   # what web's sidecar enforces; also /certs /clusters /metrics`,
+    `  export HEDDLE_DIR=${shop.meshDirectory} PATH=${join(ROOT, "bin")}:$PATH`,
+    "",
+    "  heddle status                       # every instance, and what it enforces",
+    "  heddle log --follow                 # the ledger, as it grows",
+    "  heddle get ap -n shop -o yaml       # who may call whom",
+    "  heddle rollback 2 --dry-run         # what it would take to go back to the beginning",
+    '  heddle deny shop/web shop/catalog --reason "try it"',
+    "",
+    `  curl http://127.0.0.1:${service}/                               # the front page`,
+    `  curl -iH 'Host: payment' http://127.0.0.1:${outbound}/charges    # a call of web's own that is denied, and why`,
+    `  curl http://127.0.0.1:${admin}/config_dump                    # what web's sidecar enforces; /certs, /metrics`,
     `  tail -f ${join(shop.directory, "logs", "web.access.log")}`,
   ];
   return `${lines.join("\n")}\n`;

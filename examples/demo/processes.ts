@@ -3,6 +3,7 @@
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { Hopeless } from "./until.ts";
 
 export interface ProcessSpec {
   /** Unique among the demo's processes; names its log. */
@@ -19,8 +20,10 @@ interface Entry {
   ended: boolean;
 }
 
-/** From SIGTERM to SIGKILL. */
-const STOP_TIMEOUT_MS = 10_000;
+/** Of the log of a process that ended, in what is said about it. */
+const LOG_LINES = 3;
+/** From SIGTERM to SIGKILL: longer than `heddle up` gives to what it has started, which would outlive it otherwise. */
+const STOP_TIMEOUT_MS = 30_000;
 
 export class Processes {
   readonly #logDirectory: string;
@@ -51,14 +54,12 @@ export class Processes {
     this.start(spec);
   }
 
-  /** Throws, with the end of its log, where a process has ended that nobody ended. */
+  /** Rejects with `Hopeless`, and the end of its log, where a process has ended that nobody ended. */
   async requireRunning(name: string): Promise<void> {
     const { child, ended, logFile } = this.#entry(name);
     if (ended || !hasEnded(child)) return;
-    const log = await readFile(logFile, "utf8").catch(() => "");
-    throw new Error(
-      `${name} ended (${child.exitCode ?? child.signalCode}): ${log.trim().split("\n").slice(-3).join("\n")}`,
-    );
+    const log = (await readFile(logFile, "utf8")).trim().split("\n").slice(-LOG_LINES);
+    throw new Hopeless(`${name} ended (${child.exitCode ?? child.signalCode}): ${log.join("\n")}`);
   }
 
   /** Where each process's output is, those first that ended though nobody ended them. */
@@ -73,11 +74,6 @@ export class Processes {
     const others = [...this.#entries.keys()].filter((name) => name !== last);
     await Promise.all(others.map((name) => this.#stop(name)));
     await this.#stop(last);
-  }
-
-  /** Ends every process at once, without asking. */
-  killAll(): void {
-    for (const { child } of this.#entries.values()) child.kill("SIGKILL");
   }
 
   async #stop(name: string): Promise<void> {
@@ -104,7 +100,8 @@ function hasEnded(child: Bun.Subprocess): boolean {
 function spawn({ command, env }: ProcessSpec, logFile: string): Bun.Subprocess {
   const log = openSync(logFile, "a");
   try {
-    return Bun.spawn([...command], { env, stdin: "ignore", stdout: log, stderr: log });
+    // Each in a process group of its own: Ctrl-C is for us, and we end them in order.
+    return Bun.spawn([...command], { env, stdin: "ignore", stdout: log, stderr: log, detached: true });
   } finally {
     closeSync(log);
   }

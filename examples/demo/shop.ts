@@ -1,21 +1,25 @@
 /** The shop on its mesh, as processes of this machine: what runs, where it listens, and how to look at it. */
 
-import { readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { loadCredentials, type WorkloadCredentials } from "../../src/ca/workload/credentials.ts";
 import { workloadIdentity } from "../../src/ca/workload/spiffe-id.ts";
 import { withOperator } from "../../src/cli/context.ts";
 import { selfCommand } from "../../src/cli/program.ts";
 import { type ChainReport, verifyChain } from "../../src/events/chain.ts";
+import { subjects } from "../../src/nats/subjects.ts";
 import { type Instance, planInstances } from "./instances.ts";
 import { Processes } from "./processes.ts";
 import { Shell } from "./shell.ts";
 import { until } from "./until.ts";
 
-export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+/** Of the checkout. */
+export const ROOT = join(import.meta.dir, "../..");
 export const TRUST_DOMAIN = "mesh.local";
+
+/** A replica that is there answers within a few. */
+const ANSWER_TIMEOUT_MS = 500;
 
 /** The process that runs nats-server and the control replica. */
 const UP = "up";
@@ -84,6 +88,17 @@ export class Shop {
     this.processes.start({ name: UP, command: selfCommand(["up", ...args]), env: this.#env });
   }
 
+  /** Resolves when a control replica answers an operator. Asks briefly and often: not much is waited in vain. */
+  async meshReady(): Promise<void> {
+    await until("control to answer", async () => {
+      await this.processes.requireRunning(UP);
+      await withOperator({ dir: this.meshDirectory }, async ({ bus, credentials }) => {
+        const question = new TextEncoder().encode("{}");
+        await bus.request(subjects.query(credentials.publicKey, "status"), question, { timeoutMs: ANSWER_TIMEOUT_MS });
+      });
+    });
+  }
+
   /** The service itself, which knows of no mesh but the usual variable that names a proxy. */
   startService({ name, program, version, ports }: Instance): void {
     const env = {
@@ -114,15 +129,11 @@ export class Shop {
   }
 
   async #healthy(process: string, url: string): Promise<void> {
-    const text = await until(`${process} to be ready`, async () => {
-      const failure = await this.processes.requireRunning(process).catch((error: unknown) => error);
-      // It will not come any more: no use in waiting for it.
-      if (failure instanceof Error) return failure;
+    await until(`${process} to be ready`, async () => {
+      await this.processes.requireRunning(process);
       const response = await fetch(url, { proxy: "" });
       if (!response.ok) throw new Error((await response.text()).trim());
-      return undefined;
     });
-    if (text !== undefined) throw text;
   }
 
   /** Ends all of it; the mesh last, so that sidecars can take their leave. */
@@ -134,10 +145,14 @@ export class Shop {
     await rm(this.directory, { recursive: true, force: true });
   }
 
-  /** nats-server's process id, from the lock that it holds on its directory. */
+  /** nats-server's process id. Rejects while there is none that accepts connections. */
   async natsPid(): Promise<number> {
-    const lock = await readFile(join(this.meshDirectory, "nats", "lock"), "utf8");
-    return Number(lock.split(" ", 1)[0]);
+    const directory = join(this.meshDirectory, "nats");
+    const pid = (await readFile(join(directory, "lock"), "utf8")).split(" ", 1)[0];
+    const files = await readdir(directory);
+    // The server writes this file when it listens; until then the lock may be its starter's.
+    if (!files.some((name) => name.endsWith(`_${pid}.ports`))) throw new Error("nats-server is not listening yet");
+    return Number(pid);
   }
 
   /** The control replica's, from the last line of its log that says that it is ready. */

@@ -9,7 +9,7 @@ const REQUESTS = 400;
 const FAILED_SHARE_MIN = 0.1;
 
 export const badCanary: Step = {
-  title: "A bad canary is rolled back in one command",
+  title: "A bad canary is rolled back",
   async run(shop, say) {
     const prepared = await change(shop, say, 'heddle shift shop/catalog v2=0% --reason "a new v2 is being deployed"');
     await breakRelease(shop, true);

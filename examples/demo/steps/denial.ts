@@ -4,7 +4,7 @@ import { hold, type Step } from "../step.ts";
 import { call } from "../traffic.ts";
 
 /** What a denial says last: the command, on a line of its own. */
-const REMEDY = /^What to do: To allow it: (heddle allow .+)$/m;
+const REMEDY = /^What to do: .*?(heddle allow .+)$/m;
 
 /** The command in a denial that would allow the call. */
 export function remedyIn(body: string): string {
@@ -14,7 +14,7 @@ export function remedyIn(body: string): string {
 }
 
 export const denial: Step = {
-  title: "web may not call payment, and is told why and what would allow it",
+  title: "web may not call payment",
   async run(shop, say) {
     const answer = await call(shop, { from: "web", to: "payment", method: "POST", path: "/charge" });
     hold(answer.status === 403, `web's call to payment was answered with ${answer.status}`);

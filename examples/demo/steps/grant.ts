@@ -7,7 +7,7 @@ import { remedyIn } from "./denial.ts";
 const CHARGE: CallSpec = { from: "web", to: "payment", method: "POST", path: "/charge" };
 
 export const grant: Step = {
-  title: "The command from the denial is run, and the same call works",
+  title: "The denial's own remedy works",
   async run(shop, say) {
     const denied = await call(shop, CHARGE);
     const command = `${remedyIn(denied.body)} --reason "web sells gift cards"`;

@@ -12,7 +12,7 @@ const REASONS = [
 ];
 
 export const history: Step = {
-  title: "heddle log tells who did what, when and why",
+  title: "heddle log tells who, when, why",
   async run(shop, say) {
     say("$ heddle log");
     const lines = (await shop.shell.run("heddle log")).trimEnd().split("\n");

@@ -7,7 +7,7 @@ import { TRUST_DOMAIN } from "../shop.ts";
 import { hold, type Step } from "../step.ts";
 
 export const mutualTls: Step = {
-  title: "Mutual TLS on every hop: a certificate of this mesh, or no answer",
+  title: "Mutual TLS on every hop",
   async run(shop, say) {
     const web = await shop.credentials(shop.instance("web"));
     for (const { name, service, ports } of shop.instances) {

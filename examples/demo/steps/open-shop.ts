@@ -7,7 +7,7 @@ import { until } from "../until.ts";
 const APPLY = 'heddle apply -f examples/shop/policy.yaml --reason "open the shop"';
 
 export const openShop: Step = {
-  title: "The shop opens: services without mesh code, a sidecar beside each, policy applied",
+  title: "The shop opens",
   async run(shop, say) {
     say(`$ ${APPLY}`);
     const { revision } = await shop.shell.change(APPLY);

@@ -8,7 +8,7 @@ import { until } from "../until.ts";
 const VICTIM = "catalog-v1b";
 
 export const sidecarCrash: Step = {
-  title: "kill -9 of one sidecar under traffic",
+  title: "kill -9 of a sidecar",
   async run(shop, say) {
     const victim = shop.instance(VICTIM);
     const web = shop.instance("web");

@@ -6,7 +6,7 @@ import { callMany } from "../traffic.ts";
 const REQUESTS = 200;
 
 export const stickyUsers: Step = {
-  title: "Users marked x-sticky-user: beta always get v2",
+  title: "Beta users always get v2",
   async run(shop) {
     const headers = { "x-sticky-user": "beta" };
     const answers = await callMany(shop, { from: "web", to: "catalog", path: "/items", headers }, REQUESTS);

@@ -10,7 +10,7 @@ const SHARE = 0.1;
 const DEVIATIONS = 4;
 
 export const trafficSplit: Step = {
-  title: "About 90/10 between two versions of the catalog",
+  title: "90/10 between two versions",
   async run(shop, say) {
     const answers = await callMany(shop, { from: "web", to: "catalog", path: "/items" }, REQUESTS);
     const bad = answers.filter(({ status }) => status !== 200);
