@@ -71,21 +71,32 @@ function commandRoutes(port: AdminPort): Record<string, Handler> {
   };
 }
 
-function listen(address: Address, get: Record<string, Handler>, post: Record<string, Handler>): AdminListener {
+/** `Host` as somebody on this machine writes it; a page whose name was made to resolve to loopback says its own. */
+const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
+
+interface Pages {
+  readonly get: Record<string, Handler>;
+  readonly post: Record<string, Handler>;
+  /** Whoever asks must take us for loopback. */
+  readonly loopbackOnly: boolean;
+}
+
+function listen(address: Address, { get, post, loopbackOnly }: Pages): AdminListener {
   const server = Bun.serve({
     hostname: address.host,
     port: address.port,
     fetch(request) {
-      const { pathname } = new URL(request.url);
+      const { pathname, hostname } = new URL(request.url);
       // A page in somebody's browser can post to loopback, and always says where it comes from.
-      if (request.headers.has("origin")) return new Response("not for browsers\n", { status: 403 });
-      const table = request.method === "POST" ? post : get;
-      const handler = request.method === "GET" || request.method === "POST" ? lookUp(table, pathname) : undefined;
-      if (handler !== undefined) return handler();
-      const other = request.method === "POST" ? get : post;
-      if (lookUp(other, pathname) !== undefined) {
-        return new Response(`use ${request.method === "POST" ? "GET" : "POST"}\n`, { status: 405 });
+      if (request.headers.has("origin") || (loopbackOnly && !LOOPBACK_HOST.test(hostname))) {
+        return new Response("not for browsers\n", { status: 403 });
       }
+      const { method } = request;
+      const handler = method === "GET" ? lookUp(get, pathname) : method === "POST" ? lookUp(post, pathname) : undefined;
+      if (handler !== undefined) return handler();
+      const allow =
+        lookUp(get, pathname) !== undefined ? "GET" : lookUp(post, pathname) !== undefined ? "POST" : undefined;
+      if (allow !== undefined) return new Response(`use ${allow}\n`, { status: 405, headers: { allow } });
       const known = [...Object.keys(get).map((path) => `GET ${path}`), ...Object.keys(post).map((p) => `POST ${p}`)];
       return new Response(`${known.join("\n")}\n`, { status: pathname === "/" ? 200 : 404 });
     },
@@ -102,13 +113,13 @@ function lookUp(table: Record<string, Handler>, path: string): Handler | undefin
 
 /** `/config_dump`, `/clusters`, `/certs`, `/stats`, health, metrics, and the two commands, which take POST only. */
 export function listenAdmin(address: Address, port: AdminPort): AdminListener {
-  return listen(address, adminRoutes(port), commandRoutes(port));
+  return listen(address, { get: adminRoutes(port), post: commandRoutes(port), loopbackOnly: true });
 }
 
 export function listenHealth(address: Address, port: AdminPort): AdminListener {
-  return listen(address, healthRoutes(port), {});
+  return listen(address, { get: healthRoutes(port), post: {}, loopbackOnly: false });
 }
 
 export function listenMetrics(address: Address, port: AdminPort): AdminListener {
-  return listen(address, metricsRoutes(port), {});
+  return listen(address, { get: metricsRoutes(port), post: {}, loopbackOnly: false });
 }
