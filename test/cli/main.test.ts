@@ -1,0 +1,76 @@
+/** The command line as such: help, errors, exit codes, and how soon it is there. */
+
+import { describe, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import manifest from "../../package.json";
+import { CommandLine, type Outcome } from "./cli-mesh.ts";
+
+/** Runs `heddle …` where there is no mesh. */
+async function heddle(...args: string[]): Promise<Outcome> {
+  const root = await mkdtemp(join(tmpdir(), "heddle-main-"));
+  try {
+    return await new CommandLine(join(root, "none")).heddle(args);
+  } finally {
+    await rm(root, { recursive: true, force: true });
+  }
+}
+
+test("help names every command, and each of them has help of its own", async () => {
+  const { code, stdout } = await heddle("--help");
+  expect(code).toBe(0);
+  const commands = [...stdout.matchAll(/^ {2}([a-z]+) {2,}\S/gm)].map(([, name = ""]) => name);
+  expect(commands).toContain("apply");
+  expect(commands).toContain("up");
+  for (const command of commands.filter((name) => name !== "help")) {
+    const own = await heddle(command, "--help");
+    expect([command, own.code, own.stderr]).toEqual([command, 0, ""]);
+    expect(own.stdout).toStartWith(`Usage: heddle ${command} `);
+    expect((await heddle("help", command)).stdout).toBe(own.stdout);
+  }
+}, 60_000);
+
+test("version says its own and the runtime's", async () => {
+  expect(await heddle("version")).toEqual({
+    code: 0,
+    stdout: `heddle ${manifest.version} (bun ${Bun.version})\n`,
+    stderr: "",
+  });
+  expect((await heddle("--version")).stdout).toBe(`${manifest.version}\n`);
+});
+
+describe("bad usage exits with 2 and one line", () => {
+  test.each<[string[], string]>([
+    [["aply"], "heddle: unknown command 'aply'\n(Did you mean apply?)\n"],
+    [["help", "aply"], "heddle: unknown command 'aply'\n"],
+    [["version", "--loud"], "heddle: unknown option '--loud'\n"],
+    [["token", "create", "orders"], "heddle: 'orders' is no service; write NAMESPACE/NAME, such as shop/orders\n"],
+    [["up", "--port", "70000"], "heddle: --port: '70000' is no port\n"],
+    [["up", "--trust-domain", "Mesh!"], expect.stringContaining("--trust-domain")],
+    [["control", "--nats-url", "nats://127.0.0.1:1", "--creds", "x"], expect.stringContaining("heddle: ")],
+  ])("%p", async (args, complaint) => {
+    const { code, stdout, stderr } = await heddle(...args);
+    expect({ stdout, stderr }).toEqual({ stdout: "", stderr: complaint });
+    expect(code).toBe(args[0] === "control" ? 1 : 2);
+  });
+
+  test("no command at all shows help, on the standard error", async () => {
+    const { code, stdout, stderr } = await heddle();
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toStartWith("Usage: heddle ");
+  });
+});
+
+test("what fails exits with 1 and one line, with a stack only when asked for", async () => {
+  const root = await mkdtemp(join(tmpdir(), "heddle-main-"));
+  const line = new CommandLine(join(root, "none"));
+  const { code, stdout, stderr } = await line.heddle(["status"]);
+  expect([code, stdout]).toEqual([1, ""]);
+  expect(stderr).toMatch(/^heddle: there is no mesh in .*none: start one with `heddle up`.*\n$/);
+  process.env.HEDDLE_DEBUG = "1";
+  const debugged = await new CommandLine(join(root, "none")).heddle(["status"]);
+  delete process.env.HEDDLE_DEBUG;
+  expect(debugged.stderr).toContain("    at ");
+  await rm(root, { recursive: true, force: true });
+});

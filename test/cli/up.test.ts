@@ -1,0 +1,189 @@
+/** `heddle up`, with the processes that it keeps alive. */
+
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { selfCommand } from "../../src/cli/program.ts";
+import { connectBus } from "../../src/nats/connection.ts";
+import { parseCredentials } from "../../src/nats/credentials.ts";
+import { openDirectory } from "../../src/nats/directory.ts";
+import { startServer } from "../../src/nats/embedded-server.ts";
+import { findServerBinary } from "../../src/nats/server-binary.ts";
+import { subjects } from "../../src/nats/subjects.ts";
+import { eventually } from "../support/mesh.ts";
+import { CommandLine } from "./cli-mesh.ts";
+
+let root: string;
+let path: string;
+let line: CommandLine;
+const running: Bun.Subprocess[] = [];
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "heddle-up-"));
+  path = join(root, "mesh");
+  line = new CommandLine(path);
+});
+afterEach(async () => {
+  for (const process of running.splice(0)) {
+    process.kill("SIGTERM");
+    await process.exited;
+  }
+  await rm(root, { recursive: true, force: true });
+});
+
+interface RunningUp {
+  readonly process: Bun.Subprocess;
+  /** All that it has printed so far. */
+  stdout(): string;
+  stderr(): string;
+}
+
+/** Starts `heddle up` and waits until it says that the mesh is there, or has ended. */
+async function up(...args: string[]): Promise<RunningUp> {
+  const process = Bun.spawn(selfCommand(["up", "--dir", path, "--control-listen", "127.0.0.1:0", ...args]), {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  running.push(process);
+  const [stdout, stderr] = [collect(process.stdout), collect(process.stderr)];
+  await eventually(() => {
+    if (process.exitCode === null) expect(stdout()).toContain("Ctrl-C stops it");
+  }, 30_000);
+  return { process, stdout, stderr };
+}
+
+function collect(stream: ReadableStream<Uint8Array>): () => string {
+  let text = "";
+  void (async () => {
+    const decoder = new TextDecoder();
+    for await (const chunk of stream) text += decoder.decode(chunk, { stream: true });
+  })();
+  return () => text;
+}
+
+async function apply(name: string): Promise<void> {
+  const policy = `apiVersion: heddle/v1
+kind: Service
+metadata: { namespace: shop, name: ${name} }
+spec: { ports: [{ port: 8080, protocol: http }] }
+`;
+  const { code, stderr } = await line.heddle(["apply", "-f", "-", "--yes"], { stdin: policy });
+  if (code !== 0) throw new Error(stderr);
+}
+
+/** Lines of the ledger, newest first. */
+async function revisions(): Promise<number> {
+  const { stdout } = await line.heddle(["log"]);
+  return stdout.trim().split("\n").length - 1;
+}
+
+/** The process that nats-server's lock names. */
+async function natsPid(): Promise<number> {
+  return Number((await readFile(join(path, "nats", "lock"), "utf8")).split(" ")[0]);
+}
+
+/** The process of the replica that was ready last, as its log tells. */
+async function controlPid(): Promise<number> {
+  const lines = (await readFile(join(path, "control.log"), "utf8")).trim().split("\n");
+  const ready = lines.findLast((text) => text.includes("control replica ready"));
+  const pid: unknown = JSON.parse(ready ?? "{}").pid;
+  if (typeof pid !== "number") throw new Error("no replica was ready");
+  return pid;
+}
+
+test("starts, tells how to go on, stops cleanly, and starts again with everything still there", async () => {
+  const first = await up("--port", "0", "--operator", "grace");
+  expect(first.stdout()).toContain(`export HEDDLE_DIR=${path}`);
+  expect(first.stdout()).toMatch(/NATS +nats:\/\/127\.0\.0\.1:\d+/);
+  expect(first.stdout()).toContain("grace (admin)");
+  await apply("orders");
+  expect(await revisions()).toBe(2);
+  const pids = [await natsPid(), await controlPid()];
+  first.process.kill("SIGTERM");
+  expect(await first.process.exited).toBe(0);
+  for (const pid of pids) expect(() => process.kill(pid, 0)).toThrow();
+
+  const { code, stderr } = await line.heddle(["status"]);
+  expect([code, stderr]).toEqual([1, expect.stringContaining("is the mesh running? (`heddle up`)")]);
+
+  const second = await up();
+  const url = /nats:\/\/\S+/.exec(first.stdout())?.[0] ?? "";
+  expect(second.stdout()).toContain(url);
+  expect(await revisions()).toBe(2);
+  await apply("web");
+  expect(await revisions()).toBe(3);
+}, 60_000);
+
+test("brings back the control replica and nats-server after kill -9, and loses nothing", async () => {
+  const { stderr } = await up("--port", "0");
+  await apply("orders");
+  const control = await controlPid();
+  process.kill(control, "SIGKILL");
+  // Whoever asks meanwhile waits for it.
+  await apply("web");
+  expect(stderr()).toContain("the control replica has ended (signal SIGKILL); starting it again");
+  expect(await controlPid()).not.toBe(control);
+
+  const nats = await natsPid();
+  process.kill(nats, "SIGKILL");
+  await eventually(() => expect(stderr()).toContain("nats-server is back"));
+  await eventually(() => apply("payment"));
+  expect(await natsPid()).not.toBe(nats);
+  expect(stderr()).toContain("nats-server has ended (signal SIGKILL); starting it again");
+  expect(await revisions()).toBe(4);
+}, 60_000);
+
+test("a command that nobody would decide says so soon", async () => {
+  const { process: running } = await up("--port", "0");
+  running.kill("SIGTERM");
+  await running.exited;
+  // A server alone.
+  const opened = await openDirectory(path);
+  if (opened === undefined) throw new Error("the directory is gone");
+  const server = await startServer({ directory: opened, binary: await findServerBinary(process.env) });
+  try {
+    const { code, stderr } = await line.heddle(["status"]);
+    expect(code).toBe(1);
+    expect(stderr).toEndWith(
+      "heddle: no control replica is running: start one with `heddle up` (or `heddle control`)\n",
+    );
+  } finally {
+    await server.stop();
+  }
+}, 60_000);
+
+test("refuses what contradicts the directory, or has it already", async () => {
+  await up("--port", "0", "--operator", "grace");
+  const again = await up();
+  expect(again.process.exitCode).toBe(1);
+  expect(again.stderr()).toMatch(/is in use by process \d+/);
+  for (const args of [
+    ["--operator", "eve"],
+    ["--trust-domain", "other.local"],
+  ]) {
+    const { process, stderr } = await up(...args);
+    expect([args, process.exitCode]).toEqual([args, 2]);
+    expect(stderr()).toContain("use another --dir");
+  }
+}, 60_000);
+
+test("makes tokens that are good for one service, readable by their owner only", async () => {
+  await up("--port", "0");
+  const file = join(root, "orders.creds");
+  const made = await line.heddle(["token", "create", "shop/orders", "--out", file]);
+  expect([made.code, made.stdout]).toEqual([0, ""]);
+  expect((await stat(file)).mode & 0o777).toBe(0o600);
+  const printed = await line.heddle(["token", "create", "shop/orders", "--ttl", "1h"]);
+  const credentials = await parseCredentials(printed.stdout, "stdout");
+  expect(credentials.name).toBe("shop/orders");
+  const url = /"url": "([^"]+)"/.exec(await readFile(join(path, "context.json"), "utf8"))?.[1] ?? "";
+  const errors: Error[] = [];
+  const bus = await connectBus({ url, credentials, name: "test", onError: (error) => errors.push(error) });
+  bus.subscribe(subjects.config("shop", "orders"), () => {});
+  bus.subscribe(subjects.config("shop", "payment"), () => {});
+  await bus.flush();
+  await eventually(() => expect(errors.map(String).join()).toContain("heddle.config.shop.payment"));
+  expect(errors).toHaveLength(1);
+  await bus.close();
+}, 60_000);
