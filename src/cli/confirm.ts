@@ -10,7 +10,10 @@ export async function confirm(question: string): Promise<void> {
   }
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    const answer = await terminal.question(`${question} [y/N] `);
+    // Ctrl-C and Ctrl-D close the terminal, and the question would wait for ever.
+    const left = Promise.withResolvers<string>();
+    terminal.once("close", () => left.resolve(""));
+    const answer = await Promise.race([terminal.question(`${question} [y/N] `), left.promise]);
     if (!/^y(?:es)?$/i.test(answer.trim())) throw new Failure("nothing was changed");
   } finally {
     terminal.close();

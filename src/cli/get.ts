@@ -13,7 +13,7 @@ import { Failure, UsageError } from "./failure.ts";
 import { currentState, pastState } from "./known-mesh.ts";
 import { formatRelative } from "./moment.ts";
 import { note, type OutputFormat, outputOption, print, printText, table } from "./output.ts";
-import { safeLine, safeText } from "./safe-text.ts";
+import { escapeUnsafe, safeLine, safeText } from "./safe-text.ts";
 
 interface GetOptions extends ConnectionOptions {
   readonly namespace?: string;
@@ -80,7 +80,7 @@ function found(state: MeshState, { kind, namespace, name }: DocumentSelection): 
 function show(documents: readonly StatedDocument[], format: OutputFormat, nowMs: number): void {
   const plain = documents.map(({ document }) => document);
   // YAML as people write policy; the general printer would not give it back as it was applied.
-  if (format === "yaml") printText(renderDocuments(plain));
+  if (format === "yaml") printText(escapeUnsafe(renderDocuments(plain)));
   else if (format === "table" && documents.length === 0) note("there are no documents");
   else print(format, plain, () => documentTable(documents, nowMs));
 }

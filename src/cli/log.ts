@@ -12,6 +12,7 @@ import { LOG_FORMATS, type LogFormat, logTable, logValue } from "./log-output.ts
 import { type Moment, parseMoment } from "./moment.ts";
 import { note, printText } from "./output.ts";
 import { recentChanges } from "./recent-changes.ts";
+import { escapeUnsafe } from "./safe-text.ts";
 import { parseServiceArgument } from "./service-argument.ts";
 
 interface LogOptions extends ConnectionOptions {
@@ -93,18 +94,14 @@ export async function recentEntries(ledger: Ledger, query: LogQuery, limit: numb
 async function list(ledger: Ledger, query: LogQuery, { limit, output }: LogOptions): Promise<void> {
   const entries = await recentEntries(ledger, query, limit);
   if (output !== "table") {
-    printText(
-      JSON.stringify(
-        entries.map((entry) => logValue(entry, output)),
-        null,
-        2,
-      ),
-    );
+    const values = entries.map((entry) => logValue(entry, output));
+    printText(escapeUnsafe(JSON.stringify(values, null, 2)));
     return;
   }
   if (entries.length === 0) note("there are no such changes");
   else printText(logTable(entries, { nowMs: Date.now(), width: process.stdout.columns, times: "relative" }));
-  if (entries.length === limit) note(`the last ${limit}; --limit shows more`);
+  if (entries.length === limit && entries.at(-1)?.recorded.revision !== query.from)
+    note(`the last ${limit}; --limit shows more`);
 }
 
 async function follow(ledger: Ledger, query: LogQuery, { limit, output }: LogOptions): Promise<void> {
@@ -113,7 +110,7 @@ async function follow(ledger: Ledger, query: LogQuery, { limit, output }: LogOpt
   const say = (entries: readonly HistoryEntry[], heads: boolean): void => {
     const style = { nowMs: Date.now(), width: process.stdout.columns, times: "absolute", heads } as const;
     if (output === "table") printText(logTable(entries, style));
-    else printText(entries.map((entry) => `${JSON.stringify(logValue(entry, output))}\n`).join(""));
+    else printText(entries.map((entry) => `${escapeUnsafe(JSON.stringify(logValue(entry, output)))}\n`).join(""));
   };
   say(said, true);
   const subscription = await ledger.subscribe(Math.max(last + 1, query.from), (recorded) => {

@@ -2,6 +2,7 @@
 
 import { type Command, Option } from "commander";
 import { stringify } from "yaml";
+import { escapeUnsafe } from "./safe-text.ts";
 
 export const OUTPUT_FORMATS = ["table", "json", "yaml"] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
@@ -23,7 +24,7 @@ function rendered(format: OutputFormat, value: unknown, people: () => string): s
     case "table":
       return people();
     case "json":
-      return JSON.stringify(value, null, 2);
+      return escapeUnsafe(JSON.stringify(value, null, 2));
     case "yaml":
       return stringify(value);
   }

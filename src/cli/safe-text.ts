@@ -8,6 +8,17 @@ export function safeText(text: string): string {
   return text.replace(UNSAFE, "\uFFFD");
 }
 
+/** What JSON leaves as it is though a terminal acts upon it: C1 controls, and formatting characters. */
+const UNSAFE_IN_JSON = /[\u007f-\u009f\p{Cf}\u2028\u2029]/gu;
+
+/** JSON, or YAML whose texts are quoted as JSON, that says the same and is safe to show. */
+export function escapeUnsafe(json: string): string {
+  return json.replace(UNSAFE_IN_JSON, (character) => {
+    const units = Array.from({ length: character.length }, (_, index) => character.charCodeAt(index));
+    return units.map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`).join("");
+  });
+}
+
 /** As `safeText`, cut to so many UTF-16 units. */
 export function safeLine(text: string, lengthMax: number): string {
   const safe = safeText(text);

@@ -6,9 +6,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openEventLog } from "../../src/events/jetstream-log.ts";
 import type { EventLog } from "../../src/events/log.ts";
-import { connectBus } from "../../src/nats/connection.ts";
+import { connectBus, type NatsBus } from "../../src/nats/connection.ts";
 import { mintOperatorUser } from "../../src/nats/credentials.ts";
 import { type Directory, openDirectory } from "../../src/nats/directory.ts";
+import { subjects } from "../../src/nats/subjects.ts";
+import type { InstanceStatus } from "../../src/projections/snapshot.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 export const SHOP = fileURLToPath(new URL("../../examples/shop/policy.yaml", import.meta.url));
@@ -109,6 +111,7 @@ export class CliMesh extends CommandLine {
   private constructor(
     private readonly root: string,
     private readonly directory: Directory,
+    private readonly bus: NatsBus,
     /** The ledger as control replicas have it, to write histories with. */
     readonly log: EventLog,
     readonly stop: () => Promise<void>,
@@ -142,12 +145,19 @@ export class CliMesh extends CommandLine {
     if (directory === undefined || url === undefined) throw new Error(`up left no mesh in ${path}`);
     const credentials = await directory.controlCredentials();
     const bus = await connectBus({ url, credentials, name: "test", onError: () => {} });
-    return new CliMesh(root, directory, await openEventLog(bus), async () => {
+    return new CliMesh(root, directory, bus, await openEventLog(bus), async () => {
       await bus.close();
       up.type("\u0003");
       await up.ended();
       await rm(root, { recursive: true, force: true });
     });
+  }
+
+  /** Says what a sidecar would say of itself. */
+  async heartbeat(status: InstanceStatus): Promise<void> {
+    const subject = subjects.status(status.namespace, status.service, status.instance);
+    this.bus.publish(subject, new TextEncoder().encode(JSON.stringify(status)));
+    await this.bus.flush();
   }
 
   /** Writes a file for a command to read; returns its path. */

@@ -21,6 +21,8 @@ const NAMESPACES = [
   "followed",
   "undone",
   "stated",
+  "unmoved",
+  "lagging",
   "watched",
   "gone",
 ];
@@ -192,6 +194,18 @@ test("of two people who decided on the same state, one wins and the other is tol
   expect(loser).toContain("defined the route of contested/catalog");
   const [last] = (await mesh.json(["log", "-n", "contested", "--limit", "1"])) as { reason: string }[];
   expect(loser).toContain(`: ${last?.reason}`);
+});
+
+test.each([
+  ["Ctrl-C", "\u0003"],
+  ["Ctrl-D", "\u0004"],
+  ["Enter", "\r"],
+])("%s is a no", async (_, key) => {
+  const asked = mesh.onTerminal(["delete", "rt/unmoved/catalog"]);
+  await asked.sees("Change unmoved? [y/N]");
+  asked.type(key);
+  expect(await asked.ended()).not.toBe(0);
+  expect(await mesh.json(["get", "rt/catalog", "-n", "unmoved"])).toHaveLength(1);
 });
 
 test("a person may say no, and sees colours", async () => {
@@ -373,6 +387,37 @@ describe("wait and status", () => {
     expect((await mesh.heddle(["wait", "999999"])).stderr).toContain("there is no revision 999999");
     expect((await mesh.heddle(["wait", "soon"])).code).toBe(2);
     expect((await mesh.heddle(["wait", "1", "--timeout", "1d"])).code).toBe(2);
+  });
+
+  test("an instance that lags is named, with the reason, until it follows", async () => {
+    const status = {
+      instance: "web-1",
+      namespace: "lagging",
+      service: "web",
+      state: "ready" as const,
+      host: "127.0.0.1",
+      port: 15006,
+      labels: {},
+      startedAt: new Date().toISOString(),
+      version: "test",
+      revision: 0,
+    };
+    await mesh.heartbeat(status);
+    const late = await mesh.heddle(["wait", "latest", "--timeout", "200ms"]);
+    expect(late.code).toBe(1);
+    expect(late.stdout).toMatch(/^lagging\/web +web-1 +0 +\S/m);
+    expect(late.stderr).toStartWith("heddle: 1 instance does not enforce revision");
+    const shifted = await mesh.heddle(["allow", "lagging/orders", "lagging/web", "--wait", "--timeout", "200ms"]);
+    expect(shifted.code).toBe(1);
+    expect(shifted.stdout).toMatch(/^lagging is at revision \d+$/m);
+    const revision = await mesh.log.lastRevision();
+    await mesh.heartbeat({ ...status, revision: revision - 1 });
+    const { stdout } = await mesh.heddle(["status", "-n", "lagging"]);
+    expect(stdout).toMatch(new RegExp(`^lagging/web +web-1 +ready +${revision - 1} +1 +none +(now|\\ds ago)$`, "m"));
+    await mesh.heartbeat({ ...status, revision });
+    const applied = await mesh.json(["wait", String(revision)]);
+    expect(applied).toMatchObject({ applied: true, convergenceMs: expect.any(Number) });
+    await mesh.heartbeat({ ...status, state: "gone", revision });
   });
 
   test("status names the services, and what is not enforced of them", async () => {

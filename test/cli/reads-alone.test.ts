@@ -31,6 +31,16 @@ test("get, log and show answer", async () => {
   expect(await line.json(["show", "2"])).toMatchObject({ signature: "none", chainIntact: true });
 });
 
+test("what needs a replica says that there is none", async () => {
+  const commands = [["status"], ["wait", "2"], ["shift", "shop/catalog", "v2=50"], ["rollback", "1", "--yes"]];
+  const outcomes = await Promise.all(commands.map((args) => line.heddle(args)));
+  for (const { code, stdout, stderr } of outcomes) {
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toContain("no control replica is running");
+  }
+  expect(outcomes[0]?.stderr).toStartWith("the ledger is at revision 2\n");
+});
+
 test("a directory without a mesh is named", async () => {
   const { code, stderr } = await new CommandLine("/nonexistent").heddle(["log"]);
   expect(code).toBe(1);
