@@ -51,6 +51,7 @@ async function play(shop: Shop, report: Report): Promise<Outcome> {
     const startMs = performance.now();
     try {
       const summary = await step.run(shop, (line) => report.say(line));
+      await shop.processes.requireAllRunning();
       report.end(step.title, true, performance.now() - startMs, summary);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
@@ -109,4 +110,9 @@ function whereLogsAre(shop: Shop): string {
   return `A step did not hold. What the processes had to say:\n${logs.map((log) => `  ${log}\n`).join("")}`;
 }
 
-process.exit(await main(process.argv.slice(2)));
+try {
+  process.exit(await main(process.argv.slice(2)));
+} catch (error) {
+  process.stderr.write(`heddle: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+}

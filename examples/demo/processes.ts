@@ -28,13 +28,16 @@ const STOP_TIMEOUT_MS = 30_000;
 export class Processes {
   readonly #logDirectory: string;
   readonly #entries = new Map<string, Entry>();
+  #stopping = false;
 
   constructor(logDirectory: string) {
     this.#logDirectory = logDirectory;
     mkdirSync(logDirectory, { recursive: true });
   }
 
+  /** Starts a process. Throws once `stopAll` was called: a step may still be under way when the demo is interrupted. */
   start(spec: ProcessSpec): void {
+    if (this.#stopping) throw new Error(`${spec.name} is not started any more: the demo is ending`);
     const logFile = join(this.#logDirectory, `${spec.name}.log`);
     this.#entries.set(spec.name, { spec, logFile, child: spawn(spec, logFile), ended: false });
   }
@@ -62,6 +65,11 @@ export class Processes {
     throw new Hopeless(`${name} ended (${child.exitCode ?? child.signalCode}): ${log.join("\n")}`);
   }
 
+  /** Rejects as `requireRunning` does for the first process that nobody ended. */
+  async requireAllRunning(): Promise<void> {
+    for (const name of this.#entries.keys()) await this.requireRunning(name);
+  }
+
   /** Where each process's output is, those first that ended though nobody ended them. */
   logs(): string[] {
     const entries = [...this.#entries.values()];
@@ -71,6 +79,7 @@ export class Processes {
 
   /** Ends every process, `last` only when all others are gone. */
   async stopAll(last: string): Promise<void> {
+    this.#stopping = true;
     const others = [...this.#entries.keys()].filter((name) => name !== last);
     await Promise.all(others.map((name) => this.#stop(name)));
     await this.#stop(last);

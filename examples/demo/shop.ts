@@ -28,7 +28,7 @@ const UP = "up";
 const configDump = z.object({ status: z.object({ revision: z.int() }) });
 const certificates = z.object({ spiffeId: z.string(), certificateChain: z.string() });
 
-/** The line of control's log. */
+/** A line of control's log. */
 const controlReady = z.object({ pid: z.int() });
 
 /** The ledger as read from its beginning. */
@@ -84,6 +84,7 @@ export class Shop {
 
   // Processes
 
+  /** `heddle up` with these arguments. */
   startMesh(args: readonly string[]): void {
     this.processes.start({ name: UP, command: selfCommand(["up", ...args]), env: this.#env });
   }
@@ -110,6 +111,7 @@ export class Shop {
     this.processes.start({ name, command: [process.execPath, join(ROOT, "examples/shop", program)], env });
   }
 
+  /** The proxy beside it, with a state directory and an access log of its own. */
   startSidecar(instance: Instance): void {
     const { name, service, version, ports } = instance;
     const address = (port: number): string => `127.0.0.1:${port}`;
@@ -141,6 +143,7 @@ export class Shop {
     await this.processes.stopAll(UP);
   }
 
+  /** Deletes what the demo wrote. */
   async remove(): Promise<void> {
     await rm(this.directory, { recursive: true, force: true });
   }
@@ -173,6 +176,7 @@ export class Shop {
     });
   }
 
+  /** What a sidecar enforces and who it is, from its admin port. */
   async sidecar({ ports }: Instance): Promise<SidecarView> {
     const admin = `http://127.0.0.1:${ports.admin}`;
     const [dump, certs] = await Promise.all(

@@ -2,6 +2,8 @@
 
 const POLL_MS = 20;
 const TIMEOUT_MS = 30_000;
+/** For an endpoint to be trusted with traffic again: longer than the policy keeps one that failed out of balancing. */
+export const EJECTION_TIMEOUT_MS = 75_000;
 
 /** It will not come any more: no use in waiting for it. */
 export class Hopeless extends Error {

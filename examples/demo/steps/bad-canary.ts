@@ -2,7 +2,8 @@
 
 import type { Shop } from "../shop.ts";
 import { hold, type Say, type Step } from "../step.ts";
-import { callMany } from "../traffic.ts";
+import { call, callMany } from "../traffic.ts";
+import { EJECTION_TIMEOUT_MS, until } from "../until.ts";
 
 const REQUESTS = 400;
 /** Of half the traffic, retried within the same broken version: anything below would not be that release's doing. */
@@ -33,6 +34,8 @@ export const badCanary: Step = {
       `after the rollback ${after.failed} of ${REQUESTS} requests failed`,
     );
     await breakRelease(shop, false);
+    // Later steps send traffic to v2 again, which may have been taken out of balancing for its errors for a while.
+    await until("the mended v2 to serve", () => betaUserIsServed(shop), EJECTION_TIMEOUT_MS);
     const enforced = convergenceMs === undefined ? "" : `, in force after ${Math.round(convergenceMs)} ms`;
     return `${percent(during.failed)} errors; one command${enforced}; then ${after.failed} of ${REQUESTS}`;
   },
@@ -48,6 +51,12 @@ async function breakRelease(shop: Shop, on: boolean): Promise<void> {
   const { service } = shop.instance("catalog-v2").ports;
   const response = await fetch(`http://127.0.0.1:${service}/fail?on=${on}`, { method: "POST", proxy: "" });
   hold(response.ok, `the switch of catalog-v2 answered ${response.status}`);
+}
+
+async function betaUserIsServed(shop: Shop): Promise<void> {
+  const headers = { "x-sticky-user": "beta" };
+  const { status, body } = await call(shop, { from: "web", to: "catalog", path: "/items", headers });
+  hold(status === 200, `${status} ${body.trim()}`);
 }
 
 /** What users see, and how often web's sidecar tried again on their behalf. */

@@ -3,7 +3,7 @@
 import { PAGES, underTraffic } from "../crash.ts";
 import { sidecarOf } from "../shop.ts";
 import { hold, type Step } from "../step.ts";
-import { until } from "../until.ts";
+import { EJECTION_TIMEOUT_MS, until } from "../until.ts";
 
 const VICTIM = "catalog-v1b";
 
@@ -20,10 +20,11 @@ export const sidecarCrash: Step = {
       await shoppers.served(PAGES);
       shop.processes.restart(sidecarOf(VICTIM));
       await shop.ready(victim);
-      await until(`${VICTIM} to get traffic again`, async () => {
+      const hasTraffic = async (): Promise<void> => {
         const received = await shop.metric(victim, "istio_requests_total", 'reporter="destination"');
         hold(received > 0, "it has received no request");
-      });
+      };
+      await until(`${VICTIM} to get traffic again`, hasTraffic, EJECTION_TIMEOUT_MS);
     });
     const after = await shop.sidecar(victim);
     hold(after.certificateChain === before.certificateChain, `${VICTIM} came back with another certificate`);

@@ -6,7 +6,7 @@ import { callMany } from "../traffic.ts";
 const REQUESTS = 1_000;
 /** As the policy's route says. */
 const SHARE = 0.1;
-/** Standard deviations of the binomial distribution: an honest split is outside once in some 15,000 runs. */
+/** Standard deviations of the binomial distribution: an honest split is outside once in some 10,000 runs. */
 const DEVIATIONS = 4;
 
 export const trafficSplit: Step = {
