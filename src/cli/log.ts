@@ -8,6 +8,7 @@ import { type HistoryEntry, type HistoryFilter, historyEntry } from "../replay/h
 import { namespaceOption, parseCount } from "./change-options.ts";
 import { type ConnectionOptions, connectionOptions, withOperator } from "./context.ts";
 import { parseKind } from "./document-argument.ts";
+import { UsageError } from "./failure.ts";
 import { LOG_FORMATS, type LogFormat, logTable, logValue } from "./log-output.ts";
 import { type Moment, parseMoment } from "./moment.ts";
 import { note, printText } from "./output.ts";
@@ -67,6 +68,9 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
     .addOption(new Option("-o, --output <format>", "how to print").choices(LOG_FORMATS).default("table"))
     .addHelpText("after", HELP)
     .action(async (options: LogOptions) => {
+      if (options.follow === true && options.until !== undefined) {
+        throw new UsageError("--follow goes on for ever, and --until names an end: leave one of them out");
+      }
       const query = queryOf(options);
       await withOperator(options, async ({ ledger }) => {
         if (options.follow === true) await follow(ledger, query, options);
@@ -106,7 +110,7 @@ async function list(ledger: Ledger, query: LogQuery, { limit, output }: LogOptio
 
 async function follow(ledger: Ledger, query: LogQuery, { limit, output }: LogOptions): Promise<void> {
   const last = await ledger.lastRevision();
-  const said = (await recentEntries(ledger, { ...query, to: query.to ?? last }, limit)).reverse();
+  const said = (await recentEntries(ledger, { ...query, to: last }, limit)).reverse();
   const say = (entries: readonly HistoryEntry[], heads: boolean): void => {
     const style = { nowMs: Date.now(), width: process.stdout.columns, times: "absolute", heads } as const;
     if (output === "table") printText(logTable(entries, style));
@@ -116,7 +120,6 @@ async function follow(ledger: Ledger, query: LogQuery, { limit, output }: LogOpt
   const subscription = await ledger.subscribe(Math.max(last + 1, query.from), (recorded) => {
     const entry = historyEntry(recorded, query.filter);
     if (entry !== undefined) say([entry], false);
-    if (recorded.revision >= (query.to ?? Number.POSITIVE_INFINITY)) subscription.stop();
   });
   const stop = (): void => subscription.stop();
   process.once("SIGINT", stop);

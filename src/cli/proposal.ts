@@ -3,7 +3,7 @@
  * together with what was seen, so that what is carried out is what was agreed to or nothing.
  */
 
-import type { CommandReply } from "../control/protocol.ts";
+import { type CommandReply, signedCommand } from "../control/protocol.ts";
 import type { CommandBody, Refusal } from "../events/commands.ts";
 import { describe } from "../events/describe.ts";
 import type { DomainEvent } from "../events/domain-events.ts";
@@ -34,6 +34,11 @@ export interface Proposal {
 /** A problem of a refusal as a line for people; a command that knows where the cause stands says so. */
 export type ExplainProblem = (problem: Refusal["problems"][number]) => string;
 
+/** Characters of a command, which travels as one message. */
+const COMMAND_LENGTH_MAX = signedCommand.shape.command.maxLength ?? Number.POSITIVE_INFINITY;
+/** What a command has around its body: names, times, and a reason whose characters may all be escaped. */
+const ENVELOPE_LENGTH_MAX = 8 * 1024;
+
 const MARK_STYLES = { "+": "green", "~": "yellow", "-": "red" } as const;
 
 export function explainPlainly({ path, message }: Refusal["problems"][number]): string {
@@ -50,6 +55,7 @@ export async function propose(
 ): Promise<Proposal[]> {
   const proposals: Proposal[] = [];
   const refusals: string[] = [];
+  for (const command of commands) requireSize(command);
   for (const command of commands) {
     const reply = await sendCommand(context, { ...command, reason, dryRun: true });
     if (reply.kind === "decided") proposals.push({ command, decided: reply });
@@ -59,6 +65,16 @@ export async function propose(
   if (refusals.length === 0) return proposals;
   for (const refusal of refusals) note(refusal);
   throw new Failure(`nothing was changed: ${refusals.length === 1 ? "1 problem" : `${refusals.length} problems`}`);
+}
+
+/** The control plane would refuse what is too large without being able to read what it was. */
+function requireSize({ namespace, body }: NamespaceCommand): void {
+  const { length } = JSON.stringify(body);
+  if (length + ENVELOPE_LENGTH_MAX <= COMMAND_LENGTH_MAX) return;
+  const parts = Math.ceil((length + ENVELOPE_LENGTH_MAX) / COMMAND_LENGTH_MAX) + 1;
+  throw new Failure(
+    `nothing was changed: what is asked of ${namespace} has ${length} characters, and one command may have ${COMMAND_LENGTH_MAX}: do it in about ${parts} steps`,
+  );
 }
 
 /**

@@ -332,6 +332,7 @@ describe("history", () => {
     await run.sees("shifted followed/catalog rule 1");
     run.type("\u0003");
     expect(await run.ended()).toBe(0);
+    expect((await mesh.heddle(["log", "--follow", "--until", "1"])).code).toBe(2);
   });
 
   test("show calls a signature by somebody else what it is", async () => {
