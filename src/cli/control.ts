@@ -80,7 +80,8 @@ async function runControl(options: Options): Promise<void> {
     ready({ url: replica.url });
     await untilStopped(replica, stopping, logger);
   } catch (error) {
-    throw new Failure(error instanceof Error ? error.message : String(error), { cause: error });
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Failure(`the control replica did not start: ${why}`, { cause: error });
   } finally {
     await bus.close();
   }

@@ -1,6 +1,5 @@
 /** `heddle up`: a whole mesh on one machine, from nothing or from where it was left. */
 
-import { userInfo } from "node:os";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { MESH_DEFAULTS } from "../events/state.ts";
@@ -20,6 +19,8 @@ import { type SupervisedChild, Supervisor } from "./supervisor.ts";
 const LOOPBACK = "127.0.0.1";
 /** Where people expect NATS. */
 const NATS_PORT = 4222;
+/** Who the first operator is where the system does not say who its user is. */
+const DEFAULT_OPERATOR = "admin";
 /** nats-server's own word for "any free port". */
 const ANY_PORT = -1;
 
@@ -100,7 +101,7 @@ async function openOrCreate({ dir, operator, trustDomain }: Options): Promise<Di
   }
   const existing = await openDirectory(path);
   if (existing === undefined) {
-    const name = operator ?? process.env.USER ?? userInfo().username;
+    const name = operator ?? ([process.env.USER, process.env.LOGNAME].find(Boolean) || DEFAULT_OPERATOR);
     return createDirectory(path, { trustDomain: trustDomain ?? MESH_DEFAULTS.trustDomain, operator: name });
   }
   const known = existing.context.trustDomain;

@@ -64,8 +64,9 @@ export class Ledger {
   async folded(revision: number): Promise<void> {
     const { projection } = this.#options;
     const late = Promise.withResolvers<never>();
-    const message = `this replica is behind: it has folded revision ${projection.revision} of ${revision}`;
-    const timer = setTimeout(() => late.reject(new Error(message)), CATCH_UP_TIMEOUT_MS);
+    const timer = setTimeout(() => {
+      late.reject(new Error(`this replica is behind: it has folded ${projection.revision} of ${revision} changes`));
+    }, CATCH_UP_TIMEOUT_MS);
     await Promise.race([projection.caughtUp(revision), late.promise]).finally(() => clearTimeout(timer));
   }
 
