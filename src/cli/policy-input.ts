@@ -13,7 +13,7 @@ import { type ExplainProblem, explainPlainly } from "./proposal.ts";
 import { safeText } from "./safe-text.ts";
 
 /** Everything wrong with files, already said line by line. */
-export function refuseFiles(problems: readonly Problem[]): never {
+function refuseFiles(problems: readonly Problem[]): never {
   for (const problem of problems) note(safeText(formatProblem(problem)));
   throw new Failure(`nothing was changed: ${problems.length === 1 ? "1 problem" : `${problems.length} problems`}`);
 }
