@@ -42,7 +42,7 @@ const COMMANDS: readonly CommandEntry[] = [
  * Runs one command line (without the program's own name) and resolves with the exit code: 0 done, 1 failed, 2 bad
  * usage. Errors go to the standard error.
  */
-export async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   try {
     await program().parseAsync(args, { from: "user" });
     return 0;

@@ -4,7 +4,7 @@ import { type Command, Option } from "commander";
 import { stringify } from "yaml";
 import { escapeUnsafe } from "./safe-text.ts";
 
-export const OUTPUT_FORMATS = ["table", "json", "yaml"] as const;
+const OUTPUT_FORMATS = ["table", "json", "yaml"] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
 /** Adds `-o table|json|yaml`, which comes out as `output`. */

@@ -1,6 +1,7 @@
 /**
  * What the command line and a control replica say to each other over NATS, beside the ledger itself, which anyone with
  * read permission reads directly: commands on `heddle.cmd.<nkey>.<namespace>`, questions on `heddle.query.<nkey>.<kind>`.
+ * The question `ping` is answered at once, with an empty object, by any replica.
  */
 
 import { z } from "zod";
@@ -55,9 +56,6 @@ const refused = z.strictObject({
 
 export const commandReply = z.discriminatedUnion("kind", [decided, conflicted, refused]);
 export type CommandReply = z.infer<typeof commandReply>;
-
-/** `heddle.query.<nkey>.ping`: answered at once, by any replica. */
-export const pingReply = z.strictObject({});
 
 /** `heddle.query.<nkey>.status`: every instance that the replica knows, and what each should enforce. */
 export const statusReply = z.strictObject({

@@ -1,13 +1,12 @@
-/** Answers operators' questions about the mesh as it is: `status` and `wait`. History they read from the ledger. */
+/** Answers operators' questions about the mesh as it is: `status`, `wait` and `ping`. History they read from the ledger. */
 
-import type { z } from "zod";
 import type { MeshState } from "../events/state.ts";
 import type { Bus, BusMessage } from "../nats/bus.ts";
 import { CONTROL_QUEUE, subjects } from "../nats/subjects.ts";
 import type { ServiceRef } from "../policy/names.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Convergence } from "./convergence.ts";
-import { type pingReply, type StatusReply, type WaitReply, waitRequest } from "./protocol.ts";
+import { type StatusReply, type WaitReply, waitRequest } from "./protocol.ts";
 import type { Roster } from "./roster.ts";
 import { statusReport } from "./status-report.ts";
 
@@ -40,7 +39,7 @@ export function serveQueries(options: QueryServiceOptions): QueryService {
   );
 }
 
-type Answer = z.infer<typeof pingReply> | StatusReply | WaitReply;
+type Answer = Record<string, never> | StatusReply | WaitReply;
 
 async function answerTo(message: BusMessage, options: QueryServiceOptions): Promise<Answer | undefined> {
   const { state, expectedRevision, roster, convergence, now } = options;
