@@ -58,8 +58,7 @@ export async function requireIntact(shop: Shop, before: LedgerView): Promise<voi
 /** A change goes in, and every sidecar enforces it. Resolves with its revision. */
 export async function requireChange(shop: Shop, command: string, say: Say): Promise<number> {
   await shop.meshReady();
-  say(`$ ${command}`);
-  const { revision } = await shop.shell.change(command);
+  const { revision } = await shop.shell.change(command, say);
   const enforced = (await shop.sidecar(shop.instance("web"))).revision;
   hold(enforced === revision, `web's sidecar enforces revision ${enforced}, not ${revision}`);
   return revision;

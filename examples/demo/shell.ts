@@ -1,6 +1,7 @@
-/** Types command lines: what the demo shows as typed is what a shell was given, `heddle` included. */
+/** Types command lines: what the demo shows as typed is, to the letter, what a shell was given. */
 
 import { z } from "zod";
+import type { Say } from "./step.ts";
 
 /** What `heddle` prints for machines when a command changed the mesh and waited for it. */
 const changeReport = z.object({
@@ -40,9 +41,11 @@ export class Shell {
     throw new Error(`\`${line}\` exited with ${code}: ${complaints.trim() || output.trim()}`);
   }
 
-  /** Runs a `heddle` line that changes the mesh, and waits until every instance enforces the change. */
-  async change(line: string): Promise<Changed> {
-    const output = await this.run(`${line} --yes --wait -o json`);
+  /** Shows and runs a `heddle` line that changes the mesh, and waits until every instance enforces the change. */
+  async change(line: string, say: Say): Promise<Changed> {
+    const whole = `${line} --yes --wait -o json`;
+    say(`$ ${whole}`);
+    const output = await this.run(whole);
     const { changes, wait } = changeReport.parse(JSON.parse(output));
     const revision = Math.max(...changes.map((change) => change.revision ?? 0));
     if (!(revision > 0)) throw new Error(`\`${line}\` changed nothing: ${output}`);

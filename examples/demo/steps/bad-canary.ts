@@ -1,9 +1,12 @@
 /** A release that fails half of the shoppers, and the way back in one command. */
 
 import type { Shop } from "../shop.ts";
-import { hold, type Say, type Step } from "../step.ts";
+import { hold, type Step } from "../step.ts";
 import { call, callMany } from "../traffic.ts";
 import { EJECTION_TIMEOUT_MS, until } from "../until.ts";
+
+const PREPARE = 'heddle shift shop/catalog v2=0% --reason "a new v2 is being deployed"';
+const RELEASE = 'heddle shift shop/catalog v2=50% --reason "try the new v2 on half of all"';
 
 const REQUESTS = 400;
 /** Of half the traffic, retried within the same broken version: anything below would not be that release's doing. */
@@ -12,21 +15,18 @@ const FAILED_SHARE_MIN = 0.1;
 export const badCanary: Step = {
   title: "A bad canary is rolled back",
   async run(shop, say) {
-    const prepared = await change(shop, say, 'heddle shift shop/catalog v2=0% --reason "a new v2 is being deployed"');
+    const prepared = await shop.shell.change(PREPARE, say);
     await breakRelease(shop, true);
     say("the new v2 is deployed, and answers every request with 500");
-    await change(shop, say, 'heddle shift shop/catalog v2=50% --reason "try the new v2 on half of all"');
+    await shop.shell.change(RELEASE, say);
     const during = await measure(shop);
     say(
       `${during.failed} of ${REQUESTS} requests failed (${percent(during.failed)}); ${during.retries} retries did not save them`,
     );
     hold(during.failed >= REQUESTS * FAILED_SHARE_MIN, "the bad release did no harm: there was nothing to roll back");
 
-    const { convergenceMs } = await change(
-      shop,
-      say,
-      `heddle rollback ${prepared.revision} --reason "the new v2 answers 500"`,
-    );
+    const rollback = `heddle rollback ${prepared.revision} --reason "the new v2 answers 500"`;
+    const { convergenceMs } = await shop.shell.change(rollback, say);
     const after = await measure(shop);
     say(`${after.failed} of ${REQUESTS} requests failed, ${after.retries} were retried`);
     hold(
@@ -40,11 +40,6 @@ export const badCanary: Step = {
     return `${percent(during.failed)} errors; one command${enforced}; then ${after.failed} of ${REQUESTS}`;
   },
 };
-
-async function change(shop: Shop, say: Say, command: string) {
-  say(`$ ${command}`);
-  return shop.shell.change(command);
-}
 
 /** Flips the switch that the catalog has for this; straight to the service, as its own operator would. */
 async function breakRelease(shop: Shop, on: boolean): Promise<void> {

@@ -11,8 +11,7 @@ export const grant: Step = {
   async run(shop, say) {
     const denied = await call(shop, CHARGE);
     const command = `${remedyIn(denied.body)} --reason "web sells gift cards"`;
-    say(`$ ${command}`);
-    const { revision, convergenceMs } = await shop.shell.change(command);
+    const { revision, convergenceMs } = await shop.shell.change(command, say);
     const allowed = await call(shop, CHARGE);
     hold(
       allowed.status === 201,

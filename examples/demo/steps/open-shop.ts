@@ -9,8 +9,7 @@ const APPLY = 'heddle apply -f examples/shop/policy.yaml --reason "open the shop
 export const openShop: Step = {
   title: "The shop opens",
   async run(shop, say) {
-    say(`$ ${APPLY}`);
-    const { revision } = await shop.shell.change(APPLY);
+    const { revision } = await shop.shell.change(APPLY, say);
     for (const instance of shop.instances) {
       shop.startService(instance);
       shop.startSidecar(instance);
@@ -33,6 +32,6 @@ export const openShop: Step = {
       return text;
     });
     say(`POST ${web}/checkout: web → orders → payment: 201 ${order}`);
-    return `${shop.instances.length} instances serve under policy revision ${revision}; an order went through all of them`;
+    return `${shop.instances.length} instances serve under policy revision ${revision}; an order was placed and paid for`;
   },
 };
