@@ -178,7 +178,7 @@ export function listenTls(options: TlsListenerOptions): Listener {
           return;
         }
         handshakes++;
-        const timer = new Timer(() => socket.terminate());
+        const timer = new Timer(() => secured.terminate());
         runtime.timers.arm(timer, runtime.limits.handshakeTimeoutMs);
         const tls = {
           cert: current.certificateChain,
@@ -190,7 +190,8 @@ export function listenTls(options: TlsListenerOptions): Listener {
           ALPNProtocols: alpn,
         };
         const data: Handshake = { kind: "handshake", identity: current, timer };
-        socket.upgradeTLS<TlsSocketData>(
+        // The plain socket has handed its connection over: only the secured one can still end it.
+        const [, secured] = socket.upgradeTLS<TlsSocketData>(
           // `isServer` and `minVersion` are missing from the runtime's types; test/proxy/io/listener.test.ts holds both.
           { isServer: true, tls, data, socket: tlsHandlers } as Parameters<typeof socket.upgradeTLS<TlsSocketData>>[0],
         );

@@ -119,6 +119,8 @@ export class Wire implements ConnectionOutput {
 
   /** The socket's `end` callback: the peer half-closed. */
   receivedEnd(): void {
+    // Ending our own side makes the runtime say it again.
+    if (this.#inputEnded) return;
     this.#inputEnded = true;
     this.#input?.receiveEnd();
     if (this.#shutDown) this.#socket?.end();
