@@ -232,7 +232,7 @@ describe("draining:", () => {
     await expect(RawClient.connect(port)).rejects.toThrow();
     app.release();
     await busy.closed;
-    expect(busy.text).toMatch(/connection: close\r\n[^]*\/held /);
+    expect(busy.text).toMatch(/connection: close\r\n[\s\S]*\/held /);
     await eventually(() => expect(listener.connections.size).toBe(0));
   });
 

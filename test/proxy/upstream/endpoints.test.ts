@@ -1,0 +1,127 @@
+import { expect, test } from "bun:test";
+import type { Endpoint } from "../../../src/projections/snapshot.ts";
+import type { Subset } from "../../../src/proxy/route/compile.ts";
+import { systemRuntime } from "../../../src/proxy/runtime.ts";
+import { type EndpointState, ServiceEndpoints } from "../../../src/proxy/upstream/endpoints.ts";
+import { Pool } from "../../../src/proxy/upstream/pool.ts";
+
+const runtime = systemRuntime();
+const makePool = ({ host, port }: Endpoint): Pool => new Pool({ address: { host, port }, runtime, protocol: "h2" });
+
+function endpoint(instance: string, labels: Record<string, string> = {}): Endpoint {
+  return { instance, host: "127.0.0.1", port: 1, labels };
+}
+
+function set(version: number, ...endpoints: Endpoint[]) {
+  return { namespace: "shop", name: "catalog", version, endpoints };
+}
+
+function serviceOf(...endpoints: Endpoint[]): ServiceEndpoints {
+  const service = new ServiceEndpoints();
+  service.replace(set(1, ...endpoints), makePool);
+  return service;
+}
+
+const nameOf = (state: EndpointState | undefined): string | undefined => state?.endpoint.instance;
+/** Draws these numbers, one after the other, again and again. */
+function draws(...numbers: number[]): () => number {
+  let at = 0;
+  return () => numbers[at++ % numbers.length] ?? 0;
+}
+
+test("nothing to pick from", () => {
+  expect(serviceOf().pick("random", undefined, [], Math.random)).toBeUndefined();
+});
+
+test("round robin takes turns", () => {
+  const service = serviceOf(endpoint("a"), endpoint("b"), endpoint("c"));
+  const picked = Array.from({ length: 9 }, () => nameOf(service.pick("round-robin", undefined, [], Math.random)));
+  for (const name of ["a", "b", "c"]) expect(picked.filter((one) => one === name)).toHaveLength(3);
+  expect(new Set(picked.slice(0, 3)).size).toBe(3);
+});
+
+test("least request is the less busy of two drawn at random, which are never the same", () => {
+  const service = serviceOf(endpoint("a"), endpoint("b"), endpoint("c"));
+  const [a, b, c] = service.all;
+  if (a === undefined || b === undefined || c === undefined) throw new Error("three endpoints");
+  a.active = 5;
+  b.active = 1;
+  c.active = 3;
+  // First draw: which is the first; second: which of the others.
+  expect(nameOf(service.pick("least-request", undefined, [], draws(0, 0)))).toBe("b");
+  expect(nameOf(service.pick("least-request", undefined, [], draws(0, 0.99)))).toBe("c");
+  expect(nameOf(service.pick("least-request", undefined, [], draws(0.99, 0)))).toBe("c");
+  expect(nameOf(service.pick("least-request", undefined, [], draws(0.4, 0.99)))).toBe("b");
+  // The busiest of all is never picked.
+  for (let round = 0; round < 200; round++) {
+    expect(nameOf(service.pick("least-request", undefined, [], Math.random))).not.toBe("a");
+  }
+});
+
+test("least request spreads an even load evenly", () => {
+  const service = serviceOf(...Array.from({ length: 10 }, (_, index) => endpoint(`e${index}`)));
+  for (let round = 0; round < 1_000; round++) {
+    const state = service.pick("least-request", undefined, [], Math.random);
+    if (state !== undefined) state.active++;
+  }
+  // Two choices keep the fullest within a few of the mean; one random choice would be some 25 off.
+  for (const { active } of service.all) expect(Math.abs(active - 100)).toBeLessThan(12);
+});
+
+test("an endpoint that was tried is avoided as long as there is another", () => {
+  const service = serviceOf(endpoint("a"), endpoint("b"));
+  const [a] = service.all;
+  if (a === undefined) throw new Error("two endpoints");
+  for (const algorithm of ["round-robin", "least-request", "random"] as const) {
+    for (let round = 0; round < 20; round++) {
+      expect(nameOf(service.pick(algorithm, undefined, [a], Math.random))).toBe("b");
+    }
+    expect(service.pick(algorithm, undefined, service.all, Math.random)).toBeDefined();
+  }
+});
+
+test("a subset is all that bear its labels, as they are now", () => {
+  const v2: Subset = { name: "v2", labels: { version: "v2", zone: "a" } };
+  const service = serviceOf(
+    endpoint("old", { version: "v1", zone: "a" }),
+    endpoint("new", { version: "v2", zone: "a", extra: "x" }),
+    endpoint("far", { version: "v2", zone: "b" }),
+  );
+  for (let round = 0; round < 10; round++) expect(nameOf(service.pick("random", v2, [], Math.random))).toBe("new");
+  // The instance comes back as another version: the subset is empty, but the endpoint keeps its pool and its load.
+  const known = service.all[1];
+  if (known === undefined) throw new Error("three endpoints");
+  known.active = 7;
+  service.replace(set(2, endpoint("new", { version: "v3", zone: "a" })), makePool);
+  expect(service.pick("random", v2, [], Math.random)).toBeUndefined();
+  expect(service.all[0]).toBe(known);
+  expect(service.all[0]?.active).toBe(7);
+});
+
+test("an older set, or the same again, is dropped", () => {
+  const service = serviceOf(endpoint("a"));
+  expect(service.replace(set(3, endpoint("b")), makePool)).toBe(true);
+  expect(service.replace(set(3, endpoint("c")), makePool)).toBe(false);
+  expect(service.replace(set(2, endpoint("c")), makePool)).toBe(false);
+  expect([service.version, service.all.map(nameOf)]).toEqual([3, ["b"]]);
+});
+
+test("the same instance at another address is another endpoint", () => {
+  const service = serviceOf(endpoint("a"));
+  const [before] = service.all;
+  service.replace(set(2, { ...endpoint("a"), port: 2 }), makePool);
+  expect(service.all[0]).not.toBe(before as EndpointState);
+});
+
+test("whoever waited for an endpoint that left picks among those that stay, and not that one again", () => {
+  const service = serviceOf(endpoint("gone"), endpoint("stays"));
+  const picked: (string | undefined)[] = [];
+  service.all[0]?.pool.acquire({
+    onConnection() {},
+    onNoConnection: () => void picked.push(nameOf(service.pick("random", undefined, [], Math.random))),
+  });
+  service.replace(set(2, endpoint("stays")), makePool);
+  expect(picked).toEqual(["stays"]);
+  service.closeAll();
+  expect(service.pick("random", undefined, [], Math.random)).toBeUndefined();
+});
