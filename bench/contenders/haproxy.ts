@@ -3,7 +3,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CALLED_NAME, type Identity } from "../certificates.ts";
-import type { Contender } from "../contender.ts";
+import type { Contender, Site } from "../contender.ts";
 import { freePort, output, PROXY_CORE, spawnPinned, untilServing } from "../process.ts";
 
 const GLOBAL = `
@@ -23,11 +23,11 @@ interface Hop {
   readonly server: string;
 }
 
-async function startHop(directory: string, name: string, { listen, server }: Hop) {
+async function startHop({ directory, defer }: Site, name: string, { listen, server }: Hop) {
   const path = join(directory, `${name}.cfg`);
   const body = `frontend in\n  bind ${listen}\n  default_backend out\nbackend out\n  server next ${server}\n`;
   await writeFile(path, GLOBAL + body);
-  return spawnPinned(PROXY_CORE, ["haproxy", "-db", "-q", "-f", path]);
+  return spawnPinned(PROXY_CORE, ["haproxy", "-db", "-q", "-f", path], defer);
 }
 
 /** HAProxy wants certificate and key in one file. */
@@ -42,17 +42,22 @@ function haproxy(name: string, alpn: "http/1.1" | "h2"): Contender {
     acceptsH2c: true,
     missing: () => (Bun.which("haproxy") === null ? "apt-get install haproxy" : undefined),
     version: async () => ((await output(["haproxy", "-v"])).split("\n")[0] ?? "").replace(/ -.*/, ""),
-    async start({ directory, applicationPort, certificates: { caller, called } }) {
+    async start(site) {
+      const {
+        applicationPort,
+        directory,
+        certificates: { caller, called },
+      } = site;
       const [port, between] = [await freePort(), await freePort()];
       const callerPem = await joined(caller, join(directory, "caller.both.pem"));
       const calledPem = await joined(called, join(directory, "called.both.pem"));
       const tls = (pem: string, roots: string): string =>
         `ssl alpn ${alpn} crt ${pem} ca-file ${roots} verify required ssl-min-ver TLSv1.3`;
-      const b = await startHop(directory, "b", {
+      const b = await startHop(site, "b", {
         listen: `127.0.0.1:${between} ${tls(calledPem, called.roots)}`,
         server: `127.0.0.1:${applicationPort}`,
       });
-      const a = await startHop(directory, "a", {
+      const a = await startHop(site, "a", {
         listen: `127.0.0.1:${port}`,
         server: `127.0.0.1:${between} ${tls(callerPem, caller.roots)} verifyhost ${CALLED_NAME} sni str(${CALLED_NAME})`,
       });
@@ -61,7 +66,6 @@ function haproxy(name: string, alpn: "http/1.1" | "h2"): Contender {
         port,
         pids: [a.pid, b.pid],
         inbound: { port: between, client: caller },
-        stop: async () => void (await Promise.all([a.stop(), b.stop()])),
       };
     },
   };

@@ -2,6 +2,7 @@
 
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { z } from "zod";
 import { selfCommand, VERSION } from "../../src/cli/program.ts";
 import { findServerBinary } from "../../src/nats/server-binary.ts";
 import { TestMesh } from "../../test/support/mesh.ts";
@@ -55,6 +56,10 @@ spec:
   rules: [{ requests: 1000000, per: 1s, burst: 1000000, by: source }]
 `;
 
+const SAVE_POLL_MS = 20;
+
+const storedIdentity = z.object({ keyPem: z.string(), chainPem: z.string(), bundle: z.array(z.string()) });
+
 interface RunningSidecar {
   readonly process: PinnedProcess;
   readonly inboundPort: number;
@@ -63,7 +68,7 @@ interface RunningSidecar {
 }
 
 async function startSidecar(
-  { directory }: Site,
+  { directory, defer }: Site,
   meshDirectory: string,
   service: string,
   applicationPort: number,
@@ -77,15 +82,21 @@ async function startSidecar(
     ...["--admin", own(adminPort), "--health", "off", "--metrics", "off", "--advertise", "127.0.0.1"],
     ...["--dir", meshDirectory, "--state-dir", stateDirectory],
   ]);
-  const process = spawnPinned(PROXY_CORE, command, { HEDDLE_LOG: "error" });
+  const process = spawnPinned(PROXY_CORE, command, defer, { HEDDLE_LOG: "error" });
   return { process, inboundPort, outboundPort, stateDirectory };
 }
 
 /** The calling sidecar's own identity, which the called one admits. */
 async function identityOf(sidecar: RunningSidecar, directory: string): Promise<Identity> {
-  const { keyPem, chainPem, bundle } = await Bun.file(join(sidecar.stateDirectory, "identity.json")).json();
-  const [certificate, key, roots] = ["caller.pem", "caller.key", "roots.pem"].map((name) => join(directory, name));
-  const identity = { certificate: `${certificate}`, key: `${key}`, roots: `${roots}` };
+  const stored = Bun.file(join(sidecar.stateDirectory, "identity.json"));
+  // An identity is in force a moment before it is on the disk.
+  while (!(await stored.exists())) await Bun.sleep(SAVE_POLL_MS);
+  const { keyPem, chainPem, bundle } = storedIdentity.parse(await stored.json());
+  const identity = {
+    certificate: join(directory, "caller.pem"),
+    key: join(directory, "caller.key"),
+    roots: join(directory, "roots.pem"),
+  };
   await writeFile(identity.certificate, chainPem);
   await writeFile(identity.key, keyPem, { mode: 0o600 });
   // openssl sends, besides the leaf, only what it finds here: the chain has an issuer between leaf and root.
@@ -103,6 +114,7 @@ export const heddle: Contender = {
   },
   async start(site) {
     const mesh = await TestMesh.start();
+    site.defer(() => mesh.stop());
     await mesh.apply(POLICY);
     const meshDirectory = mesh.nats.directory.path;
     const catalog = await startSidecar(site, meshDirectory, "catalog", site.applicationPort);
@@ -112,10 +124,6 @@ export const heddle: Contender = {
       port: web.outboundPort,
       pids: [web.process.pid, catalog.process.pid],
       inbound: { port: catalog.inboundPort, client: await identityOf(web, site.directory) },
-      async stop() {
-        await Promise.all([web.process.stop(), catalog.process.stop()]);
-        await mesh.stop();
-      },
     };
   },
 };

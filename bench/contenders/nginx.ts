@@ -3,7 +3,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CALLED_NAME } from "../certificates.ts";
-import type { Contender } from "../contender.ts";
+import type { Contender, Site } from "../contender.ts";
 import { freePort, output, PROXY_CORE, spawnPinned, untilServing } from "../process.ts";
 
 interface Hop {
@@ -14,7 +14,7 @@ interface Hop {
 
 const TEMPORARY = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
 
-async function startHop(directory: string, name: string, { listen, server, next }: Hop) {
+async function startHop({ directory, defer }: Site, name: string, { listen, server, next }: Hop) {
   const path = join(directory, `${name}.conf`);
   const temporary = TEMPORARY.map((kind) => `${kind}_temp_path ${directory}/${name}-${kind};`).join(" ");
   await writeFile(
@@ -26,7 +26,7 @@ http { access_log off; ${temporary} keepalive_requests 100000000; keepalive_time
   server { listen ${listen}; ${server} proxy_http_version 1.1; proxy_set_header Connection ""; } }
 `,
   );
-  return spawnPinned(PROXY_CORE, ["nginx", "-e", "stderr", "-c", path]);
+  return spawnPinned(PROXY_CORE, ["nginx", "-e", "stderr", "-c", path], defer);
 }
 
 export const nginx: Contender = {
@@ -34,15 +34,19 @@ export const nginx: Contender = {
   acceptsH2c: false,
   missing: () => (Bun.which("nginx") === null ? "apt-get install nginx" : undefined),
   version: async () => (await output(["nginx", "-v"])).trim().replace("nginx version: ", ""),
-  async start({ directory, applicationPort, certificates: { caller, called } }) {
+  async start(site) {
+    const {
+      applicationPort,
+      certificates: { caller, called },
+    } = site;
     const [port, between] = [await freePort(), await freePort()];
-    const b = await startHop(directory, "b", {
+    const b = await startHop(site, "b", {
       listen: `127.0.0.1:${between} ssl`,
       server: `ssl_certificate ${called.certificate}; ssl_certificate_key ${called.key}; ssl_protocols TLSv1.3;
         ssl_client_certificate ${called.roots}; ssl_verify_client on; location / { proxy_pass http://next; }`,
       next: `127.0.0.1:${applicationPort}`,
     });
-    const a = await startHop(directory, "a", {
+    const a = await startHop(site, "a", {
       listen: `127.0.0.1:${port}`,
       server: `proxy_ssl_certificate ${caller.certificate}; proxy_ssl_certificate_key ${caller.key};
         proxy_ssl_trusted_certificate ${caller.roots}; proxy_ssl_verify on; proxy_ssl_name ${CALLED_NAME};
@@ -54,7 +58,6 @@ export const nginx: Contender = {
       port,
       pids: [a.pid, b.pid],
       inbound: { port: between, client: caller },
-      stop: async () => void (await Promise.all([a.stop(), b.stop()])),
     };
   },
 };

@@ -21,21 +21,8 @@ export interface HandshakeResult {
 export async function loadHandshakes({ port, client, seconds }: HandshakeOptions): Promise<HandshakeResult> {
   const identity = ["-cert", client.certificate, "-key", client.key, "-CAfile", client.roots];
   const startNs = Bun.nanoseconds();
-  const text = await output([
-    ...[
-      "openssl",
-      "s_time",
-      "-connect",
-      `127.0.0.1:${port}`,
-      "-new",
-      "-tls1_3",
-      "-time",
-      String(seconds),
-      "-www",
-      "/130",
-    ],
-    ...identity,
-  ]);
+  const target = ["-connect", `127.0.0.1:${port}`, "-www", "/130"];
+  const text = await output(["openssl", "s_time", "-new", "-tls1_3", "-time", String(seconds), ...target, ...identity]);
   const durationUs = (Bun.nanoseconds() - startNs) / 1000;
   const [, count, bytes] = /^(\d+) connections in \d+ real seconds, (\d+) bytes read/m.exec(text)?.map(Number) ?? [];
   if (count === undefined || bytes === undefined) throw new Error(`openssl s_time: ${text.trim()}`);
