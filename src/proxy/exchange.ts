@@ -17,7 +17,7 @@ import type {
 import { asksForTcp, headerValue } from "./headers.ts";
 import type { Downstream } from "./io/downstream.ts";
 import { Timer } from "./io/timers.ts";
-import { type FaultName, faultFlags, faultResponse, isGrpc, type LocalResponse } from "./respond.ts";
+import { type FaultName, faultFlags, faultResponse, faultTrailers, isGrpc, type LocalResponse } from "./respond.ts";
 import type { Runtime } from "./runtime.ts";
 import { type CallFailure, type CallOwner, type CallPlan, UpstreamCall } from "./upstream/call.ts";
 
@@ -34,6 +34,8 @@ export type Admission =
       readonly plan: CallPlan;
       /** For all attempts together. */
       readonly timeoutMs: number | undefined;
+      /** The caller's own deadline, where it named one. */
+      readonly callerTimeoutMs?: number | undefined;
       readonly edge: Counter;
       /** The called service, for messages: `namespace/name`. */
       readonly service: string;
@@ -128,10 +130,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
     }
     this.#service = admission.service;
     const { timers, limits } = this.#runtime;
-    if (admission.timeoutMs !== undefined) {
-      this.#timeout = new Timer(() => this.#fail("upstream_timeout", "upstream_response_timeout"));
-      timers.arm(this.#timeout, admission.timeoutMs);
-    }
+    this.#limitTime(admission.timeoutMs, admission.callerTimeoutMs);
     this.#idle = new Timer(() => this.#lookIdle());
     this.#idleTimeoutMs = limits.streamIdleTimeoutMs;
     timers.arm(this.#idle, this.#idleTimeoutMs);
@@ -233,20 +232,39 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
 
   // Ends
 
+  /** Arms the smaller of the two: what comes first also names what went wrong. */
+  #limitTime(routeMs = Number.POSITIVE_INFINITY, callerMs = Number.POSITIVE_INFINITY): void {
+    const timeoutMs = Math.min(routeMs, callerMs);
+    if (timeoutMs === Number.POSITIVE_INFINITY) return;
+    this.#timeout = new Timer(() => {
+      if (callerMs <= routeMs) this.#fail("deadline_exceeded", "downstream_deadline_exceeded");
+      else this.#fail("upstream_timeout", "upstream_response_timeout");
+    });
+    this.#runtime.timers.arm(this.#timeout, timeoutMs);
+  }
+
   /** No response will come, or no more of it: says so in the way that is still open. */
   #fail(fault: FaultName, details: string): void {
     if (this.#over) return;
     this.#call?.cancel();
-    if (this.#responding) {
-      this.#record.flags |= faultFlags(fault);
-      this.#record.details = details.replace("_before_response_started", "_after_response_started");
-      this.#stream.reset(CLIENT_GONE);
-      this.#finish();
-      return;
-    }
     const version = this.#request?.version ?? "1.1";
     const context = { version, contentType: this.#contentType, service: this.#service, details };
-    this.#answer(faultResponse(fault, context));
+    if (!this.#responding) {
+      this.#answer(faultResponse(fault, context));
+      return;
+    }
+    const record = this.#record;
+    record.flags |= faultFlags(fault);
+    record.details = details.replace("_before_response_started", "_after_response_started");
+    if (record.isGrpc && version === "2") {
+      // A gRPC status may still come: a caller learns more from it than from a reset.
+      const trailers = faultTrailers(fault, context);
+      this.#noteGrpcStatus(trailers);
+      this.#stream.sendTrailers(trailers);
+    } else {
+      this.#stream.reset(CLIENT_GONE);
+    }
+    this.#finish();
   }
 
   /** Sends a response of our own. */

@@ -15,6 +15,7 @@ import type { HeaderList, RequestHead } from "./codec/message.ts";
 import type { Admission, Counter, Side } from "./exchange.ts";
 import type { Decision } from "./filters/access.ts";
 import { describeDenial } from "./filters/denial.ts";
+import { formatGrpcTimeout, parseGrpcTimeout } from "./grpc-timeout.ts";
 import { asksForTcp, headerValue, withoutFields } from "./headers.ts";
 import type { Downstream } from "./io/downstream.ts";
 import { type Policy, protocolOf } from "./policy.ts";
@@ -99,10 +100,12 @@ export class Outbound implements Side {
     record.policyOrigin = rule.origin;
     record.destinationPrincipal = upstream.spiffeId;
     record.requestId = requestId(record.requestId);
+    const callerTimeoutMs = record.isGrpc ? grpcTimeoutMs(request.headers) : undefined;
     return {
       kind: "call",
-      plan: this.#plan(routing, record.requestId),
+      plan: this.#plan(routing, record.requestId, callerTimeoutMs),
       timeoutMs: rule.timeoutMs,
+      callerTimeoutMs,
       edge: tunnel ? this.#tcpCounter(upstream, policy) : this.#counter(upstream, policy),
       service: upstream.ref,
     };
@@ -123,16 +126,22 @@ export class Outbound implements Side {
     this.#options.telemetry.sidecar.retries.cell({ upstream: service }).value++;
   }
 
-  #plan(route: Route, id: string): CallPlan {
+  #plan(route: Route, id: string, callerTimeoutMs: number | undefined): CallPlan {
     const { runtime, endpoints } = this.#options;
     const { upstream, rule, subset } = route;
     const service = endpoints(upstream.ref);
+    const { timeoutMs = Number.POSITIVE_INFINITY } = rule;
+    const giveUpAtMs = runtime.monotonicMs() + Math.min(timeoutMs, callerTimeoutMs ?? timeoutMs);
     return {
       pick: (tried) => service?.pick(upstream.loadBalancer, subset, tried, runtime.random),
       retries: rule.retries,
       budget: rule.retries === undefined ? undefined : this.#budget(upstream.ref),
-      head: (head, attempt) =>
-        asksForTcp(head) ? { ...head, authority: connectAuthority(upstream, head) } : outgoingHead(head, id, attempt),
+      head: (head, attempt) => {
+        if (asksForTcp(head)) return { ...head, authority: connectAuthority(upstream, head) };
+        const outgoing = outgoingHead(head, id, attempt);
+        if (callerTimeoutMs !== undefined) shortenTimeout(outgoing.headers, giveUpAtMs - runtime.monotonicMs());
+        return outgoing;
+      },
     };
   }
 
@@ -238,4 +247,16 @@ function outgoingHead(head: RequestHead, id: string, attempt: number): RequestHe
   const headers: HeaderList = [...withoutFields(head.headers, TRUSTED_FIELDS), "x-request-id", id];
   if (attempt > 1) headers.push("x-envoy-attempt-count", String(attempt));
   return { ...head, headers };
+}
+
+function grpcTimeoutMs(headers: HeaderList): number | undefined {
+  const text = headerValue(headers, "grpc-timeout");
+  return text === undefined ? undefined : parseGrpcTimeout(text);
+}
+
+/** Tells the callee what is left of the caller's time, so that it works on nothing that nobody waits for. */
+function shortenTimeout(headers: HeaderList, remainingMs: number): void {
+  for (let at = 0; at < headers.length; at += 2) {
+    if (headers[at] === "grpc-timeout") headers[at + 1] = formatGrpcTimeout(remainingMs);
+  }
 }

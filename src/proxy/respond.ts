@@ -18,7 +18,12 @@ interface FaultRow {
   /** What happened, in a sentence. */
   readonly what: (service: string) => string;
   readonly advice: string;
+  /** Where gRPC has a more exact word than its mapping of HTTP statuses. */
+  readonly grpcStatus?: number;
 }
+
+/** Time ran out: gRPC's DEADLINE_EXCEEDED, and not UNAVAILABLE, upon which clients try again. */
+const DEADLINE_EXCEEDED = 4;
 
 function row(status: number, flag: ResponseFlag, details: string, what: FaultRow["what"], advice: string): FaultRow {
   return { status, flags: flagSet(flag), details, what, advice };
@@ -92,20 +97,26 @@ const FAULTS = {
     (service) => `Every attempt that policy allows failed on ${service}.`,
     SEE_CLUSTERS,
   ),
-  upstream_timeout: row(
-    504,
-    "UT",
-    "upstream_response_timeout",
-    (service) => `${service} did not answer within the Route's timeout.`,
-    "Raise the timeout, or look into why the service is slow.",
-  ),
-  per_try_timeout: row(
-    504,
-    "UT",
-    "upstream_per_try_timeout",
-    (service) => `${service} did not answer within the time of one attempt.`,
-    "Raise the Route's perTryTimeout, or look into why the service is slow.",
-  ),
+  upstream_timeout: {
+    ...row(
+      504,
+      "UT",
+      "upstream_response_timeout",
+      (service) => `${service} did not answer within the Route's timeout.`,
+      "Raise the timeout, or look into why the service is slow.",
+    ),
+    grpcStatus: DEADLINE_EXCEEDED,
+  },
+  per_try_timeout: {
+    ...row(
+      504,
+      "UT",
+      "upstream_per_try_timeout",
+      (service) => `${service} did not answer within the time of one attempt.`,
+      "Raise the Route's perTryTimeout, or look into why the service is slow.",
+    ),
+    grpcStatus: DEADLINE_EXCEEDED,
+  },
   upstream_reset: row(
     503,
     "UC",
@@ -169,13 +180,16 @@ const FAULTS = {
     (service) => `The sidecar on the way to ${service} has no policy or certificate yet.`,
     "Look at /healthz/ready and the sidecar's log.",
   ),
-  deadline_exceeded: row(
-    504,
-    "DT",
-    "downstream_deadline_exceeded",
-    (service) => `The caller's own deadline passed before ${service} answered.`,
-    "Give the call a longer deadline, or look into why the service is slow.",
-  ),
+  deadline_exceeded: {
+    ...row(
+      504,
+      "DT",
+      "downstream_deadline_exceeded",
+      (service) => `The caller's own deadline passed before ${service} answered.`,
+      "Give the call a longer deadline, or look into why the service is slow.",
+    ),
+    grpcStatus: DEADLINE_EXCEEDED,
+  },
   internal: row(
     500,
     "LR",
@@ -219,12 +233,19 @@ export function faultResponse(name: FaultName, context: FaultContext): LocalResp
   const what = fault.what(context.service ?? "the service");
   return localResponse(context, {
     status: context.status ?? fault.status,
+    grpcStatus: fault.grpcStatus,
     flags: fault.flags | (context.flags ?? NO_FLAGS),
     details: context.details ?? fault.details,
     line: what,
     body: `${what}\nWhat to do: ${fault.advice}\n`,
     headers: name === "overflow" ? ["x-envoy-overloaded", "true"] : [],
   });
+}
+
+/** What ends a gRPC response that is under way when the fault befalls it. */
+export function faultTrailers(name: FaultName, { service = "the service" }: FaultContext): HeaderList {
+  const fault: FaultRow = FAULTS[name];
+  return grpcFields(fault.grpcStatus ?? grpcStatusOf(fault.status), fault.what(service));
 }
 
 /** The flags of a fault that befell a response already under way, where no other response can tell of it. */
@@ -241,6 +262,7 @@ export function pathFaultResponse(fault: PathFault, context: FaultContext): Loca
 export function denialResponse(denial: Denial, context: FaultContext): LocalResponse {
   return localResponse(context, {
     status: 403,
+    grpcStatus: undefined,
     flags: flagSet("RBAC") | (context.flags ?? NO_FLAGS),
     details: denial.details,
     line: denial.header,
@@ -251,6 +273,8 @@ export function denialResponse(denial: Denial, context: FaultContext): LocalResp
 
 interface LocalContent {
   readonly status: number;
+  /** Undefined: the one that gRPC maps `status` to. */
+  readonly grpcStatus: number | undefined;
   readonly flags: FlagSet;
   readonly details: string;
   /** One line of printable ASCII, for `grpc-message`. */
@@ -271,10 +295,14 @@ function localResponse({ version, contentType }: FaultContext, content: LocalCon
     const head = { status: content.status, headers: all, contentLength: body.byteLength, version };
     return { head, body, flags, details, grpcStatus: undefined };
   }
-  const grpcStatus = grpcStatusOf(content.status);
-  const status = ["grpc-status", String(grpcStatus), "grpc-message", encodeGrpcMessage(content.line)];
-  const all = ["server", "heddle", "content-type", "application/grpc", ...status, ...headers];
+  const grpcStatus = content.grpcStatus ?? grpcStatusOf(content.status);
+  const fields = grpcFields(grpcStatus, content.line);
+  const all = ["server", "heddle", "content-type", "application/grpc", ...fields, ...headers];
   return { head: { status: 200, headers: all, contentLength: 0, version }, body: NO_BODY, flags, details, grpcStatus };
+}
+
+function grpcFields(status: number, message: string): HeaderList {
+  return ["grpc-status", String(status), "grpc-message", encodeGrpcMessage(message)];
 }
 
 /** `application/grpc`, with or without `+proto` or parameters; not `application/grpc-web`, which browsers speak. */
