@@ -1,11 +1,13 @@
 /**
  * Timeouts by the hundred thousand: most are cancelled before they fire, so arming and cancelling must cost next to
  * nothing. Timers of one duration expire in the order in which they were armed, so each duration keeps a doubly
- * linked list; one wake-up, at the earliest of the
- * heads, serves them all. Precision is `TICK_MS`: enough for timeouts, wrong for anything else.
+ * linked list; one wake-up, at the earliest of the heads, serves them all. Precision is `TICK_MS`, to which durations
+ * are rounded up, so that those a peer chooses share a few lists: enough for timeouts, wrong for anything else.
  */
 
 const TICK_MS = 10;
+/** What the runtime can wait for at once; a longer wait looks in between. */
+const SLEEP_MAX_MS = 2 ** 31 - 1;
 
 /** A ring whose `head` is a sentinel: `head.next` expires first. */
 interface TimerList {
@@ -45,9 +47,10 @@ export class Timers {
     this.#now = now;
   }
 
-  /** Arms, or arms anew, a timer `durationMs` from now. */
-  arm(timer: Timer, durationMs: number): void {
+  /** Arms, or arms anew, a timer `timeoutMs` from now. */
+  arm(timer: Timer, timeoutMs: number): void {
     if (timer.armed) timer.cancel();
+    const durationMs = Math.ceil(timeoutMs / TICK_MS) * TICK_MS;
     let list = this.#lists.get(durationMs);
     if (list === undefined) {
       list = { head: new Timer(() => {}) };
@@ -96,7 +99,7 @@ export class Timers {
         this.#wakeAtMs = Number.POSITIVE_INFINITY;
         this.expire();
       },
-      Math.max(TICK_MS, deadlineMs - nowMs),
+      Math.min(SLEEP_MAX_MS, Math.max(TICK_MS, deadlineMs - nowMs)),
     );
   }
 }

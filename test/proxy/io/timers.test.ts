@@ -99,3 +99,16 @@ test("on the real clock: a short timeout behind a long one fires in its time", a
   expect(tookMs).toBeLessThan(1_000);
   timers.stop();
 });
+
+test("a timeout longer than the runtime can sleep is slept through all the same", async () => {
+  let looks = 0;
+  const timers = new Timers(() => {
+    looks++;
+    return performance.now();
+  });
+  timers.arm(new Timer(() => {}), 2 ** 40);
+  looks = 0;
+  await Bun.sleep(60);
+  expect(looks).toBe(0);
+  timers.stop();
+});
