@@ -26,6 +26,7 @@ interface MeshStatus {
   readonly controlRevision: number;
   readonly services: StatusReply["services"];
   readonly instances: readonly InstanceView[];
+  readonly notEnforced: readonly string[];
 }
 
 interface InstanceView {
@@ -110,14 +111,20 @@ export function meshStatus(reply: StatusReply, { ledgerRevision, trustDomain, na
       };
     })
     .sort((a, b) => (`${a.service} ${a.instance}` < `${b.service} ${b.instance}` ? -1 : 1));
-  return { trustDomain, ledgerRevision, controlRevision: reply.revision, services, instances };
+  return {
+    trustDomain,
+    ledgerRevision,
+    controlRevision: reply.revision,
+    services,
+    instances,
+    notEnforced: reply.notEnforced,
+  };
 }
 
 function statusText(status: MeshStatus, paint: Paint, nowMs: number): string {
-  const { trustDomain, ledgerRevision, controlRevision, services, instances } = status;
+  const { trustDomain, ledgerRevision, controlRevision, services, instances, notEnforced } = status;
   const running = new Set(instances.map(({ service }) => service));
   const idle = services.map(({ namespace, name }) => serviceRef(namespace, name)).filter((ref) => !running.has(ref));
-  const gaps = services.flatMap(({ notEnforced }) => foldPlaces(notEnforced));
   const rejections = instances.flatMap(({ service, instance, rejected }) =>
     rejected === null ? [] : [`${service} ${instance} refused revision ${rejected.revision}: ${rejected.reason}`],
   );
@@ -127,7 +134,7 @@ function statusText(status: MeshStatus, paint: Paint, nowMs: number): string {
     instances.length === 0 ? "no instances have announced themselves" : instanceTable(instances, paint, nowMs),
     ...section("without instances:", idle, paint),
     ...section("refused:", rejections, paint),
-    ...section("accepted, not enforced by this version:", gaps, paint),
+    ...section("accepted, not enforced by this version:", foldPlaces(notEnforced), paint),
   ].join("\n");
 }
 

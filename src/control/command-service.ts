@@ -9,11 +9,11 @@ import type { MeshState, Operator } from "../events/state.ts";
 import type { Bus, BusMessage } from "../nats/bus.ts";
 import { CONTROL_QUEUE, subjects } from "../nats/subjects.ts";
 import { canonicalJson } from "../policy/canonical.ts";
-import { stateAt } from "../replay/state-at.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { authorize, readCommand, refused, type SignedRequest } from "./admission.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
 import { type Ledger, namespaceRevision } from "./ledger.ts";
+import type { PastStates } from "./past-states.ts";
 import type { CommandReply } from "./protocol.ts";
 import type { RecentCommands } from "./recent-commands.ts";
 
@@ -31,8 +31,8 @@ export interface CommandServiceOptions {
   readonly ledger: Ledger;
   /** Told of every change that is folded: a command that another replica has carried out is not carried out again. */
   readonly recent: RecentCommands;
-  /** A state to begin with when the past has to be folded; one that is too late does no harm. */
-  readonly checkpoint: () => Promise<MeshState | undefined>;
+  /** The mesh as it was. */
+  readonly past: PastStates;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly logger: Logger;
@@ -141,8 +141,7 @@ export class CommandService {
     // A revision that has not come yet is refused without a look at it.
     if (body.kind !== "rollback" || body.toRevision > state.revision) return {};
     if (body.toRevision === state.revision) return { target: state };
-    const checkpoint = await this.#options.checkpoint();
-    return { target: await stateAt(this.#options.ledger.log, body.toRevision, checkpoint) };
+    return { target: await this.#options.past.at(body.toRevision) };
   }
 
   async #intervening(namespace: string, after: number, upTo: number) {

@@ -67,10 +67,10 @@ export const statusReply = z.strictObject({
       name: z.string(),
       /** Revision of the snapshot that is published for it. */
       expectedRevision: z.int(),
-      /** Accepted, not enforced by this version: paths of the service's documents. */
-      notEnforced: z.array(z.string()),
     }),
   ),
+  /** Accepted, not enforced by this version: places in documents, such as `Mesh/_mesh/default spec.mtls`. */
+  notEnforced: z.array(z.string()),
   instances: z.array(
     z.strictObject({
       status: instanceStatus,

@@ -26,6 +26,7 @@ import { CommandService } from "./command-service.ts";
 import { ControlMetrics } from "./control-metrics.ts";
 import { Ledger } from "./ledger.ts";
 import { type ListenAddress, serveMonitoring } from "./monitoring.ts";
+import { PastStates } from "./past-states.ts";
 import { createPublication, type Publication } from "./publication.ts";
 import { serveQueries } from "./query-service.ts";
 import { RecentCommands } from "./recent-commands.ts";
@@ -105,6 +106,7 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
   const publication = createPublication({ ...options, configBucket, endpointBucket, converged });
   const { snapshots, endpoints, roster, convergence } = publication;
   const recent = new RecentCommands(2 * CLOCK_TOLERANCE_MS);
+  const past = new PastStates(log, () => readCheckpoint(checkpoints));
 
   const projection = await runProjection({
     log,
@@ -115,6 +117,7 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
       convergence.changed(change.revision);
       metrics.recorded(change);
       recent.recorded(change);
+      past.keep(after);
     },
     warn: (message) => logger.warn({}, message),
     random,
@@ -130,7 +133,7 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
   stack.defer(publication.watchSilence());
   const gauges = { revision: () => projection.revision, instances: () => roster.connected(now()) };
   const url = monitor(options, metrics.families(gauges), stack);
-  await serve({ ...options, authority, ledger, recent, checkpoints, projection, publication }, stack);
+  await serve({ ...options, authority, ledger, recent, past, projection, publication }, stack);
   const settled = async (): Promise<void> => {
     await Promise.all([snapshots.settled(), endpoints.settled()]);
   };
@@ -160,14 +163,14 @@ interface ServiceParts extends ControlOptions {
   readonly authority: () => Authority;
   readonly ledger: Ledger;
   readonly recent: RecentCommands;
-  readonly checkpoints: Bucket;
+  readonly past: PastStates;
   readonly projection: RunningProjection<MeshState>;
   readonly publication: Publication;
 }
 
 /** Opens the doors: certificates, questions, commands. Resolves when the server knows of them. */
 async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<void> {
-  const { bus, trustDomain, now, logger, authority, ledger, recent, projection, publication } = parts;
+  const { bus, trustDomain, now, logger, authority, ledger, recent, past, projection, publication } = parts;
   const { roster, convergence, snapshots } = publication;
   const signing = serveSigning(bus, {
     trustDomain,
@@ -185,8 +188,7 @@ async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<
     queries.stop();
     convergence.stop();
   });
-  const checkpoint = (): Promise<MeshState | undefined> => readCheckpoint(parts.checkpoints);
-  const commands = new CommandService({ bus, ledger, recent, checkpoint, now, logger });
+  const commands = new CommandService({ bus, ledger, recent, past, now, logger });
   stack.defer(() => commands.stop());
   await commands.start();
   await bus.flush();

@@ -27,20 +27,6 @@ const NOTE = "accepted, not enforced by this version";
 
 const GAPS: readonly Gap[] = [
   {
-    note: NOTE,
-    places: (document) =>
-      document.kind === "Service" ? fieldsUnder(["spec", "connectionPool"], document.spec.connectionPool) : [],
-  },
-  {
-    note: NOTE,
-    places: (document) =>
-      document.kind === "Service" ? fieldsUnder(["spec", "outlierDetection"], document.spec.outlierDetection) : [],
-  },
-  {
-    note: NOTE,
-    places: (document) => (document.kind === "RateLimit" ? [[]] : []),
-  },
-  {
     note: `${NOTE}: the mesh stays strict`,
     places: (document) =>
       document.kind === "Mesh" && (document.spec.mtls ?? "strict") !== "strict" ? [["spec", "mtls"]] : [],
@@ -52,8 +38,4 @@ export function notEnforced(documents: readonly PolicyDocument[]): NotEnforced[]
   return documents.flatMap((document) =>
     GAPS.flatMap(({ places, note }) => places(document).map((path) => ({ key: documentKey(document), path, note }))),
   );
-}
-
-function fieldsUnder(path: DocumentPath, fields: object | undefined): DocumentPath[] {
-  return Object.entries(fields ?? {}).flatMap(([name, value]) => (value === undefined ? [] : [[...path, name]]));
 }

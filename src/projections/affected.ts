@@ -81,7 +81,7 @@ function affectedBy(transition: Transition, event: NamespaceEvent): Iterable<Ser
       // A `deny` lets nobody in, so it concerns the callee alone.
       return [serviceRef(namespace, event.service), ...expandPatterns(after, allowedPatterns(event.rule))];
     case "RateLimitSet":
-      return [serviceRef(namespace, event.to.service)];
+      return limiting(transition, event);
     case "RateLimitRemoved":
       return [serviceRef(namespace, event.from.service)];
     case "RolledBack":
@@ -110,6 +110,12 @@ function routing({ before, after }: Transition, event: EventOf<"RouteDefined">):
   const replaced = before.namespaces.get(namespace)?.routes.get(name);
   const services = new Set([spec.service, replaced?.service ?? spec.service]);
   return [...services].flatMap((service) => [...callersOf(after, { namespace, name: service })]);
+}
+
+/** A limit was set: it may have been another service's until now. */
+function limiting({ before }: Transition, { namespace, name, to }: EventOf<"RateLimitSet">): ServiceRef[] {
+  const replaced = before.namespaces.get(namespace)?.rateLimits.get(name)?.value;
+  return [serviceRef(namespace, to.service), serviceRef(namespace, replaced?.service ?? to.service)];
 }
 
 /** A policy begins empty or goes: what it held before, for whichever service, no longer holds. */

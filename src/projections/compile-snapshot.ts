@@ -24,6 +24,8 @@ import {
   type ServiceSnapshot,
   SNAPSHOT_VERSION,
   type SnapshotAccessRule,
+  type SnapshotOutlierDetection,
+  type SnapshotRateLimit,
   type SnapshotRetries,
   type SnapshotRouteRule,
   type SnapshotUpstream,
@@ -35,6 +37,14 @@ const RETRY_ON: readonly RetryCondition[] = ["connect-failure", "refused-stream"
 
 /** Share of active requests that may be retries, and the floor for small traffic: Envoy's defaults. */
 const RETRY_BUDGET = { percent: 20, minPerSecond: 3 } as const;
+
+/** Envoy's defaults for what a Service that asks for outlier detection leaves out. */
+const OUTLIER_DETECTION: SnapshotOutlierDetection = {
+  consecutive5xx: 5,
+  intervalMs: 10_000,
+  baseEjectionTimeMs: 30_000,
+  maxEjectionPercent: 10,
+};
 
 const LOAD_BALANCER = "least-request";
 
@@ -62,6 +72,7 @@ export function compileSnapshot(state: MeshState, service: ServiceName): Service
       ports: declared.value.ports,
       accessDefault: accessDefaultOf(state),
       access: compileAccess(state, service),
+      rateLimits: compileRateLimits(namespace, service),
     },
     upstreams,
     unreachable: sortedNames(namespace.services).filter(
@@ -77,7 +88,7 @@ export function compileSnapshot(state: MeshState, service: ServiceName): Service
 export function closedSnapshot(state: MeshState, service: ServiceName): ServiceSnapshot {
   return {
     ...meshWide(state, service),
-    inbound: { ports: [], accessDefault: "deny", access: [] },
+    inbound: { ports: [], accessDefault: "deny", access: [], rateLimits: [] },
     upstreams: {},
     unreachable: [],
   };
@@ -132,11 +143,38 @@ function compileAccess(state: MeshState, target: ServiceName): SnapshotAccessRul
   );
 }
 
+function compileRateLimits(namespace: NamespaceState, target: ServiceName): SnapshotRateLimit[] {
+  return [...namespace.rateLimits]
+    .filter(([, { value }]) => value.service === target.name)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .flatMap(([name, { value, origin }]) =>
+      value.rules.map(({ match, requests, per, burst, by }, index) => ({
+        match: match ?? [],
+        requests,
+        perMs: milliseconds(per),
+        burst: burst ?? 0,
+        bySource: by === "source",
+        origin: ruleOrigin(target.namespace, name, index, origin),
+      })),
+    );
+}
+
+function compileOutlierDetection(spec: NonNullable<ServiceSpec["outlierDetection"]>): SnapshotOutlierDetection {
+  const { consecutive5xx, interval, baseEjectionTime, maxEjectionPercent } = spec;
+  return {
+    consecutive5xx: consecutive5xx ?? OUTLIER_DETECTION.consecutive5xx,
+    intervalMs: interval === undefined ? OUTLIER_DETECTION.intervalMs : milliseconds(interval),
+    baseEjectionTimeMs:
+      baseEjectionTime === undefined ? OUTLIER_DETECTION.baseEjectionTimeMs : milliseconds(baseEjectionTime),
+    maxEjectionPercent: maxEjectionPercent ?? OUTLIER_DETECTION.maxEjectionPercent,
+  };
+}
+
 function compileUpstream(state: MeshState, target: ServiceName): SnapshotUpstream | undefined {
   const namespace = state.namespaces.get(target.namespace) ?? EMPTY_NAMESPACE;
   const declared: WithOrigin<ServiceSpec> | undefined = namespace.services.get(target.name);
   if (declared === undefined) return undefined;
-  const { ports, subsets, loadBalancer } = declared.value;
+  const { ports, subsets, loadBalancer, connectionPool, outlierDetection } = declared.value;
   return {
     namespace: target.namespace,
     name: target.name,
@@ -144,6 +182,8 @@ function compileUpstream(state: MeshState, target: ServiceName): SnapshotUpstrea
     ports,
     subsets: subsets ?? {},
     loadBalancer: loadBalancer?.algorithm ?? LOAD_BALANCER,
+    connectionPool: connectionPool ?? {},
+    ...(outlierDetection === undefined ? {} : { outlierDetection: compileOutlierDetection(outlierDetection) }),
     routes: routesOf(namespace, target.name).flatMap(({ name, route }) =>
       route.rules.map((rule, index) =>
         compileRouteRule(rule.value, ruleOrigin(target.namespace, name, index, rule.origin)),

@@ -52,6 +52,33 @@ const snapshotRouteRule = z.strictObject({
   origin: ruleOrigin,
 });
 
+/** Circuit breaking: what a sidecar has open towards one service at once; absent: no bound but the sidecar's own. */
+const snapshotConnectionPool = z.strictObject({
+  maxConnections: z.int().min(1).optional(),
+  maxPendingRequests: z.int().min(1).optional(),
+  maxRequests: z.int().min(1).optional(),
+});
+
+/** Passive health: an endpoint that fails this often in a row is left out for a while. */
+const snapshotOutlierDetection = z.strictObject({
+  consecutive5xx: z.int().min(1),
+  intervalMs: z.int().min(1),
+  baseEjectionTimeMs: z.int().min(1),
+  maxEjectionPercent: z.number().min(0).max(100),
+});
+
+const snapshotRateLimit = z.strictObject({
+  /** Alternatives; an empty list matches every request. */
+  match: z.array(matcher),
+  /** Requests that each interval brings, and how many more may be saved up. */
+  requests: z.int().min(1),
+  perMs: z.int().min(1),
+  burst: z.int().min(0),
+  /** Each calling service has a bucket of its own. */
+  bySource: z.boolean(),
+  origin: ruleOrigin,
+});
+
 const snapshotUpstream = z.strictObject({
   namespace: z.string(),
   name: z.string(),
@@ -61,6 +88,8 @@ const snapshotUpstream = z.strictObject({
   /** Labels that select each subset's endpoints. */
   subsets: z.record(z.string(), z.record(z.string(), z.string())),
   loadBalancer: z.enum(["round-robin", "least-request", "random"]),
+  connectionPool: snapshotConnectionPool,
+  outlierDetection: snapshotOutlierDetection.optional(),
   /** First match wins; empty: everything to the whole service. */
   routes: z.array(snapshotRouteRule),
 });
@@ -89,6 +118,7 @@ export const serviceSnapshot = z.strictObject({
     ports: snapshotUpstream.shape.ports,
     accessDefault: z.enum(["deny", "allow"]),
     access: z.array(snapshotAccessRule),
+    rateLimits: z.array(snapshotRateLimit),
   }),
   /** By `namespace/name`: the services that this one may call. */
   upstreams: z.record(z.string(), snapshotUpstream),
@@ -102,6 +132,9 @@ export type SnapshotRouteRule = z.infer<typeof snapshotRouteRule>;
 export type SnapshotAccessRule = z.infer<typeof snapshotAccessRule>;
 export type SnapshotMatcher = z.infer<typeof matcher>;
 export type SnapshotRetries = z.infer<typeof snapshotRetries>;
+export type SnapshotConnectionPool = z.infer<typeof snapshotConnectionPool>;
+export type SnapshotOutlierDetection = z.infer<typeof snapshotOutlierDetection>;
+export type SnapshotRateLimit = z.infer<typeof snapshotRateLimit>;
 export type RuleOrigin = z.infer<typeof ruleOrigin>;
 
 /** `document[rule]@revision`: how a rule is named wherever a decision is traced back. */

@@ -4,8 +4,9 @@
  *  1. policy is there at all             (nothing is let through on a guess)
  *  2. the path is normalised             (the rule and the application must read the same one)
  *  3. access is decided                  (before a byte reaches the application; deny wins, default from the Mesh)
- *  4. trusted headers are set            (who called is what the certificate proved, never what a header claims)
- *  5. the application is called
+ *  4. rate limits are charged            (after access: who may not call uses up nobody's share)
+ *  5. trusted headers are set            (who called is what the certificate proved, never what a header claims)
+ *  6. the application is called
  *
  * Who the caller is was settled before: by the TLS handshake, once per connection.
  */
@@ -15,12 +16,20 @@ import type { Edge } from "../telemetry/request-metrics.ts";
 import type { RequestRecord } from "../telemetry/request-record.ts";
 import type { HeaderList, RequestHead } from "./codec/message.ts";
 import type { Admission, Counter, Side } from "./exchange.ts";
+import { callerRef } from "./filters/access.ts";
 import { describeDenial } from "./filters/denial.ts";
 import { asksForTcp, headerValue, withoutFields } from "./headers.ts";
 import type { Downstream } from "./io/downstream.ts";
 import type { ApplicationProtocol } from "./io/tls.ts";
 import type { Policy } from "./policy.ts";
-import { denialResponse, type FaultContext, faultResponse, type LocalResponse, pathFaultResponse } from "./respond.ts";
+import {
+  denialResponse,
+  type FaultContext,
+  faultResponse,
+  type LocalResponse,
+  pathFaultResponse,
+  rateLimitResponse,
+} from "./respond.ts";
 import { normalisePath } from "./route/path.ts";
 import type { Runtime } from "./runtime.ts";
 import { countRequest, type Telemetry, tcpCounter } from "./telemetry.ts";
@@ -57,7 +66,8 @@ export class Inbound implements Side {
       contentType: record.isGrpc ? headerValue(request.headers, "content-type") : undefined,
     };
     if (policy === undefined) return answer(faultResponse("not_ready", context), undefined);
-    const { snapshot, access } = policy;
+    const { snapshot, access, rateLimits } = policy;
+    const { runtime } = this.#options;
     const { caller, principal } = downstream.facts;
     record.policyRevision = snapshot.revision;
     record.sourcePrincipal = principal;
@@ -79,21 +89,24 @@ export class Inbound implements Side {
     const decision = access(caller, request.method, request.path);
     record.policyOrigin = decision.origin;
     if (!decision.allowed) {
-      const reason = decision.reason === "allow_rule" ? "default" : decision.reason;
-      this.#options.telemetry.sidecar.denied.cell({ reason }).value++;
+      this.#countDenial(decision.reason === "allow_rule" ? "default" : decision.reason);
       const { revision } = snapshot;
-      const denial = describeDenial({
-        caller,
-        service,
-        method: request.method,
-        target: request.path,
-        revision,
-        decision,
-      });
-      return answer(denialResponse(denial, context), edge);
+      const call = { caller, service, method: request.method, target: request.path, revision, decision };
+      return answer(denialResponse(describeDenial(call), context), edge);
+    }
+
+    const limited = rateLimits.check(request, request.path, caller && callerRef(caller), runtime.monotonicMs());
+    if (limited !== undefined) {
+      this.#countDenial("rate_limit");
+      record.policyOrigin = limited.origin;
+      return answer(rateLimitResponse(limited, { ...context, service }), edge);
     }
     record.upstreamCluster = "inbound";
     return { kind: "call", plan: this.#plan(downstream, policy), timeoutMs: undefined, edge, service };
+  }
+
+  #countDenial(reason: string): void {
+    this.#options.telemetry.sidecar.denied.cell({ reason }).value++;
   }
 
   finished(record: RequestRecord, edge: Counter | undefined): void {

@@ -4,8 +4,9 @@
  *  1. policy is there at all             (nothing is let through on a guess)
  *  2. the path is normalised             (so that router, guard and application read the same one)
  *  3. host → service, rules → backend    (route; a miss says why)
- *  4. trusted headers are set            (nobody's word is taken for what only the mesh knows)
- *  5. timeout, retries, balancing        (the call; timeouts enclose retries, retries enclose balancing)
+ *  4. the circuit is closed              (a service with enough on its hands gets no more, and the caller knows at once)
+ *  5. trusted headers are set            (nobody's word is taken for what only the mesh knows)
+ *  6. timeout, retries, balancing        (the call; timeouts enclose retries, retries enclose balancing)
  */
 
 import { parseServiceRef, type ServiceRef } from "../policy/names.ts";
@@ -94,6 +95,10 @@ export class Outbound implements Side {
     if (tunnel !== (protocolOf(upstream.ports) === "tcp")) {
       const response = faultResponse("protocol_mismatch", { ...context, service: upstream.ref });
       return answer(response, this.#missCounter(policy, upstream.ref));
+    }
+    if (this.#options.endpoints(upstream.ref)?.takesRequest === false) {
+      const response = faultResponse("overflow", { ...context, service: upstream.ref });
+      return answer(response, this.#counter(upstream, policy));
     }
     record.routeName = rule.name;
     record.upstreamCluster = routing.cluster;

@@ -3,6 +3,7 @@
 import { spiffeId } from "../policy/names.ts";
 import type { ServiceSnapshot, SnapshotUpstream } from "../projections/snapshot.ts";
 import { type Access, compileAccess } from "./filters/access.ts";
+import { RateLimiter } from "./filters/rate-limit.ts";
 import type { ApplicationProtocol } from "./io/tls.ts";
 import { compileRoutes, type RouteTable } from "./route/compile.ts";
 
@@ -12,17 +13,20 @@ export interface Policy {
   readonly snapshot: ServiceSnapshot;
   readonly routes: RouteTable;
   readonly access: Access;
+  readonly rateLimits: RateLimiter;
   /** What the application speaks, by the protocol of its Service's port. */
   readonly applicationProtocol: ApplicationProtocol;
 }
 
-export function compilePolicy(snapshot: ServiceSnapshot): Policy {
+/** @param previous the policy that this one follows: what it counted goes on counting where the rule is the same. */
+export function compilePolicy(snapshot: ServiceSnapshot, previous?: Policy): Policy {
   const id = spiffeId(snapshot.trustDomain, snapshot.namespace, snapshot.name);
   return {
     spiffeId: id,
     snapshot,
     routes: compileRoutes(snapshot),
     access: compileAccess(snapshot.inbound),
+    rateLimits: new RateLimiter(snapshot.inbound.rateLimits, previous?.rateLimits),
     applicationProtocol: protocolOf(snapshot.inbound.ports),
   };
 }

@@ -6,6 +6,7 @@
 import { type FlagSet, flagSet, NO_FLAGS, type ResponseFlag } from "../telemetry/response-flags.ts";
 import type { HeaderList, HttpVersion, ResponseHead } from "./codec/message.ts";
 import type { Denial } from "./filters/denial.ts";
+import type { RateLimited } from "./filters/rate-limit.ts";
 import type { MissReason } from "./route/compile.ts";
 import type { PathFault } from "./route/path.ts";
 
@@ -271,6 +272,22 @@ export function denialResponse(denial: Denial, context: FaultContext): LocalResp
   });
 }
 
+/** The response to a request beyond a rate limit: when to come back (RFC 9110 §10.2.3), and how much there is. */
+export function rateLimitResponse(limited: RateLimited, context: FaultContext): LocalResponse {
+  const response = faultResponse("rate_limited", context);
+  const seconds = String(Math.max(1, Math.ceil(limited.retryAfterMs / 1000)));
+  const limit = [
+    "x-ratelimit-limit",
+    String(limited.limit),
+    "x-ratelimit-remaining",
+    "0",
+    "x-ratelimit-reset",
+    seconds,
+  ];
+  const headers = [...response.head.headers, "retry-after", seconds, ...limit];
+  return { ...response, head: { ...response.head, headers } };
+}
+
 interface LocalContent {
   readonly status: number;
   /** Undefined: the one that gRPC maps `status` to. */
@@ -322,6 +339,7 @@ export function grpcStatusOf(httpStatus: number): number {
     case 404:
       return 12; // UNIMPLEMENTED
     case 429:
+      return 8; // RESOURCE_EXHAUSTED, as Envoy answers for its own limits
     case 502:
     case 503:
     case 504:

@@ -111,7 +111,8 @@ describe("status", () => {
   };
   const reply = {
     revision: 9,
-    services: [{ namespace: "shop", name: "web", expectedRevision: 8, notEnforced: [] }],
+    services: [{ namespace: "shop", name: "web", expectedRevision: 8 }],
+    notEnforced: [],
     instances: [
       { status, silentMs: 10, connected: true },
       { status: { ...status, instance: "web-0", revision: 8 }, silentMs: 10, connected: true },

@@ -79,7 +79,7 @@ test("without a Mesh document the secure defaults hold", () => {
     trustDomain: "mesh.local",
     mtls: "strict",
     trustBundle: [],
-    inbound: { ports: [{ port: 80, protocol: "http" }], accessDefault: "deny", access: [] },
+    inbound: { ports: [{ port: 80, protocol: "http" }], accessDefault: "deny", access: [], rateLimits: [] },
     upstreams: {},
     unreachable: [],
   });
@@ -206,6 +206,7 @@ describe("what a route leaves out is filled in:", () => {
       ports: [{ port: 80, protocol: "http" }],
       subsets: {},
       loadBalancer: "least-request",
+      connectionPool: {},
       routes: [],
     });
   });
@@ -250,7 +251,7 @@ describe("the digest", () => {
 test("a closed snapshot refuses everything and is one that a sidecar accepts", () => {
   const state = stateOf(mesh("trustDomain: mesh.local, access: allow"), service("shop/web"));
   const closed = serviceSnapshot.parse(closedSnapshot(state, { namespace: "shop", name: "orders" }));
-  expect(closed.inbound).toEqual({ ports: [], accessDefault: "deny", access: [] });
+  expect(closed.inbound).toEqual({ ports: [], accessDefault: "deny", access: [], rateLimits: [] });
   expect(closed.upstreams).toEqual({});
   expect(closed.revision).toBe(state.revision);
 });

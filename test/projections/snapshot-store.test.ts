@@ -66,9 +66,10 @@ function declare(name: string): DomainEvent {
   return { type: "ServiceDeclared", namespace: "shop", name, spec: { ports: [{ port: 80, protocol: "http" }] } };
 }
 
-function limits(...names: string[]): DomainEvent[] {
-  const rules = [{ requests: 1, per: "1s" }];
-  return names.map((name) => ({ type: "RateLimitSet", namespace: "shop", name, to: { service: name, rules } }));
+/** Changes that touch these services and leave them as they are. */
+function unchanged(...names: string[]): DomainEvent[] {
+  const to = [{ port: 80, protocol: "http" as const }];
+  return names.map((name) => ({ type: "ServicePortsSet", namespace: "shop", name, from: to, to }));
 }
 
 /** shop: web may call orders. */
@@ -119,7 +120,7 @@ test("a change writes whom it touches, if it changes anything for them", async (
   expect(replica.publisher.expectedRevision("shop/orders")).toBe(1);
 
   const writes = replica.bucket.history.length;
-  replica.take(ledger.record("shop", timeout("2s")), ledger.record("shop", limits("web", "orders")));
+  replica.take(ledger.record("shop", timeout("2s")), ledger.record("shop", unchanged("web", "orders")));
   await replica.publisher.settled();
   // Nothing that is enforced differs, so nobody is bothered; the mesh is published up to here all the same.
   expect(replica.bucket.history.slice(writes).map(({ key }) => key)).toEqual(["shop.web"]);
@@ -164,7 +165,7 @@ test("a removed service is closed, and a replica that lags behind cannot open it
   early.take(touched, removed);
   await early.publisher.settled();
   const closed = await stored(early, "shop.orders");
-  expect(closed?.inbound).toEqual({ ports: [], accessDefault: "deny", access: [] });
+  expect(closed?.inbound).toEqual({ ports: [], accessDefault: "deny", access: [], rateLimits: [] });
   expect(closed?.revision).toBe(3);
   expect((await stored(early, "shop.web"))?.upstreams).toEqual({});
 
@@ -188,7 +189,7 @@ test("a restart writes nothing that is there already", async () => {
   await first.start();
   const writes = first.bucket.history.length;
   const second = new Replica(broker);
-  second.take(...ledger.changes, ledger.record("shop", limits("web")));
+  second.take(...ledger.changes, ledger.record("shop", unchanged("web")));
   await second.start();
   expect(second.bucket.history.length).toBe(writes);
   expect(second.publisher.expectedRevision("shop/web")).toBe(1);

@@ -25,6 +25,7 @@ export function upstream(namespace: string, name: string, rest: Partial<Snapshot
     ports: [{ port: 8080, protocol: "http" }],
     subsets: {},
     loadBalancer: "round-robin",
+    connectionPool: {},
     routes: [],
     ...rest,
   };
@@ -51,5 +52,5 @@ export function inbound(
   access: readonly SnapshotAccessRule[],
   accessDefault: "allow" | "deny" = "deny",
 ): ServiceSnapshot["inbound"] {
-  return { ports: [{ port: 8080, protocol: "http" }], accessDefault, access: [...access] };
+  return { ports: [{ port: 8080, protocol: "http" }], accessDefault, access: [...access], rateLimits: [] };
 }

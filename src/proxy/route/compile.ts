@@ -25,6 +25,8 @@ export interface Upstream {
   readonly spiffeId: string;
   readonly ports: SnapshotUpstream["ports"];
   readonly loadBalancer: SnapshotUpstream["loadBalancer"];
+  readonly connectionPool: SnapshotUpstream["connectionPool"];
+  readonly outlierDetection: SnapshotUpstream["outlierDetection"];
 }
 
 /** A part of a service's endpoints: those that bear all of these labels. */
@@ -133,8 +135,9 @@ export function compileRoutes(snapshot: ServiceSnapshot): RouteTable {
 }
 
 function compileUpstream(source: SnapshotUpstream): Upstream {
-  const { namespace, name, spiffeId, ports, loadBalancer } = source;
-  return { ref: serviceRef(namespace, name), namespace, name, spiffeId, ports, loadBalancer };
+  const { namespace, name, spiffeId, ports, loadBalancer, connectionPool, outlierDetection } = source;
+  const ref = serviceRef(namespace, name);
+  return { ref, namespace, name, spiffeId, ports, loadBalancer, connectionPool, outlierDetection };
 }
 
 const DEFAULT_RULE: RouteRule = { name: "default", origin: undefined, timeoutMs: undefined, retries: undefined };

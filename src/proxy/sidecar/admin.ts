@@ -14,7 +14,7 @@ export interface AdminPort {
   clusters(): unknown;
   /** Public parts only. */
   certificates(): unknown;
-  readonly metrics: MetricsPage;
+  readonly metrics: Pick<MetricsPage, "render">;
   drain(): void;
   quit(): void;
 }

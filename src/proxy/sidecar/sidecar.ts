@@ -326,7 +326,7 @@ export class Sidecar {
 
   /** Compiles first, swaps last: a snapshot that fails to compile changes nothing. */
   #enforce(snapshot: ServiceSnapshot): void {
-    this.#policy = compilePolicy(snapshot);
+    this.#policy = compilePolicy(snapshot, this.#policy);
     this.#telemetry.sidecar.snapshotRevision = snapshot.revision;
     if (snapshot.trustBundle.length > 0) this.#identity?.setBundle(snapshot.trustBundle);
   }
@@ -395,6 +395,7 @@ export class Sidecar {
       ...this.#telemetry.sidecar.families(runtime.wallMs),
       ...(accessLog?.families() ?? []),
     ];
+    const page = new MetricsPage(families);
     return {
       notReady: () => this.notReady(),
       configDump: () => ({ status: this.#status(), snapshot: this.#policy?.snapshot ?? null }),
@@ -405,7 +406,12 @@ export class Sidecar {
         trustBundle: this.#tls?.trustBundle ?? null,
         status: this.#identity?.status,
       }),
-      metrics: new MetricsPage(families),
+      metrics: {
+        render: () => {
+          this.#upstreams.measure(this.#telemetry.sidecar);
+          return page.render();
+        },
+      },
       drain: () => void this.drain(),
       quit: () => this.#options.onQuit(),
     };

@@ -2,6 +2,7 @@
 
 import { type ServiceRef, serviceRef } from "../../policy/names.ts";
 import type { Endpoint, EndpointSet } from "../../projections/snapshot.ts";
+import type { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
 import type { TlsIdentity } from "../io/tls.ts";
 import type { Upstream } from "../route/compile.ts";
 import type { Runtime } from "../runtime.ts";
@@ -47,7 +48,11 @@ export class UpstreamDirectory {
       entry.endpoints.closeAll();
       this.#entries.delete(ref);
     }
-    for (const [ref, upstream] of wanted) this.#entry(ref).spiffeId = upstream.spiffeId;
+    for (const [ref, upstream] of wanted) {
+      const entry = this.#entry(ref);
+      entry.spiffeId = upstream.spiffeId;
+      entry.endpoints.configure(upstream);
+    }
   }
 
   sets(): EndpointSet[] {
@@ -65,19 +70,30 @@ export class UpstreamDirectory {
     this.#entries.clear();
   }
 
+  /** Brings the gauges of every upstream up to date; called before a scrape. */
+  measure({ circuitOpen, ejections, connections }: SidecarMetrics): void {
+    for (const [upstream, { endpoints }] of this.#entries) {
+      const closed = endpoints.takesRequest && endpoints.takesPending && endpoints.takesConnection;
+      circuitOpen.cell({ upstream }).value = closed ? 0 : 1;
+      ejections.cell({ upstream }).value = endpoints.ejected.length;
+      connections.cell({ upstream }).value = endpoints.all.reduce((sum, { pool }) => sum + pool.size, 0);
+    }
+  }
+
   /** For `/clusters`. */
   describe(): unknown {
     return [...this.#entries].map(([service, { endpoints, spiffeId }]) => ({
       service,
       spiffeId,
       version: endpoints.version,
-      endpoints: endpoints.all.map(({ endpoint, pool, active }) => ({
-        instance: endpoint.instance,
-        address: `${endpoint.host}:${endpoint.port}`,
-        labels: endpoint.labels,
-        activeRequests: active,
-        pendingRequests: pool.pending,
-        connections: pool.size,
+      endpoints: endpoints.all.map((state) => ({
+        instance: state.endpoint.instance,
+        address: `${state.endpoint.host}:${state.endpoint.port}`,
+        labels: state.endpoint.labels,
+        activeRequests: state.active,
+        pendingRequests: state.pool.pending,
+        connections: state.pool.size,
+        ejected: endpoints.ejected.includes(state),
       })),
     }));
   }
@@ -85,7 +101,7 @@ export class UpstreamDirectory {
   #entry(service: ServiceRef): Entry {
     let entry = this.#entries.get(service);
     if (entry === undefined) {
-      entry = { endpoints: new ServiceEndpoints(), spiffeId: undefined, set: undefined };
+      entry = { endpoints: new ServiceEndpoints(this.#runtime.monotonicMs), spiffeId: undefined, set: undefined };
       this.#entries.set(service, entry);
     }
     return entry;
@@ -96,6 +112,8 @@ export class UpstreamDirectory {
       address: { host: endpoint.host, port: endpoint.port },
       runtime: this.#runtime,
       protocol: "h2",
+      mayWait: () => entry.endpoints.takesPending,
+      mayDial: () => entry.endpoints.takesConnection,
       tls: () => {
         const identity = this.#identity();
         if (identity === undefined || entry.spiffeId === undefined) return undefined;

@@ -209,6 +209,7 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
 
   onHead(head: ResponseHead, end: boolean): void {
     this.#perTry?.cancel();
+    this.#endpoint?.observe?.(head.status >= 500 ? "failure" : "success");
     if (head.status >= 400) {
       const outcome: AttemptOutcome = { kind: "status", status: head.status };
       if (this.#claimRetry(outcome)) {
@@ -304,6 +305,10 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
 
   #failAttempt(outcome: AttemptOutcome, reason: CallFailure): void {
     if (this.#over) return;
+    // What our own bounds refused says nothing about the endpoint.
+    if (reason.fault !== "overflow") {
+      this.#endpoint?.observe?.(outcome.kind === "connect-failure" ? "unreachable" : "failure");
+    }
     if (!this.#committed && this.#claimRetry(outcome)) {
       this.#retry();
       return;

@@ -30,6 +30,9 @@ export interface PoolOptions {
   readonly runtime: Runtime;
   /** Asked at every dial, so that a new connection shows the certificate of the moment. Absent: plain TCP. */
   readonly tls?: (() => PeerTls | undefined) | undefined;
+  /** Asked before a request waits here, and before a connection beyond the first is opened. Absent: they may. */
+  readonly mayWait?: () => boolean;
+  readonly mayDial?: () => boolean;
   /** What is spoken over plain TCP, and what is expected of ALPN under TLS. */
   readonly protocol: ApplicationProtocol;
 }
@@ -81,6 +84,11 @@ export class Pool {
     return this.#connections.size;
   }
 
+  /** Connections, those on their way included. */
+  get opened(): number {
+    return this.#connections.size + this.#connecting;
+  }
+
   get pending(): number {
     return this.#waiters.size;
   }
@@ -96,7 +104,8 @@ export class Pool {
       waiter.onNoConnection("removed", "endpoint_removed");
       return;
     }
-    if (this.#waiters.size >= this.#options.runtime.limits.pendingRequestsMax) {
+    const { runtime, mayWait } = this.#options;
+    if (this.#waiters.size >= runtime.limits.pendingRequestsMax || mayWait?.() === false) {
       waiter.onNoConnection("overflow", "pending_requests");
       return;
     }
@@ -164,7 +173,9 @@ export class Pool {
   #dialForWaiters(): void {
     // One HTTP/2 connection serves many requests: no need to open one for each that waits.
     const perDial = this.#options.protocol === "h2" ? STREAMS_PER_DIAL : 1;
-    if (this.#connecting * perDial < this.#waiters.size) this.#dial();
+    if (this.#connecting * perDial >= this.#waiters.size) return;
+    // One connection is always allowed: with none, nobody here would ever be served.
+    if (this.opened === 0 || this.#options.mayDial?.() !== false) this.#dial();
   }
 
   #dial(): void {

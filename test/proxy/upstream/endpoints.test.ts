@@ -17,7 +17,7 @@ function set(version: number, ...endpoints: Endpoint[]) {
 }
 
 function serviceOf(...endpoints: Endpoint[]): ServiceEndpoints {
-  const service = new ServiceEndpoints();
+  const service = new ServiceEndpoints(() => 0);
   service.replace(set(1, ...endpoints), makePool);
   return service;
 }
