@@ -116,7 +116,7 @@ describe("status", () => {
     expect((await askStatus(mesh.ada)).notEnforced).toEqual([]);
     const permissive =
       "apiVersion: heddle/v1\nkind: Mesh\nmetadata: { name: default }\nspec: { trustDomain: mesh.local, mtls: permissive }\n";
-    await send(mesh.ada, applying(permissive));
+    await send(mesh.ada, applying(permissive), { namespace: "_mesh" });
     expect((await askStatus(mesh.ada)).notEnforced).toEqual(["Mesh/_mesh/default spec.mtls"]);
   });
 
