@@ -40,6 +40,8 @@ export interface TestSidecar {
   readonly admin: string;
   readonly accessLogFile: string;
   stop(): Promise<void>;
+  /** Goes as a crash does: the mesh still counts on it. */
+  crash(): Promise<void>;
 }
 
 export class TestMesh {
@@ -152,6 +154,11 @@ export class TestMesh {
       outbound: `http://127.0.0.1:${sidecar.outboundAddress.port}`,
       admin: `http://127.0.0.1:${sidecar.adminAddress.port}`,
       accessLogFile,
+      crash: async () => {
+        // Without NATS it can take leave of nobody; its listeners and connections go at once.
+        await bus.close();
+        await started.stop();
+      },
       stop: async () => {
         this.#sidecars.delete(started);
         await sidecar.stop();

@@ -1,0 +1,87 @@
+/** Where requests go, over real hops: by what is in them, by who is there, and by who has gone without a word. */
+
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { eventually, type TestSidecar } from "../../support/mesh.ts";
+import { type NodeApp, startNodeApp } from "../../support/node-app.ts";
+import { startTraffic } from "../../support/traffic.ts";
+import { TwoHops } from "../../support/two-hops.ts";
+
+const POLICY = `
+---
+apiVersion: heddle/v1
+kind: AccessPolicy
+metadata: { namespace: shop, name: storefront }
+spec: { service: catalog, rules: [{ allow: { from: [shop/web] } }] }
+---
+apiVersion: heddle/v1
+kind: Route
+metadata: { namespace: shop, name: catalog }
+spec:
+  service: catalog
+  rules:
+    - match: [{ headers: { x-sticky-user: { exact: beta } } }, { path: { prefix: /beta } }]
+      backends: [{ subset: v2 }]
+    - match: [{ methods: [DELETE] }]
+      backends: [{ subset: v2 }]
+    - match: [{ path: { exact: /anywhere } }]
+      retries: { attempts: 2, on: [connect-failure, reset], budget: { percent: 100, minPerSecond: 100 } }
+    - backends: [{ subset: v1 }]
+`;
+
+let hops: TwoHops;
+let second: NodeApp;
+let v2: TestSidecar;
+beforeAll(async () => {
+  [hops, second] = await Promise.all([TwoHops.start({ policy: POLICY }), startNodeApp("v2")]);
+  v2 = await hops.mesh.startSidecar({ service: "shop/catalog", appPort: second.port, labels: { version: "v2" } });
+  await hops.reaches(2);
+});
+afterAll(async () => {
+  await hops.stop();
+  await second.kill();
+});
+
+async function instanceAt(path: string, init: RequestInit = {}): Promise<string> {
+  const response = await hops.call(path, init);
+  return ((await response.json()) as { instance: string }).instance;
+}
+
+const ROWS: [name: string, path: string, init: RequestInit, instance: string][] = [
+  ["a header", "/", { headers: { "x-sticky-user": "beta" } }, "v2"],
+  ["another value of it", "/", { headers: { "x-sticky-user": "alpha" } }, "v1"],
+  ["a path below the prefix", "/beta/feature", {}, "v2"],
+  ["the prefix in other spellings", "//x/../%62eta", {}, "v2"],
+  ["a path that only begins like it", "/Beta", {}, "v1"],
+  ["a method", "/", { method: "DELETE" }, "v2"],
+  ["nothing in particular", "/", {}, "v1"],
+];
+for (const [name, path, init, instance] of ROWS) {
+  test(`${name} decides: ${path}`, async () => {
+    for (let round = 0; round < 3; round++) expect(await instanceAt(path, init)).toBe(instance);
+  });
+}
+
+test("the rule is named in the log", async () => {
+  const response = await hops.call("/beta/named");
+  expect(response.status).toBe(200);
+  expect((await hops.line("/beta/named")).policy_origin).toMatch(/^shop\/catalog\[0\]@\d+$/);
+});
+
+test("least request spreads over the live endpoints", async () => {
+  const seen = new Set<string>();
+  await eventually(async () => {
+    seen.add(await instanceAt("/anywhere"));
+    expect([...seen].sort()).toEqual(["v1", "v2"]);
+  });
+});
+
+test("a sidecar dies without a word, under load: with retries, no request fails", async () => {
+  const traffic = startTraffic(() => hops.call("/anywhere"));
+  await eventually(() => expect(traffic.answered).toBeGreaterThan(100));
+  await v2.crash();
+  const before = traffic.answered;
+  await eventually(() => expect(traffic.answered).toBeGreaterThan(before + 500));
+  expect(await traffic.stop()).toEqual([]);
+  // All that time it was still counted on.
+  await hops.reaches(2);
+}, 20_000);
