@@ -3,8 +3,8 @@
 import { afterEach, beforeAll, expect, test } from "bun:test";
 import { createServer, type TlsOptions } from "node:tls";
 import { type DialOptions, dial, type PeerTls } from "../../../src/proxy/io/dial.ts";
-import { listenTls } from "../../../src/proxy/io/listener.ts";
 import type { TlsIdentity } from "../../../src/proxy/io/tls.ts";
+import { listenTls } from "../../../src/proxy/io/tls-listener.ts";
 import type { Wire } from "../../../src/proxy/io/wire.ts";
 import type { Limits } from "../../../src/proxy/limits.ts";
 import { systemRuntime } from "../../../src/proxy/runtime.ts";

@@ -2,8 +2,9 @@
 
 import { afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { connect, type SecureVersion, type TLSSocket } from "node:tls";
-import { type Listener, listenPlain, listenTls } from "../../../src/proxy/io/listener.ts";
+import { type Listener, listenPlain } from "../../../src/proxy/io/listener.ts";
 import type { TlsIdentity } from "../../../src/proxy/io/tls.ts";
+import { listenTls } from "../../../src/proxy/io/tls-listener.ts";
 import type { Limits } from "../../../src/proxy/limits.ts";
 import { systemRuntime } from "../../../src/proxy/runtime.ts";
 import { type Answering, answering } from "../../support/answering.ts";

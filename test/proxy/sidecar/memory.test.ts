@@ -29,7 +29,11 @@ test("a reader that stops in the middle of 100 MB, and then takes the rest", asy
   const socket = await Bun.connect({
     hostname: "127.0.0.1",
     port: hops.outboundPort,
-    socket: { data: (_socket, chunk) => void (received += chunk.length) },
+    socket: {
+      data(_socket, chunk) {
+        received += chunk.length;
+      },
+    },
   });
   socket.write(`GET /stream?bytes=${BODY_BYTES} HTTP/1.1\r\nhost: catalog\r\n\r\n`);
   await eventually(() => expect(received).toBeGreaterThan(MEGABYTE));
