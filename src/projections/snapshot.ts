@@ -132,7 +132,7 @@ export type SnapshotRouteRule = z.infer<typeof snapshotRouteRule>;
 export type SnapshotAccessRule = z.infer<typeof snapshotAccessRule>;
 export type SnapshotMatcher = z.infer<typeof matcher>;
 export type SnapshotRetries = z.infer<typeof snapshotRetries>;
-export type SnapshotConnectionPool = z.infer<typeof snapshotConnectionPool>;
+
 export type SnapshotOutlierDetection = z.infer<typeof snapshotOutlierDetection>;
 export type SnapshotRateLimit = z.infer<typeof snapshotRateLimit>;
 export type RuleOrigin = z.infer<typeof ruleOrigin>;

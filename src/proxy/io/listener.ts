@@ -1,4 +1,4 @@
-/** What every listener has in common, and the plain one, for the application beside us. */
+/** Listeners, and the plain one: for the calls of the application beside us. `tls-listener.ts` has the one for peers. */
 
 import type { Socket, SocketHandler } from "bun";
 import type { Runtime } from "../runtime.ts";
@@ -78,7 +78,7 @@ export function listenPlain(options: PlainListenerOptions): Listener {
   return listenerOf(server, address, connections);
 }
 
-/** What the owner of a listener gets to hold of it. */
+/** What a listening socket is to its owner. */
 export function listenerOf(
   server: { readonly port: number; stop(closeActive?: boolean): void },
   address: Address,

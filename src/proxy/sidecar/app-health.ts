@@ -3,7 +3,7 @@
  * not there yet, or no longer, is not offered to callers. The application may start before its sidecar or after it.
  */
 
-import type { ResponseHead, StreamListener } from "../codec/message.ts";
+import type { RequestHead, ResponseHead, StreamListener } from "../codec/message.ts";
 import type { Address } from "../io/listener.ts";
 import type { Pool, PoolWaiter } from "../upstream/pool.ts";
 
@@ -125,54 +125,57 @@ const HEALTH_REQUEST = new Uint8Array(5);
 const SERVING = Buffer.from([0x08, 0x01]);
 const CANCELLED = { kind: "cancelled", detail: "health_check_over" } as const;
 
-function probeGrpc(pool: Pool): Promise<string | undefined> {
-  const verdict = new Promise<string | undefined>((resolve) => {
-    const chunks: Uint8Array[] = [];
-    const judge = (): void => {
-      const message = Buffer.concat(chunks).subarray(5);
-      resolve(message.equals(SERVING) ? undefined : "its health service does not say SERVING");
-    };
-    const listener: StreamListener<ResponseHead> = {
-      onHead: (_head, end) => end && judge(),
-      onInformational() {},
-      onData(chunk, end) {
-        if (chunks.length < 16) chunks.push(chunk);
-        if (end) judge();
-      },
-      onTrailers: judge,
-      onDrain() {},
-      onFault: () => resolve("its health service does not answer"),
-    };
-    const waiter: PoolWaiter = {
-      onConnection(connection) {
-        const stream = connection.codec.open(listener);
-        stream.sendHead(
-          {
-            method: "POST",
-            path: "/grpc.health.v1.Health/Check",
-            authority: "localhost",
-            scheme: "http",
-            absoluteForm: false,
-            upgrade: undefined,
-            expectContinue: false,
-            headers: ["content-type", "application/grpc", "te", "trailers"],
-            contentLength: undefined,
-            version: "2",
-          },
-          false,
-        );
-        stream.sendData(HEALTH_REQUEST, true);
-        const over = (): void => {
-          stream.reset(CANCELLED);
-          connection.streamEnded();
-        };
-        void withinTime(verdict).then(over);
-      },
-      onNoConnection: () => resolve("it takes no connections"),
-    };
-    pool.acquire(waiter);
-  });
-  return withinTime(verdict);
+const HEALTH_HEAD: RequestHead = {
+  method: "POST",
+  path: "/grpc.health.v1.Health/Check",
+  authority: "localhost",
+  scheme: "http",
+  absoluteForm: false,
+  upgrade: undefined,
+  expectContinue: false,
+  headers: ["content-type", "application/grpc", "te", "trailers"],
+  contentLength: undefined,
+  version: "2",
+};
+
+async function probeGrpc(pool: Pool): Promise<string | undefined> {
+  // Everything below may be called before `acquire` returns: the pool may have a connection at hand.
+  const { promise: verdict, resolve } = Promise.withResolvers<string | undefined>();
+  const chunks: Uint8Array[] = [];
+  const judge = (): void => {
+    const message = Buffer.concat(chunks).subarray(5);
+    resolve(message.equals(SERVING) ? undefined : "its health service does not say SERVING");
+  };
+  const listener: StreamListener<ResponseHead> = {
+    onHead: (_head, end) => end && judge(),
+    onInformational() {},
+    onData(chunk, end) {
+      if (chunks.length < 16) chunks.push(chunk);
+      if (end) judge();
+    },
+    onTrailers: judge,
+    onDrain() {},
+    onFault: () => resolve("its health service does not answer"),
+  };
+  let giveUp = (): void => pool.cancel(waiter);
+  const waiter: PoolWaiter = {
+    onConnection(connection) {
+      const stream = connection.codec.open(listener);
+      giveUp = () => {
+        stream.reset(CANCELLED);
+        connection.streamEnded();
+      };
+      stream.sendHead(HEALTH_HEAD, false);
+      stream.sendData(HEALTH_REQUEST, true);
+    },
+    onNoConnection: () => resolve("it takes no connections"),
+  };
+  pool.acquire(waiter);
+  try {
+    return await withinTime(verdict);
+  } finally {
+    giveUp();
+  }
 }
 
 async function withinTime(verdict: Promise<string | undefined>): Promise<string | undefined> {

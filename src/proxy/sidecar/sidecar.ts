@@ -6,82 +6,28 @@
 import type { WorkloadCredentials } from "../../ca/workload/credentials.ts";
 import { createIdentity, type IdentityKeeper } from "../../ca/workload/identity.ts";
 import { signOverBus } from "../../ca/workload/sign-client.ts";
-import type { Bucket, Bus } from "../../nats/bus.ts";
-import { serviceRef } from "../../policy/names.ts";
 import type { EndpointSet, InstanceStatus, ServiceSnapshot } from "../../projections/snapshot.ts";
-import type { AccessLog } from "../../telemetry/access-log.ts";
-import type { Logger } from "../../telemetry/logger.ts";
 import { MetricsPage } from "../../telemetry/metrics-page.ts";
 import { RequestMetrics } from "../../telemetry/request-metrics.ts";
 import { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
-import { Exchange, recordUnreadable, type Side } from "../exchange.ts";
-import { Inbound } from "../inbound.ts";
-import type { AcceptRequest } from "../io/downstream.ts";
-import { type Address, type Listener, listenPlain } from "../io/listener.ts";
+import type { Address } from "../io/listener.ts";
 import type { ApplicationProtocol, TlsIdentity } from "../io/tls.ts";
-import { listenTls } from "../io/tls-listener.ts";
-import { Outbound } from "../outbound.ts";
-import { compilePolicy, type Policy, protocolOf } from "../policy.ts";
-import type { Runtime } from "../runtime.ts";
+import { compilePolicy, type Policy } from "../policy.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { EndpointState } from "../upstream/endpoints.ts";
-import { Pool } from "../upstream/pool.ts";
-import { type AdminListener, type AdminPort, listenAdmin, listenHealth, listenMetrics } from "./admin.ts";
-import { AppHealth, type HealthCheck } from "./app-health.ts";
+import type { AdminPort } from "./admin.ts";
+import { AppHealth } from "./app-health.ts";
 import { ConfigSource } from "./config-source.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import { applicationEndpoints, openListeners, type SidecarListeners } from "./listeners.ts";
+import type { SidecarOptions } from "./options.ts";
 import { StateDirectory } from "./state-directory.ts";
 import { UpstreamDirectory } from "./upstream-directory.ts";
-
-export interface SidecarOptions {
-  readonly namespace: string;
-  readonly service: string;
-  readonly trustDomain: string;
-  /** Names this instance in the mesh; unique among the service's instances. */
-  readonly instance: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly version: string;
-  /** The application beside us. */
-  readonly application: Address;
-  readonly appHealth: HealthCheck;
-  /** Listen only when the application has been healthy once. */
-  readonly waitForApplication: boolean;
-  /** Where peers come in (mutual TLS), and the host under which they find us. */
-  readonly inbound: Address;
-  readonly advertisedHost: string;
-  /** Where the application's own calls come in. */
-  readonly outbound: Address;
-  /** Listeners of their own for single services, whatever their protocol. */
-  readonly upstreams: readonly BoundListener[];
-  /** Loopback only. */
-  readonly admin: Address;
-  readonly health: Address | undefined;
-  readonly metrics: Address | undefined;
-  readonly stateDirectory: string;
-  /** Names the mesh that issued our credentials; state of another is not believed. */
-  readonly mesh: string;
-  readonly bus: Bus;
-  readonly config: Pick<Bucket, "get">;
-  readonly endpoints: Pick<Bucket, "get">;
-  readonly accessLog: AccessLog | undefined;
-  readonly logger: Logger;
-  readonly runtime: Runtime;
-  /** `/quitquitquit` was called. */
-  readonly onQuit: () => void;
-}
-
-/** A local address that stands for one service. */
-export interface BoundListener {
-  readonly namespace: string;
-  readonly name: string;
-  readonly address: Address;
-}
 
 /** How long peers have to learn that we are leaving, before we stop accepting their connections. */
 const WITHDRAWAL_MS = 1_500;
 /** Longest the authority may take to sign. */
 const SIGN_TIMEOUT_MS = 10_000;
-const CLOSED_POLL_MS = 20;
 
 export class Sidecar {
   readonly #options: SidecarOptions;
@@ -100,10 +46,7 @@ export class Sidecar {
   #gone = false;
   #source: ConfigSource | undefined;
   #heartbeat: Heartbeat | undefined;
-  #inbound: Listener | undefined;
-  /** The one for every service first, then those for a single one. */
-  #outbound: Listener[] = [];
-  #pages: AdminListener[] = [];
+  #listeners: SidecarListeners | undefined;
 
   private constructor(options: SidecarOptions, state: StateDirectory) {
     this.#options = options;
@@ -115,11 +58,7 @@ export class Sidecar {
       accessLog: options.accessLog,
     };
     this.#upstreams = new UpstreamDirectory(options.runtime, () => this.#tls);
-    this.#application = {
-      "http/1.1": applicationEndpoint(options, "http/1.1"),
-      h2: applicationEndpoint(options, "h2"),
-      tcp: applicationEndpoint(options, "tcp"),
-    };
+    this.#application = applicationEndpoints(options);
     this.#health = new AppHealth({
       check: options.appHealth,
       address: options.application,
@@ -143,20 +82,20 @@ export class Sidecar {
   }
 
   get inboundAddress(): Address {
-    return this.#inbound?.address ?? this.#options.inbound;
+    return this.#listeners?.inbound.address ?? this.#options.inbound;
   }
 
   get outboundAddress(): Address {
-    return this.#outbound[0]?.address ?? this.#options.outbound;
+    return this.#listeners?.outbound.address ?? this.#options.outbound;
   }
 
   /** Where the listeners of `options.upstreams` are, in their order. */
   get upstreamAddresses(): Address[] {
-    return this.#outbound.slice(1).map(({ address }) => address);
+    return this.#listeners?.upstreams.map(({ address }) => address) ?? [];
   }
 
   get adminAddress(): Address {
-    return this.#pages[0]?.address ?? this.#options.admin;
+    return this.#listeners?.pages[0]?.address ?? this.#options.admin;
   }
 
   /** Undefined: ready for traffic. Otherwise what is missing. */
@@ -184,13 +123,7 @@ export class Sidecar {
     this.#heartbeat?.beat();
     const deadlineMs = runtime.monotonicMs() + runtime.limits.drainTimeoutMs;
     await Bun.sleep(Math.min(WITHDRAWAL_MS, runtime.limits.drainTimeoutMs));
-    // Inbound first: to finish what it was asked, the application may have to make calls of its own.
-    const inbound = this.#inbound === undefined ? [] : [this.#inbound];
-    for (const listeners of [inbound, this.#outbound]) {
-      for (const listener of listeners) listener.drain();
-      while (openConnections(listeners) > 0 && runtime.monotonicMs() < deadlineMs) await Bun.sleep(CLOSED_POLL_MS);
-    }
-    const cutOff = openConnections([...inbound, ...this.#outbound]);
+    const cutOff = (await this.#listeners?.drain(() => runtime.monotonicMs() < deadlineMs)) ?? 0;
     if (cutOff > 0) logger.warn({ connections: cutOff }, "drain timeout: closing what is still open");
   }
 
@@ -202,9 +135,7 @@ export class Sidecar {
     this.#heartbeat?.stop();
     this.#health.stop();
     this.#source?.stop();
-    this.#inbound?.close();
-    for (const listener of this.#outbound) listener.close();
-    for (const page of this.#pages) page.stop();
+    this.#listeners?.close();
     this.#upstreams.close();
     for (const { pool } of Object.values(this.#application)) pool.close();
     await this.#identity?.stop();
@@ -253,55 +184,13 @@ export class Sidecar {
   }
 
   #listen(): void {
-    const options = this.#options;
-    const { runtime } = options;
-    const telemetry = this.#telemetry;
-    const policy = (): Policy | undefined => this.#policy;
-    const version = options.labels.version;
-    const outbound = new Outbound({
-      runtime,
-      telemetry,
-      policy,
-      endpoints: (service) => this.#upstreams.get(service),
-      version,
-    });
-    const inbound = new Inbound({
-      runtime,
-      telemetry,
-      policy,
-      version,
-      application: this.#application,
-    });
-    this.#inbound = listenTls({
-      address: options.inbound,
-      runtime,
-      accept: acceptInto(runtime, inbound),
+    this.#listeners = openListeners(this.#options, {
+      telemetry: this.#telemetry,
+      policy: () => this.#policy,
       identity: () => this.#tls,
-      onRefused: (peer, reason) => options.logger.warn({ peer, reason }, "refused a peer"),
-    });
-    const accept = acceptInto(runtime, outbound);
-    this.#outbound = [
-      listenPlain({ address: options.outbound, runtime, accept }),
-      ...options.upstreams.map((bound) => this.#listenFor(bound, accept)),
-    ];
-    const port = this.#adminPort();
-    this.#pages = [listenAdmin(options.admin, port)];
-    if (options.health !== undefined) this.#pages.push(listenHealth(options.health, port));
-    if (options.metrics !== undefined) this.#pages.push(listenMetrics(options.metrics, port));
-  }
-
-  #listenFor({ namespace, name, address }: BoundListener, accept: AcceptRequest): Listener {
-    const { runtime, trustDomain } = this.#options;
-    const service = serviceRef(namespace, name);
-    return listenPlain({
-      address,
-      runtime,
-      accept,
-      boundTo: { service, authority: `${name}.${namespace}.${trustDomain}` },
-      rawTcp: () => {
-        const upstream = this.#policy?.routes.upstreams.find(({ ref }) => ref === service);
-        return upstream !== undefined && protocolOf(upstream.ports) === "tcp";
-      },
+      upstreams: this.#upstreams,
+      application: this.#application,
+      admin: this.#adminPort(),
     });
   }
 
@@ -426,23 +315,3 @@ const systemClock = {
     return () => clearTimeout(timer);
   },
 };
-
-function openConnections(listeners: readonly Listener[]): number {
-  return listeners.reduce((sum, { connections }) => sum + connections.size, 0);
-}
-
-function applicationEndpoint(options: SidecarOptions, protocol: ApplicationProtocol): EndpointState {
-  const { application, runtime } = options;
-  return {
-    endpoint: { instance: "application", ...application, labels: {} },
-    pool: new Pool({ address: application, runtime, protocol }),
-    active: 0,
-  };
-}
-
-function acceptInto(runtime: Runtime, side: Side): AcceptRequest {
-  return (downstream) => ({
-    accept: (stream) => new Exchange(runtime, side, downstream, stream),
-    unreadable: (fault) => recordUnreadable(runtime, side, downstream, fault),
-  });
-}

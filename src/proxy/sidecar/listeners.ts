@@ -1,0 +1,123 @@
+/** Everything that a sidecar listens on: peers, the application's calls, and its own pages. */
+
+import { serviceRef } from "../../policy/names.ts";
+import { Exchange, recordUnreadable, type Side } from "../exchange.ts";
+import { Inbound } from "../inbound.ts";
+import type { AcceptRequest } from "../io/downstream.ts";
+import { type Listener, listenPlain } from "../io/listener.ts";
+import type { ApplicationProtocol, TlsIdentity } from "../io/tls.ts";
+import { listenTls } from "../io/tls-listener.ts";
+import { Outbound } from "../outbound.ts";
+import { type Policy, protocolOf } from "../policy.ts";
+import type { Runtime } from "../runtime.ts";
+import type { Telemetry } from "../telemetry.ts";
+import type { EndpointState } from "../upstream/endpoints.ts";
+import { Pool } from "../upstream/pool.ts";
+import { type AdminListener, type AdminPort, listenAdmin, listenHealth, listenMetrics } from "./admin.ts";
+import type { BoundListener, SidecarOptions } from "./options.ts";
+import type { UpstreamDirectory } from "./upstream-directory.ts";
+
+type Application = Readonly<Record<ApplicationProtocol, EndpointState>>;
+
+/** What the listeners read of the sidecar, each time anew. */
+export interface ListenerSources {
+  readonly telemetry: Telemetry;
+  readonly policy: () => Policy | undefined;
+  readonly identity: () => TlsIdentity | undefined;
+  readonly upstreams: UpstreamDirectory;
+  readonly application: Application;
+  readonly admin: AdminPort;
+}
+
+export interface SidecarListeners {
+  readonly inbound: Listener;
+  readonly outbound: Listener;
+  /** Those for a single service, in the order of the options. */
+  readonly upstreams: readonly Listener[];
+  /** Admin, then health and metrics where they are asked for. */
+  readonly pages: readonly AdminListener[];
+  /** Ends as requests under way end, while `goOn` says so. Resolves with the number of connections that are left. */
+  drain(goOn: () => boolean): Promise<number>;
+  close(): void;
+}
+
+const CLOSED_POLL_MS = 20;
+
+export function openListeners(options: SidecarOptions, sources: ListenerSources): SidecarListeners {
+  const { runtime, logger } = options;
+  const { telemetry, policy, upstreams, application, identity, admin } = sources;
+  const version = options.labels.version;
+  const endpoints = upstreams.get.bind(upstreams);
+  const accept = acceptInto(runtime, new Outbound({ runtime, telemetry, policy, endpoints, version }));
+  const inbound = listenTls({
+    address: options.inbound,
+    runtime,
+    accept: acceptInto(runtime, new Inbound({ runtime, telemetry, policy, version, application })),
+    identity,
+    onRefused: (peer, reason) => logger.warn({ peer, reason }, "refused a peer"),
+  });
+  const outbound = listenPlain({ address: options.outbound, runtime, accept });
+  const bound = options.upstreams.map((upstream) => listenFor(upstream, options, policy, accept));
+  const pages = [listenAdmin(options.admin, admin)];
+  if (options.health !== undefined) pages.push(listenHealth(options.health, admin));
+  if (options.metrics !== undefined) pages.push(listenMetrics(options.metrics, admin));
+  const all = [inbound, outbound, ...bound];
+  return {
+    inbound,
+    outbound,
+    upstreams: bound,
+    pages,
+    async drain(goOn) {
+      // Inbound first: to finish what it was asked, the application may have to make calls of its own.
+      for (const listeners of [[inbound], [outbound, ...bound]]) {
+        for (const listener of listeners) listener.drain();
+        while (openConnections(listeners) > 0 && goOn()) await Bun.sleep(CLOSED_POLL_MS);
+      }
+      return openConnections(all);
+    },
+    close() {
+      for (const listener of all) listener.close();
+      for (const page of pages) page.stop();
+    },
+  };
+}
+
+/** The application beside us, by each protocol that it may speak. */
+export function applicationEndpoints({ application, runtime }: SidecarOptions): Application {
+  const endpoint = (protocol: ApplicationProtocol): EndpointState => ({
+    endpoint: { instance: "application", ...application, labels: {} },
+    pool: new Pool({ address: application, runtime, protocol }),
+    active: 0,
+  });
+  return { "http/1.1": endpoint("http/1.1"), h2: endpoint("h2"), tcp: endpoint("tcp") };
+}
+
+function listenFor(
+  { namespace, name, address }: BoundListener,
+  { runtime, trustDomain }: SidecarOptions,
+  policy: () => Policy | undefined,
+  accept: AcceptRequest,
+): Listener {
+  const service = serviceRef(namespace, name);
+  return listenPlain({
+    address,
+    runtime,
+    accept,
+    boundTo: { service, authority: `${name}.${namespace}.${trustDomain}` },
+    rawTcp: () => {
+      const upstream = policy()?.routes.upstreams.find(({ ref }) => ref === service);
+      return upstream !== undefined && protocolOf(upstream.ports) === "tcp";
+    },
+  });
+}
+
+function openConnections(listeners: readonly Listener[]): number {
+  return listeners.reduce((sum, { connections }) => sum + connections.size, 0);
+}
+
+function acceptInto(runtime: Runtime, side: Side): AcceptRequest {
+  return (downstream) => ({
+    accept: (stream) => new Exchange(runtime, side, downstream, stream),
+    unreadable: (fault) => recordUnreadable(runtime, side, downstream, fault),
+  });
+}
