@@ -45,7 +45,7 @@ test("an instance is offered while its application is healthy, and only then", a
   await app.stop(true);
   await eventually(() => expect(offered()).toBe(0));
   await sidecar.stop();
-});
+}, 20_000);
 
 test("an application that starts after its sidecar is found", async () => {
   const placeholder = serve(0, () => 200);
