@@ -51,6 +51,8 @@ export interface CallPlan {
   head(head: RequestHead, attempt: number): RequestHead;
 }
 
+/** The peer gave up this one stream (RST_STREAM), and not the connection with it. */
+const STREAM_RESET = /^reset_/;
 /** RFC 9110 §9.2.2. */
 const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 const CANCELLED: StreamFault = { kind: "cancelled", detail: "cancelled" };
@@ -100,10 +102,6 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
   /** The endpoint of the attempt at hand, or of the last one. */
   get endpoint(): EndpointState | undefined {
     return this.#endpoint;
-  }
-
-  get attempts(): number {
-    return this.#attempt;
   }
 
   /** The response at hand is one that policy would have retried, had there been attempts or budget left. */
@@ -258,8 +256,12 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
         return;
       case "timeout":
       case "cancelled":
-      case "peer-reset":
-        this.#failAttempt({ kind: "reset" }, failure("upstream_reset", "UC", "connection_termination"));
+      case "peer-reset": {
+        const reason = STREAM_RESET.test(fault.detail)
+          ? failure("upstream_remote_reset", "UR", "remote_reset")
+          : failure("upstream_reset", "UC", "connection_termination");
+        this.#failAttempt({ kind: "reset" }, reason);
+      }
     }
   }
 

@@ -157,6 +157,12 @@ describe("catalog's sidecar says", () => {
       expect(text).not.toEndWith("0\r\n\r\n");
       const line = await hops.line(path, hops.catalog);
       expect([line.response_code, line.response_flags]).toEqual([200, "UC"]);
+      // To web's sidecar, it was one stream that was reset, on a connection that goes on.
+      const outer = await hops.line(path);
+      expect([outer.response_flags, outer.response_code_details]).toEqual([
+        "UR",
+        "upstream_reset_after_response_started{remote_reset}",
+      ]);
     }
     await settled();
   });
