@@ -14,7 +14,7 @@
 import { serviceRef } from "../policy/names.ts";
 import type { Edge } from "../telemetry/request-metrics.ts";
 import type { RequestRecord } from "../telemetry/request-record.ts";
-import type { HeaderList, RequestHead } from "./codec/message.ts";
+import type { RequestHead } from "./codec/message.ts";
 import type { Admission, Counter, Side } from "./exchange.ts";
 import { callerRef } from "./filters/access.ts";
 import { describeDenial } from "./filters/denial.ts";
@@ -174,11 +174,12 @@ function answer(response: LocalResponse, edge: Counter | undefined): Admission {
   return { kind: "answer", response, edge };
 }
 
-/** Envoy's form of `x-forwarded-client-cert`: who vouches, and for whom. */
+/** The head as the application gets it, its list changed in place. Envoy's form of `x-forwarded-client-cert`: who vouches, and for whom. */
 function incomingHead(head: RequestHead, by: string, principal: string | undefined): RequestHead {
-  const headers: HeaderList = [...withoutFields(head.headers, TRUSTED_FIELDS)];
+  const headers = withoutFields(head.headers, TRUSTED_FIELDS);
   // What the edge of the mesh saw, a verified peer may pass on; two values would leave the choice to the application.
   if (headerValue(headers, "x-forwarded-proto") === undefined) headers.push("x-forwarded-proto", "http");
   if (principal !== undefined) headers.push("x-forwarded-client-cert", `By=${by};URI=${principal}`);
-  return { ...head, headers };
+  head.headers = headers;
+  return head;
 }

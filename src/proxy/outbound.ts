@@ -248,10 +248,13 @@ function connectAuthority(upstream: Upstream, head: RequestHead): string {
   return `${host}:${upstream.ports[0]?.port ?? 0}`;
 }
 
+/** The head as it goes out. The request is ours alone by now: its list is changed in place, attempt by attempt. */
 function outgoingHead(head: RequestHead, id: string, attempt: number): RequestHead {
-  const headers: HeaderList = [...withoutFields(head.headers, TRUSTED_FIELDS), "x-request-id", id];
+  const headers = withoutFields(head.headers, TRUSTED_FIELDS);
+  headers.push("x-request-id", id);
   if (attempt > 1) headers.push("x-envoy-attempt-count", String(attempt));
-  return { ...head, headers };
+  head.headers = headers;
+  return head;
 }
 
 function grpcTimeoutMs(headers: HeaderList): number | undefined {
