@@ -72,3 +72,28 @@ test("an application that does not read the 100 MB that it is sent", async () =>
   socket.terminate();
   await eventually(async () => expect((await hops.clusters())[0]?.endpoints[0]?.activeRequests).toBe(0));
 }, 30_000);
+
+test("readers that stop and go on, again and again, get all of it", async () => {
+  const bytes = 20 * MEGABYTE;
+  const read = async (): Promise<void> => {
+    let received = 0;
+    const socket = await Bun.connect({
+      hostname: "127.0.0.1",
+      port: hops.outboundPort,
+      socket: {
+        data(_socket, chunk) {
+          received += chunk.length;
+        },
+      },
+    });
+    socket.write(`GET /stream?bytes=${bytes} HTTP/1.1\r\nhost: catalog\r\n\r\n`);
+    for (let seen = 0; received < bytes; seen = received) {
+      await eventually(() => expect(received).toBeGreaterThan(seen));
+      socket.pause();
+      await Bun.sleep(15);
+      socket.resume();
+    }
+    socket.terminate();
+  };
+  await Promise.all(Array.from({ length: 6 }, read));
+}, 30_000);

@@ -79,7 +79,8 @@ export class Http1ClientStream implements ClientStream {
       this.#owner.requestEnded(this);
       return true;
     }
-    this.#wantsDrain = output.queuedBytes > limits.writeHighWaterBytes;
+    // Once told to wait, the owner waits for `onDrain`: what was on its way and fits again must not call that off.
+    if (output.queuedBytes > limits.writeHighWaterBytes) this.#wantsDrain = true;
     return !this.#wantsDrain;
   }
 

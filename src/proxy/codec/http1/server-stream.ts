@@ -111,7 +111,8 @@ export class Http1ServerStream implements ServerStream {
       this.#end();
       return true;
     }
-    this.#wantsDrain = output.queuedBytes > limits.writeHighWaterBytes;
+    // Once told to wait, the owner waits for `onDrain`: what was on its way and fits again must not call that off.
+    if (output.queuedBytes > limits.writeHighWaterBytes) this.#wantsDrain = true;
     return !this.#wantsDrain;
   }
 

@@ -86,7 +86,8 @@ export class TcpTunnel<H> {
       this.#endIfBothEnded();
       return true;
     }
-    this.#wantsDrain = this.#output.queuedBytes > this.#limits.writeHighWaterBytes;
+    // Once told to wait, the owner waits for `onDrain`: what was on its way and fits again must not call that off.
+    if (this.#output.queuedBytes > this.#limits.writeHighWaterBytes) this.#wantsDrain = true;
     return !this.#wantsDrain;
   }
 
