@@ -96,7 +96,7 @@ needsOpenssl("a session made under one trust bundle is not resumed under another
       const address = `127.0.0.1:${listener.port}`;
       const identity = ["-cert", "leaf.pem", "-cert_chain", "leaf.pem", "-key", "key.pem"];
       const { text } = await openssl(
-        ["s_client", "-connect", address, "-tls1_3", ...identity, ...session],
+        ["s_client", "-ign_eof", "-connect", address, "-tls1_3", ...identity, ...session],
         directory.path,
       );
       return /^Reused, /m.test(text);
