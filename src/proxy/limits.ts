@@ -33,8 +33,13 @@ export interface Limits {
   readonly handshakeTimeoutMs: number;
   /** A downstream connection without any open request. */
   readonly idleTimeoutMs: number;
-  /** An upstream connection without any open request: below what applications use, so that we close first. */
+  /** A connection to a peer without any open request. */
   readonly upstreamIdleTimeoutMs: number;
+  /**
+   * One to the application. Below the shortest keep-alive that is common (Node's 5 s), so that it is we who close: a
+   * request that meets the application's close on the wire is lost, and not every request may be sent twice.
+   */
+  readonly applicationIdleTimeoutMs: number;
   /** No byte either way on an open stream. */
   readonly streamIdleTimeoutMs: number;
   /** No byte either way on a tunnel (TCP, WebSocket): Envoy's hour. */
@@ -61,6 +66,7 @@ export const DEFAULT_LIMITS: Limits = {
   handshakeTimeoutMs: 10_000,
   idleTimeoutMs: 300_000,
   upstreamIdleTimeoutMs: 55_000,
+  applicationIdleTimeoutMs: 4_000,
   streamIdleTimeoutMs: 300_000,
   tunnelIdleTimeoutMs: 3_600_000,
   drainTimeoutMs: 30_000,

@@ -1,6 +1,7 @@
 /** Everything that a sidecar listens on: peers, the application's calls, and its own pages. */
 
 import { serviceRef } from "../../policy/names.ts";
+import type { Logger } from "../../telemetry/logger.ts";
 import { Exchange, recordUnreadable, type Side } from "../exchange.ts";
 import { Inbound } from "../inbound.ts";
 import type { AcceptRequest } from "../io/downstream.ts";
@@ -54,7 +55,7 @@ export function openListeners(options: SidecarOptions, sources: ListenerSources)
     runtime,
     accept: acceptInto(runtime, new Inbound({ runtime, telemetry, policy, version, application })),
     identity,
-    onRefused: (peer, reason) => logger.warn({ peer, reason }, "refused a peer"),
+    onRefused: refusalLog(runtime, logger),
   });
   const outbound = listenPlain({ address: options.outbound, runtime, accept });
   const bound = options.upstreams.map((upstream) => listenFor(upstream, options, policy, accept));
@@ -86,7 +87,12 @@ export function openListeners(options: SidecarOptions, sources: ListenerSources)
 export function applicationEndpoints({ application, runtime }: SidecarOptions): Application {
   const endpoint = (protocol: ApplicationProtocol): EndpointState => ({
     endpoint: { instance: "application", ...application, labels: {} },
-    pool: new Pool({ address: application, runtime, protocol }),
+    pool: new Pool({
+      address: application,
+      runtime,
+      protocol,
+      idleTimeoutMs: runtime.limits.applicationIdleTimeoutMs,
+    }),
     active: 0,
   });
   return { "http/1.1": endpoint("http/1.1"), h2: endpoint("h2"), tcp: endpoint("tcp") };
@@ -109,6 +115,21 @@ function listenFor(
       return upstream !== undefined && protocolOf(upstream.ports) === "tcp";
     },
   });
+}
+
+/** Logs refused peers, at most one a second: whoever knocks without a key must not fill the disk. */
+function refusalLog({ monotonicMs }: Runtime, logger: Logger): (peer: string, reason: string) => void {
+  let quietUntilMs = 0;
+  let unsaid = 0;
+  return (peer, reason) => {
+    if (monotonicMs() < quietUntilMs) {
+      unsaid++;
+      return;
+    }
+    logger.warn({ peer, reason, ...(unsaid > 0 ? { othersSinceLast: unsaid } : {}) }, "refused a peer");
+    quietUntilMs = monotonicMs() + 1_000;
+    unsaid = 0;
+  };
 }
 
 function openConnections(listeners: readonly Listener[]): number {

@@ -33,6 +33,8 @@ export interface PoolOptions {
   /** Asked before a request waits here, and before a connection beyond the first is opened. Absent: they may. */
   readonly mayWait?: () => boolean;
   readonly mayDial?: () => boolean;
+  /** Connections without a request are closed after this time; `upstreamIdleTimeoutMs` of the limits by default. */
+  readonly idleTimeoutMs?: number;
   /** What is spoken over plain TCP, and what is expected of ALPN under TLS. */
   readonly protocol: ApplicationProtocol;
 }
@@ -73,10 +75,12 @@ export class Pool {
   #connecting = 0;
   #closed = false;
   readonly #reaper: Timer;
+  readonly #idleTimeoutMs: number;
 
   constructor(options: PoolOptions) {
     this.#options = options;
     this.address = options.address;
+    this.#idleTimeoutMs = options.idleTimeoutMs ?? options.runtime.limits.upstreamIdleTimeoutMs;
     this.#reaper = new Timer(() => this.#reap());
   }
 
@@ -237,14 +241,13 @@ export class Pool {
   }
 
   #armReaper(): void {
-    const { timers, limits } = this.#options.runtime;
-    timers.arm(this.#reaper, Math.max(10, limits.upstreamIdleTimeoutMs / 4));
+    this.#options.runtime.timers.arm(this.#reaper, Math.max(10, this.#idleTimeoutMs / 4));
   }
 
   /** Closes what nobody used for a while; the oldest stand first. */
   #reap(): void {
     const { runtime } = this.#options;
-    const idleBeforeMs = runtime.monotonicMs() - runtime.limits.upstreamIdleTimeoutMs;
+    const idleBeforeMs = runtime.monotonicMs() - this.#idleTimeoutMs;
     for (const connection of [...this.#ready]) {
       if (connection.codec.openStreams > 0) connection.idleSinceMs = runtime.monotonicMs();
       else if (connection.idleSinceMs <= idleBeforeMs) connection.codec.drain();
