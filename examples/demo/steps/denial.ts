@@ -4,7 +4,7 @@ import { hold, type Step } from "../step.ts";
 import { call } from "../traffic.ts";
 
 /** What a denial says last: the command, on a line of its own. */
-const REMEDY = /^What to do: .*?(heddle allow .+)$/m;
+const REMEDY = /^To allow it: (heddle allow .+)$/m;
 
 /** The command in a denial that would allow the call. */
 export function remedyIn(body: string): string {

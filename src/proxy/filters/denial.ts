@@ -40,12 +40,12 @@ export function describeDenial(call: DeniedCall): Denial {
   const what = `${printable(call.method)} ${printable(path)}`;
   const headline = `${printable(who)} may not ${what} on ${service}`;
   const why = reason(decision, what);
-  const remedy = describeRemedy(caller, service, call.method, path, decision);
+  const { label, text } = describeRemedy(caller, service, call.method, path, decision);
   const asOf = `policy revision ${revision}`;
   return {
     details: `rbac_access_denied_matched_policy${matchedPolicy(decision.origin, revision)}`,
-    header: `${headline}: ${why} (${asOf}). ${remedy}`,
-    body: `Denied: ${headline}.\nWhy: ${why} (${asOf}).\nWhat to do: ${remedy}\n`,
+    header: `${headline}: ${why} (${asOf}). ${label}: ${text}`,
+    body: `Denied: ${headline}.\nWhy: ${why} (${asOf}).\n${label}: ${text}\n`,
   };
 }
 
@@ -67,21 +67,32 @@ function list(texts: readonly string[]): string {
   return texts.length > 4 ? `${shown} and ${texts.length - 4} more` : shown;
 }
 
+/** `text` is a command, to be pasted as it is, where `label` says so. */
+interface Remedy {
+  readonly label: "To allow it" | "What to do";
+  readonly text: string;
+}
+
 function describeRemedy(
   caller: Caller | undefined,
   service: ServiceRef,
   method: string,
   path: string,
   { origin }: Decision,
-): string {
+): Remedy {
   if (origin !== undefined) {
-    return `A denial wins over any grant: narrow rule [${origin.rule}] of AccessPolicy ${origin.document} and apply it.`;
+    const rule = `rule [${origin.rule}] of AccessPolicy ${origin.document}`;
+    return advice(`A denial wins over any grant: narrow ${rule} and apply it.`);
   }
-  if (caller === undefined) return "Call through a Heddle sidecar, which proves who the caller is.";
+  if (caller === undefined) return advice("Call through a Heddle sidecar, which proves who the caller is.");
   const command = grantCommand(callerRef(caller), service, method, path);
   return command === undefined
-    ? "No rule can name just this request: write one for its method and path, and apply it."
-    : `To allow it: ${command}`;
+    ? advice("No rule can name just this request: write one for its method and path, and apply it.")
+    : { label: "To allow it", text: command };
+}
+
+function advice(text: string): Remedy {
+  return { label: "What to do", text };
 }
 
 const POLICY_METHOD = /^[A-Z][A-Z-]{0,31}$/;

@@ -36,7 +36,7 @@ describe("describeDenial", () => {
       body:
         "Denied: shop/web may not GET /charge on shop/payment.\n" +
         "Why: no rule allows this caller (policy revision 42).\n" +
-        "What to do: To allow it: heddle allow shop/web shop/payment --methods GET --paths /charge\n",
+        "To allow it: heddle allow shop/web shop/payment --methods GET --paths /charge\n",
     });
   });
 
