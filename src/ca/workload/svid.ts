@@ -18,6 +18,12 @@ export interface PeerRefusal {
   readonly message: string;
 }
 
+/** Who a peer is, and until when its certificate vouches for that. */
+export interface PeerIdentity extends Identity {
+  /** Unix milliseconds. */
+  readonly notAfterMs: number;
+}
+
 export function refusal(reason: PeerRefusal["reason"], message: string): Result<never, PeerRefusal> {
   return err({ reason, message });
 }
@@ -42,7 +48,7 @@ function leafFault(leaf: Certificate): string | undefined {
  * Says nothing about who signed it: `verifyServer` and `verifyClient` join this with TLS's verdict on the chain.
  * Takes microseconds, never throws.
  */
-export function svidIdentity(der: Uint8Array, nowMs: number): Result<Identity, PeerRefusal> {
+export function svidIdentity(der: Uint8Array, nowMs: number): Result<PeerIdentity, PeerRefusal> {
   const leaf = der.length > LEAF_BYTES_MAX ? undefined : readCertificate(der);
   if (leaf === undefined) return refusal("malformed_certificate", "the peer's certificate is not X.509 v3 in DER");
   const fault = leafFault(leaf);
@@ -55,7 +61,7 @@ export function svidIdentity(der: Uint8Array, nowMs: number): Result<Identity, P
   }
   const identity = parseIdentity(leaf.uris[0] ?? "");
   return identity.ok
-    ? ok(identity.value)
+    ? ok({ ...identity.value, notAfterMs: leaf.notAfterMs })
     : refusal("not_an_svid", `the peer's certificate is no X.509-SVID: ${identity.error}`);
 }
 

@@ -13,8 +13,7 @@
  */
 
 import type { Result } from "../../policy/result.ts";
-import type { Identity } from "./spiffe-id.ts";
-import { type PeerRefusal, refusal, svidIdentity } from "./svid.ts";
+import { type PeerIdentity, type PeerRefusal, refusal, svidIdentity } from "./svid.ts";
 
 /** The one error code with which a server's chain has verified: what differs is the host name, which SPIFFE does not use. */
 const HOST_NAME_MISMATCH = "ERR_TLS_CERT_ALTNAME_INVALID";
@@ -42,7 +41,7 @@ export interface ClientFacts {
 }
 
 /** Our verdict, as client, on the server we reached: it must be exactly the service we meant to reach. */
-export function verifyServer(facts: ServerFacts): Result<Identity, PeerRefusal> {
+export function verifyServer(facts: ServerFacts): Result<PeerIdentity, PeerRefusal> {
   const code = facts.authorizationError ?? undefined;
   if (facts.raw === undefined) return refusal("no_certificate", "the server presented no certificate");
   const chainVerified = code === HOST_NAME_MISMATCH || (code === undefined && facts.authorized);
@@ -56,7 +55,7 @@ export function verifyServer(facts: ServerFacts): Result<Identity, PeerRefusal> 
 }
 
 /** Our verdict, as server, on a client: any workload of our trust domain; what it may do is for access policy to say. */
-export function verifyClient(facts: ClientFacts): Result<Identity, PeerRefusal> {
+export function verifyClient(facts: ClientFacts): Result<PeerIdentity, PeerRefusal> {
   if (facts.raw === undefined) return refusal("no_certificate", "the client presented no certificate");
   if (!facts.authorized) {
     return refusal("chain_not_verified", "the client's certificate does not lead to the trust bundle");

@@ -130,7 +130,10 @@ export interface ConnectionInput {
 
 /** A connection on which peers send us requests. */
 export interface ServerConnection extends ConnectionInput {
-  /** No new streams: finish those open, tell the peer (`Connection: close`, GOAWAY), then end. */
+  /**
+   * No new streams: finish those open, tell the peer (`Connection: close`, GOAWAY), then end. Called again, it waits no
+   * longer for a peer that has not said that it heard.
+   */
   drain(): void;
 }
 

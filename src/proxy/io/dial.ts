@@ -33,7 +33,8 @@ export interface DialOptions {
   readonly tls?: PeerTls | undefined;
   /** What is spoken over plain TCP; under TLS, ALPN decides. */
   readonly plainProtocol?: ApplicationProtocol;
-  readonly onConnected: (codec: ClientConnection, wire: Wire) => void;
+  /** `validUntilMs`: when the peer's certificate ends, Unix milliseconds; never where it showed none. */
+  readonly onConnected: (codec: ClientConnection, wire: Wire, validUntilMs: number) => void;
   /** Called once, instead of `onConnected`. `detail`: lower_snake_case for logs. */
   readonly onFailed: (detail: string) => void;
   /** The established connection is gone. */
@@ -55,7 +56,9 @@ class Dial {
   opened(socket: Socket<Dial>): void {
     this.#socket = socket;
     if (this.#settled) socket.terminate();
-    else if (this.options.tls === undefined) this.#ready(socket, this.options.plainProtocol ?? "http/1.1");
+    else if (this.options.tls === undefined) {
+      this.#ready(socket, this.options.plainProtocol ?? "http/1.1", Number.POSITIVE_INFINITY);
+    }
   }
 
   handshaken(socket: Socket<Dial>, error: Error | null): void {
@@ -70,7 +73,7 @@ class Dial {
       nowMs: runtime.wallMs(),
     });
     if (!verdict.ok) this.fail(`tls_${verdict.error.reason}`);
-    else this.#ready(socket, facts.alpnProtocol === "h2" ? "h2" : "http/1.1");
+    else this.#ready(socket, facts.alpnProtocol === "h2" ? "h2" : "http/1.1", verdict.value.notAfterMs);
   }
 
   fail(detail: string): void {
@@ -86,7 +89,7 @@ class Dial {
     else this.wire.closedSocket(error);
   }
 
-  #ready(socket: Socket<Dial>, protocol: ApplicationProtocol): void {
+  #ready(socket: Socket<Dial>, protocol: ApplicationProtocol, validUntilMs: number): void {
     this.#settled = true;
     this.#timer.cancel();
     const { runtime, onConnected, onClosed } = this.options;
@@ -94,7 +97,7 @@ class Dial {
     this.wire = wire;
     const codec = clientCodec(protocol, { output: wire, limits: runtime.limits });
     wire.attach(socket as Socket<unknown>, codec);
-    onConnected(codec, wire);
+    onConnected(codec, wire, validUntilMs);
   }
 }
 

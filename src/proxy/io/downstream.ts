@@ -1,6 +1,6 @@
 /**
- * One accepted connection: its socket, its codec, who is at the other end, and the two watches that codecs, which know
- * no time, cannot keep themselves (a head that never ends, a connection that nobody uses).
+ * One accepted connection: its socket, its codec, who is at the other end, and the three watches that codecs, which know
+ * no time, cannot keep themselves (a head that never ends, a connection that nobody uses, a certificate that ends).
  */
 
 import type { ServiceRef } from "../../policy/names.ts";
@@ -29,6 +29,8 @@ export interface DownstreamFacts {
   readonly caller: Caller | undefined;
   /** SPIFFE ID of the verified peer. */
   readonly principal: string | undefined;
+  /** When the peer's certificate ends (Unix milliseconds), and with it what the connection may be asked. */
+  readonly validUntilMs?: number;
   /** The listener is for this one service, whatever a request's own authority says. */
   readonly boundTo?: BoundService | undefined;
   readonly scheme: "http" | "https";
@@ -37,7 +39,7 @@ export interface DownstreamFacts {
 /** What the owner of a listener does with each request of a connection. */
 export interface RequestOwner {
   readonly accept: AcceptStream;
-  /** A request that could not be read was refused. */
+  /** A request that could not be read was refused; `status` is what was answered, if anything was. */
   readonly unreadable: (fault: StreamFault) => void;
 }
 
@@ -75,7 +77,7 @@ export class Downstream implements ConnectionInput {
     const { headTimeoutMs, idleTimeoutMs } = runtime.limits;
     this.#watchEveryMs = Math.max(10, Math.min(headTimeoutMs, idleTimeoutMs) / 4);
     this.#watch = new Timer(() => this.#look());
-    runtime.timers.arm(this.#watch, this.#watchEveryMs);
+    this.#lookLater();
   }
 
   /** The protocol is known (by ALPN) before the first byte. */
@@ -89,7 +91,11 @@ export class Downstream implements ConnectionInput {
     this.#protocol = protocol;
     switch (protocol) {
       case "h2":
-        this.#codec = new Http2ServerConnection(options);
+        this.#codec = new Http2ServerConnection({
+          ...options,
+          unreadable: owner.unreadable,
+          peerIsVerified: this.facts.principal !== undefined,
+        });
         break;
       case "http/1.1":
         this.#codec = http1Server(options, owner);
@@ -100,7 +106,7 @@ export class Downstream implements ConnectionInput {
     if (this.#draining) this.#codec.drain();
   }
 
-  /** No new requests; ends when those under way have. */
+  /** No new requests; ends when those under way have. Called again, it waits no longer for the peer to agree. */
   drain(): void {
     this.#draining = true;
     if (this.#codec === undefined) this.wire.end();
@@ -156,7 +162,24 @@ export class Downstream implements ConnectionInput {
     if (this.openStreams > 0) this.#activeMs = nowMs;
     else if (this.#headSinceMs !== undefined && nowMs - this.#headSinceMs > headTimeoutMs) this.wire.destroy();
     else if (nowMs - this.#activeMs > idleTimeoutMs) this.#endIdle();
-    this.#runtime.timers.arm(this.#watch, this.#watchEveryMs);
+    // What is under way was asked in time; for anything more the peer must show who it is now. Asked at every look,
+    // since one that does not answer a drain is no longer waited for when it is asked again.
+    if (this.#validForMs <= 0) this.drain();
+    this.#lookLater();
+  }
+
+  #lookLater(): void {
+    const validForMs = this.#validForMs;
+    this.#runtime.timers.arm(
+      this.#watch,
+      validForMs > 0 ? Math.min(validForMs, this.#watchEveryMs) : this.#watchEveryMs,
+    );
+  }
+
+  /** How much longer the peer's certificate vouches for it. */
+  get #validForMs(): number {
+    const { validUntilMs = Number.POSITIVE_INFINITY } = this.facts;
+    return validUntilMs - this.#runtime.wallMs();
   }
 
   /** Asks an idle peer to leave; one that was asked and did not answer is no longer waited for. */

@@ -109,8 +109,9 @@ class TlsAcceptor {
       socket.terminate();
       return;
     }
-    const { namespace, service, id } = verdict.value;
-    const peer = { remoteAddress, caller: { namespace, service }, principal: id, scheme: "https" } as const;
+    const { namespace, service, id, notAfterMs } = verdict.value;
+    const caller = { namespace, service };
+    const peer = { remoteAddress, caller, principal: id, validUntilMs: notAfterMs, scheme: "https" } as const;
     const downstream = new Downstream(peer, this.#runtime, this.#accept, (closed) => this.connections.delete(closed));
     this.connections.add(downstream);
     socket.data = downstream;

@@ -54,6 +54,8 @@ export class PooledConnection {
     pool: Pool,
     readonly codec: ClientConnection,
     readonly wire: Wire,
+    /** When the peer's certificate ends: Unix milliseconds. */
+    readonly validUntilMs: number,
   ) {
     this.#pool = pool;
   }
@@ -196,9 +198,9 @@ export class Pool {
       runtime,
       tls: peer,
       plainProtocol: protocol,
-      onConnected: (codec, wire) => {
+      onConnected: (codec, wire, validUntilMs) => {
         this.#connecting--;
-        connection = new PooledConnection(this, codec, wire);
+        connection = new PooledConnection(this, codec, wire, validUntilMs);
         this.#connections.add(connection);
         if (this.#closed) codec.drain();
         else this.offer(connection);
@@ -244,12 +246,14 @@ export class Pool {
     this.#options.runtime.timers.arm(this.#reaper, Math.max(10, this.#idleTimeoutMs / 4));
   }
 
-  /** Closes what nobody used for a while; the oldest stand first. */
+  /** Closes what nobody used for a while, and takes no more requests where the peer's certificate has ended. */
   #reap(): void {
     const { runtime } = this.#options;
     const idleBeforeMs = runtime.monotonicMs() - this.#idleTimeoutMs;
+    const wallMs = runtime.wallMs();
     for (const connection of [...this.#ready]) {
-      if (connection.codec.openStreams > 0) connection.idleSinceMs = runtime.monotonicMs();
+      if (connection.validUntilMs <= wallMs) connection.codec.drain();
+      else if (connection.codec.openStreams > 0) connection.idleSinceMs = runtime.monotonicMs();
       else if (connection.idleSinceMs <= idleBeforeMs) connection.codec.drain();
     }
     if (this.#ready.length > 0) this.#armReaper();

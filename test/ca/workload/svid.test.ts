@@ -28,6 +28,7 @@ describe("SVIDs", () => {
         namespace: "shop",
         service: "orders",
         id: "spiffe://mesh.local/ns/shop/sa/orders",
+        notAfterMs: expect.any(Number),
       },
     });
   });

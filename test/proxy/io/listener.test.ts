@@ -8,6 +8,7 @@ import { listenTls } from "../../../src/proxy/io/tls-listener.ts";
 import type { Limits } from "../../../src/proxy/limits.ts";
 import { systemRuntime } from "../../../src/proxy/runtime.ts";
 import { type Answering, answering } from "../../support/answering.ts";
+import { CLIENT_HELLO, frame, headers, POST, uint32 } from "../../support/http2-frames.ts";
 import { idOf, type TestAuthority, testAuthority } from "../../support/identities.ts";
 import { eventually } from "../../support/mesh.ts";
 import { RawClient } from "../../support/raw-client.ts";
@@ -219,6 +220,51 @@ test("a rotation shows the next client the new certificate, on the same port, an
     client.socket.write(GET);
     await eventually(() => expect(client.text).toContain("/who"));
   }
+});
+
+describe("a connection is as good as the certificate that it was made with:", () => {
+  test("once that has ended, what is under way is finished, and nothing more is taken", async () => {
+    const app = answering();
+    let aheadMs = 0;
+    const runtime = { ...systemRuntime({ headTimeoutMs: 40 }), wallMs: () => Date.now() + aheadMs };
+    const address = { host: "127.0.0.1", port: 0 };
+    const identity = (): TlsIdentity => orders;
+    const listener = listenTls({ address, runtime, accept: app.accept, identity, onRefused: () => {} });
+    open.push(listener);
+    const busy = dialTls(listener.address.port, { identity: web, alpn: ["http/1.1"] });
+    busy.socket.once("secureConnect", () => busy.socket.write("GET /held HTTP/1.1\r\nhost: orders\r\n\r\n"));
+    const stubborn = dialTls(listener.address.port, { identity: web, alpn: ["h2"] });
+    stubborn.socket.once("secureConnect", () => stubborn.socket.write(CLIENT_HELLO));
+    await eventually(() => expect([...listener.connections].map((one) => one.openStreams).sort()).toEqual([0, 1]));
+    await Bun.sleep(50);
+    expect(listener.connections.size).toBe(2);
+    aheadMs = 25 * 3_600_000;
+    // It answers no PING, and is not waited for.
+    await stubborn.closed;
+    app.release();
+    await busy.closed;
+    expect(busy.text).toMatch(/connection: close\r\n[\s\S]*\/held /);
+  });
+});
+
+test("a verified peer's connection outlives thousands of callers who hang up, a stranger's does not", async () => {
+  const { port } = start();
+  const abort = (id: number): Buffer =>
+    Buffer.concat([headers(id, POST, false), frame("RST_STREAM", 0, id, uint32(8))]);
+  const aborts = Buffer.concat(Array.from({ length: 3000 }, (_, index) => abort(2 * index + 1)));
+  const flood = Buffer.concat([CLIENT_HELLO, aborts, frame("PING", 0, 0, "all well")]);
+  const peer = dialTls(port, { identity: web, alpn: ["h2"] });
+  peer.socket.once("secureConnect", () => peer.socket.write(flood));
+  await eventually(() => expect(peer.text.endsWith("all well")).toBe(true));
+  const plain = listenPlain({
+    address: { host: "127.0.0.1", port: 0 },
+    runtime: systemRuntime(),
+    accept: answering().accept,
+  });
+  open.push(plain);
+  const stranger = await RawClient.connect(plain.address.port);
+  stranger.send(flood.toString("latin1"));
+  expect((await stranger.untilEnded()).endsWith("rapid_reset")).toBe(true);
 });
 
 describe("draining:", () => {

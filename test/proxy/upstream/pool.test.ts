@@ -3,10 +3,12 @@
 import { afterEach, expect, test } from "bun:test";
 import type { ResponseHead, StreamListener } from "../../../src/proxy/codec/message.ts";
 import { type Listener, listenPlain } from "../../../src/proxy/io/listener.ts";
+import { listenTls } from "../../../src/proxy/io/tls-listener.ts";
 import type { Limits } from "../../../src/proxy/limits.ts";
 import { type Runtime, systemRuntime } from "../../../src/proxy/runtime.ts";
 import { Pool, type PooledConnection, type PoolWaiter } from "../../../src/proxy/upstream/pool.ts";
 import { type Answering, answering } from "../../support/answering.ts";
+import { idOf, testAuthority } from "../../support/identities.ts";
 import { eventually } from "../../support/mesh.ts";
 
 const open: { close(): void }[] = [];
@@ -30,6 +32,28 @@ function setUp(protocol: "http/1.1" | "h2", limits: Partial<Limits> = {}, server
   open.push(pool, listener);
   return { pool, app, listener, runtime };
 }
+
+test("a connection takes no more requests once the peer's certificate has ended", async () => {
+  const authority = await testAuthority("pool");
+  const [orders, web] = await Promise.all([authority.issue("orders"), authority.issue("web")]);
+  const app = answering();
+  const address = { host: "127.0.0.1", port: 0 };
+  const server = { address, runtime: systemRuntime(), accept: app.accept, identity: () => orders };
+  const listener = listenTls({ ...server, onRefused: () => {} });
+  let aheadMs = 0;
+  const runtime = { ...systemRuntime({ upstreamIdleTimeoutMs: 80 }), wallMs: () => Date.now() + aheadMs };
+  const tls = () => ({ identity: web, expectedSpiffeId: idOf("orders") });
+  const pool = new Pool({ address: listener.address, runtime, protocol: "h2", tls });
+  open.push(pool, listener);
+  const held = new Request(pool, "/held");
+  await eventually(() => expect(held.connection?.codec.openStreams).toBe(1));
+  await Bun.sleep(150);
+  expect(held.connection?.codec.retired).toBe(false);
+  aheadMs = 25 * 3_600_000;
+  await eventually(() => expect(held.connection?.codec.retired).toBe(true));
+  app.release();
+  await held.ended();
+});
 
 /** A waiter that makes one request, and what happened to it. */
 class Request implements PoolWaiter {

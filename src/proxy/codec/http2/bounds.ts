@@ -67,7 +67,13 @@ export const Nuisance = {
 export type NuisanceKind = (typeof Nuisance)[keyof typeof Nuisance];
 
 /** `burst` at once and `perSecond` in the long run; useful work earns more (see `FloodGuard.earn`). */
-export const NUISANCES: readonly { readonly detail: string; readonly burst: number; readonly perSecond: number }[] = [
+export interface Allowance {
+  readonly detail: string;
+  readonly burst: number;
+  readonly perSecond: number;
+}
+
+export const NUISANCES: readonly Allowance[] = [
   { detail: "rapid_reset", burst: 1000, perSecond: 100 },
   { detail: "stream_error_flood", burst: 200, perSecond: 20 },
   { detail: "control_frame_flood", burst: 1000, perSecond: 50 },
@@ -75,6 +81,20 @@ export const NUISANCES: readonly { readonly detail: string; readonly burst: numb
   { detail: "window_update_flood", burst: 10_000, perSecond: 1000 },
   { detail: "late_frame_flood", burst: 1000, perSecond: 100 },
 ];
+
+/** Callers whose aborts a peer passes on, where it is a sidecar and not a caller itself. */
+const CALLERS_BEHIND_PEER = 50;
+const PASSED_ON: ReadonlySet<number> = new Set([Nuisance.Reset, Nuisance.LateFrame]);
+
+/**
+ * What a peer may do that has proved to be a workload of the mesh. Its sidecar passes on the calls of thousands over
+ * one connection, and when they all hang up at once, that is a load test at its end and no attack; to end the
+ * connection would fail everybody else's calls. What a sidecar does of itself it may do no more often than others.
+ */
+export const VERIFIED_NUISANCES: readonly Allowance[] = NUISANCES.map((allowance, kind) => {
+  const factor = PASSED_ON.has(kind) ? CALLERS_BEHIND_PEER : 1;
+  return { ...allowance, burst: allowance.burst * factor, perSecond: allowance.perSecond * factor };
+});
 
 /** What one DATA frame that we send earns its receiver: an update of both windows, twice over. */
 export const WINDOW_UPDATES_PER_DATA_FRAME = 4;

@@ -102,6 +102,7 @@ export class Http2ClientConnection implements ClientConnection {
       writeHead: (encoder, head) => writeRequestHead(encoder, head),
       admit: (stream, head, end) => this.#admit(stream, head, end),
       refusal: () => undefined,
+      onUnheardFault: () => {},
       onPeerSettings: () => this.#releaseHeld(),
       onGoaway: (lastStreamId) => this.#goaway(lastStreamId),
     };

@@ -1,6 +1,14 @@
 import type { Limits } from "../../limits.ts";
 import type { ConnectionInput, ConnectionOutput, HeaderList, StreamFault, StreamListener } from "../message.ts";
-import { INITIAL_WINDOW_BYTES, LINGER_BYTES_MAX, Nuisance, STREAM_ID_MAX, WINDOW_BYTES_MAX } from "./bounds.ts";
+import {
+  INITIAL_WINDOW_BYTES,
+  LINGER_BYTES_MAX,
+  NUISANCES,
+  Nuisance,
+  STREAM_ID_MAX,
+  VERIFIED_NUISANCES,
+  WINDOW_BYTES_MAX,
+} from "./bounds.ts";
 import { Closed, type ClosedHow } from "./closed-streams.ts";
 import { ConnectionError, FLOW_CONTROL_ERROR, NO_ERROR, PROTOCOL_ERROR, resetCodeOf } from "./error.ts";
 import { FAULTS } from "./fault.ts";
@@ -49,6 +57,8 @@ export interface Http2Options {
   readonly limits: Limits;
   /** Milliseconds, monotonic; read only to tell a flood from a steady drip. */
   readonly now?: () => number;
+  /** The peer has proved to be a workload of the mesh: see `VERIFIED_NUISANCES`. */
+  readonly peerIsVerified?: boolean;
 }
 
 /** One HTTP/2 connection (RFC 9113), client or server by its role. Bytes in, calls on listeners out, and back. */
@@ -77,13 +87,16 @@ export class Http2Connection<In extends Head, Out extends Head> implements Omit<
   lastProcessedId = 0;
   readonly peer = new PeerSettings();
 
-  constructor({ output, limits, now }: Http2Options, role: Role<In, Out>) {
+  constructor({ output, limits, now, peerIsVerified }: Http2Options, role: Role<In, Out>) {
     this.role = role;
     this.limits = limits;
     this.#output = output;
     this.writer = new FrameWriter(output);
     this.encoder = new HpackEncoder(this.writer);
-    this.flood = new FloodGuard(now ?? (() => performance.now()));
+    this.flood = new FloodGuard(
+      now ?? performance.now.bind(performance),
+      peerIsVerified ? VERIFIED_NUISANCES : NUISANCES,
+    );
     this.scheduler = new SendScheduler(this.writer, this.flood, limits.writeHighWaterBytes);
     const windowBytes = Math.max(limits.connectionWindowBytes, INITIAL_WINDOW_BYTES);
     this.window = new ReceiveWindow(windowBytes);
@@ -97,6 +110,10 @@ export class Http2Connection<In extends Head, Out extends Head> implements Omit<
 
   get isEnded(): boolean {
     return this.#phase === Phase.Ended;
+  }
+
+  get isDraining(): boolean {
+    return this.#phase === Phase.Draining;
   }
 
   /** True once a new stream of the peer's is ignored, and none of ours can be opened. */
@@ -148,7 +165,7 @@ export class Http2Connection<In extends Head, Out extends Head> implements Omit<
 
   /**
    * First step of a graceful end (RFC 9113 §6.8): tells the client to stop, and serves what it has sent before it
-   * heard. The second step comes with the answer to our PING, or when the owner calls `finishDrain`.
+   * heard. The second step, `finishDrain`, comes with the answer to our PING, or when the owner waits no longer.
    */
   drain(): void {
     if (this.#phase !== Phase.Open) return;
@@ -397,7 +414,9 @@ export class Http2Connection<In extends Head, Out extends Head> implements Omit<
   #fail(error: ConnectionError): void {
     writeGoaway(this.writer, this.lastProcessedId, error.code, error.detail);
     this.writer.flush();
-    this.#faultAll({ kind: "protocol-error", detail: error.detail });
+    const fault: StreamFault = { kind: "protocol-error", detail: error.detail };
+    if (this.streams.size === 0) this.role.onUnheardFault(fault);
+    this.#faultAll(fault);
     this.#output.end();
   }
 

@@ -1,4 +1,4 @@
-import { NUISANCES, type NuisanceKind } from "./bounds.ts";
+import { type Allowance, NUISANCES, type NuisanceKind } from "./bounds.ts";
 import { ConnectionError, ENHANCE_YOUR_CALM } from "./error.ts";
 
 /**
@@ -7,14 +7,19 @@ import { ConnectionError, ENHANCE_YOUR_CALM } from "./error.ts";
  */
 export class FloodGuard {
   readonly #now: () => number;
+  readonly #allowances: readonly Allowance[];
   readonly #tokens: Float64Array;
   readonly #refilledAtMs: Float64Array;
 
-  /** `now`: milliseconds, monotonic. */
-  constructor(now: () => number) {
+  /**
+   * @param now milliseconds, monotonic
+   * @param allowances by `NuisanceKind`
+   */
+  constructor(now: () => number, allowances: readonly Allowance[] = NUISANCES) {
     this.#now = now;
-    this.#tokens = Float64Array.from(NUISANCES, (nuisance) => nuisance.burst);
-    this.#refilledAtMs = new Float64Array(NUISANCES.length).fill(now());
+    this.#allowances = allowances;
+    this.#tokens = Float64Array.from(allowances, ({ burst }) => burst);
+    this.#refilledAtMs = new Float64Array(allowances.length).fill(now());
   }
 
   /** Counts one; throws `ConnectionError` ENHANCE_YOUR_CALM when it is one too many. */
@@ -22,7 +27,7 @@ export class FloodGuard {
     let tokens = this.#tokens[kind] ?? 0;
     if (tokens < 1) {
       tokens = this.#refill(kind, tokens);
-      if (tokens < 1) throw new ConnectionError(ENHANCE_YOUR_CALM, NUISANCES[kind]?.detail ?? "flood");
+      if (tokens < 1) throw new ConnectionError(ENHANCE_YOUR_CALM, this.#allowances[kind]?.detail ?? "flood");
     }
     this.#tokens[kind] = tokens - 1;
   }
@@ -33,12 +38,12 @@ export class FloodGuard {
    */
   earn(kind: NuisanceKind, count: number): void {
     const tokens = (this.#tokens[kind] ?? 0) + count;
-    const burst = NUISANCES[kind]?.burst ?? 0;
+    const burst = this.#allowances[kind]?.burst ?? 0;
     this.#tokens[kind] = Math.min(tokens, burst);
   }
 
   #refill(kind: NuisanceKind, tokens: number): number {
-    const bucket = NUISANCES[kind];
+    const bucket = this.#allowances[kind];
     if (bucket === undefined) return 0;
     const nowMs = this.#now();
     const elapsedMs = nowMs - (this.#refilledAtMs[kind] ?? nowMs);

@@ -26,6 +26,8 @@ export interface Role<In extends Head, Out extends Head> {
   admit(stream: Http2Stream<In, Out>, head: Out, end: boolean): boolean;
   /** The fields with which a request is refused that was never accepted; undefined: by RST_STREAM only. */
   refusal(fault: StreamFault): HeaderList | undefined;
+  /** The peer broke the connection's protocol while no stream was open whose listener could hear of it. */
+  onUnheardFault(fault: StreamFault): void;
   /** The peer's SETTINGS have come in for the first time. */
   onPeerSettings(): void;
   /** The peer takes no streams above this one. */

@@ -13,6 +13,11 @@ import type { Role } from "./role.ts";
 export interface Http2ServerOptions extends Http2Options {
   /** Called for each well-formed request. */
   readonly accept: AcceptStream;
+  /**
+   * A request was refused that could not be read, and so never accepted, or the connection for what came in place of
+   * one. `status` is what was answered; undefined where the stream was reset, or the connection ended.
+   */
+  readonly unreadable?: (fault: StreamFault) => void;
   /** Scheme of the connection, for requests that do not name one (CONNECT). */
   readonly scheme: string;
 }
@@ -46,20 +51,16 @@ export class Http2ServerConnection implements ServerConnection {
   }
 
   /**
-   * Asks the client to stop and goes on serving what it had sent before it heard. Ends by itself when the client has
-   * answered and its streams are done; `finishDrain` is for a client that does not answer in time.
+   * Asks the client to stop and goes on serving what it had sent before it heard. Ends when the client has answered and
+   * its streams are done. Called again, it takes no more streams from now on: for a client that does not answer in time.
    */
   drain(): void {
-    this.#machine.drain();
-  }
-
-  /** Takes no more streams from now on; ends with the last open one. */
-  finishDrain(): void {
-    this.#machine.finishDrain();
+    if (this.#machine.isDraining) this.#machine.finishDrain();
+    else this.#machine.drain();
   }
 }
 
-function serverRole({ limits, accept, scheme }: Http2ServerOptions): Role<RequestHead, ResponseHead> {
+function serverRole({ limits, accept, scheme, unreadable }: Http2ServerOptions): Role<RequestHead, ResponseHead> {
   return {
     isServer: true,
     settings: [
@@ -77,7 +78,12 @@ function serverRole({ limits, accept, scheme }: Http2ServerOptions): Role<Reques
     },
     writeHead: (encoder, head, stream) => writeResponseHead(encoder, head, stream.isTunnel),
     admit: () => true,
-    refusal,
+    refusal(fault) {
+      const answer = refusal(fault);
+      unreadable?.(answer === undefined ? { kind: fault.kind, detail: fault.detail } : fault);
+      return answer;
+    },
+    onUnheardFault: (fault) => unreadable?.(fault),
     onPeerSettings: () => {},
     // The client opens no more streams, and closes when it has what it wants.
     onGoaway: () => {},

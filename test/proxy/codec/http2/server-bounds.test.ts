@@ -312,6 +312,31 @@ describe("floods", () => {
     expect(server.output.ended).toBe(false);
   });
 
+  test("a verified peer passes on the aborts of many callers: thousands are no flood, but there is an end", () => {
+    const output = new MemoryOutput();
+    const { accept } = recordStreams();
+    const options = { output, limits: DEFAULT_LIMITS, accept, scheme: "https", now: () => 0, peerIsVerified: true };
+    const connection = new Http2ServerConnection(options);
+    connection.receive(CLIENT_HELLO);
+    const abort = (index: number): Buffer =>
+      Buffer.concat([headers(2 * index + 1, GET, true), frame("RST_STREAM", 0, 2 * index + 1, uint32(8))]);
+    let aborted = 0;
+    while (aborted < 5000) connection.receive(abort(aborted++));
+    expect(output.ended).toBe(false);
+    while (aborted < 100_000 && !output.ended) connection.receive(abort(aborted++));
+    expect(output.ended).toBe(true);
+  });
+
+  test("in what it does of itself, a verified peer is held to the measure of all", () => {
+    const output = new MemoryOutput();
+    const { accept } = recordStreams();
+    const options = { output, limits: DEFAULT_LIMITS, accept, scheme: "https", now: () => 0, peerIsVerified: true };
+    const connection = new Http2ServerConnection(options);
+    connection.receive(CLIENT_HELLO);
+    for (let i = 0; i < 1100 && !output.ended; i++) connection.receive(frame("PING", 0, 0, "12345678"));
+    expect(output.ended).toBe(true);
+  });
+
   test("a slow drip is no flood: time refills", () => {
     const output = new MemoryOutput();
     const { accept } = recordStreams();
@@ -357,7 +382,7 @@ describe("the end", () => {
   test("the owner can cut the grace short", () => {
     const server = makeServer();
     server.connection.drain();
-    server.connection.finishDrain();
+    server.connection.drain();
     expect(server.hear()).toEqual(["GOAWAY 2147483647 0", "PING 0 8", "GOAWAY 0 0"]);
     expect(server.output.ended).toBe(true);
   });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { isHttp2Preface, PREFACE } from "../../../../src/proxy/codec/http2/preface.ts";
 import { Http2ServerConnection } from "../../../../src/proxy/codec/http2/server-connection.ts";
+import type { StreamFault } from "../../../../src/proxy/codec/message.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../../../src/proxy/limits.ts";
 import {
   ACK,
@@ -326,6 +327,25 @@ describe("malformed requests are reset, and the connection lives", () => {
     expect(server.say(headers(1, fields, false), data(1, "late", true))).toEqual([answer, "RST_STREAM 1 0"]);
     expect(server.say(headers(3, fields, true))).toEqual([answer.replace("HEADERS 1", "HEADERS 3")]);
     expect(server.output.ended).toBe(false);
+  });
+
+  test("what could not be read is told of, with the status where there was an answer", () => {
+    const output = new MemoryOutput();
+    const faults: StreamFault[] = [];
+    const { accept, accepted } = recordStreams();
+    const unreadable = (fault: StreamFault): void => void faults.push(fault);
+    const limits = { ...DEFAULT_LIMITS, targetBytesMax: 100 };
+    const connection = new Http2ServerConnection({ output, limits, accept, scheme: "http", unreadable });
+    connection.receive(CLIENT_HELLO);
+    connection.receive(headers(1, [[":method", "GET"]], true));
+    connection.receive(headers(3, [...GET.slice(0, 2), [":path", `/${"a".repeat(100)}`]], true));
+    connection.receive(frame("HEADERS", END_HEADERS | END_STREAM, 5, [0x80]));
+    expect(faults).toEqual([
+      { kind: "protocol-error", detail: "pseudo_field_missing" },
+      { kind: "protocol-error", detail: "target_too_long", status: 414 },
+      { kind: "protocol-error", detail: "index_invalid" },
+    ]);
+    expect(accepted).toHaveLength(0);
   });
 
   test("a header bomb costs a 431, not memory: one indexed field, repeated", () => {
