@@ -119,7 +119,7 @@ async function runSidecar(options: Options): Promise<void> {
     endpoints: bus.reader(ENDPOINT_BUCKET),
     accessLog,
     logger,
-    runtime: systemRuntime(),
+    runtime: systemRuntime({}, (error) => logger.error({ err: error }, "a bug of Heddle ended a connection")),
     onQuit: () => stop.resolve(),
   }).catch((error: unknown) => {
     connecting.abort();

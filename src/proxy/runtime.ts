@@ -1,5 +1,6 @@
 /** What every part of the data plane takes from outside: time, chance, bounds and timers, handed in once. */
 
+import { crash, type OnBug } from "./io/bug.ts";
 import { Timers } from "./io/timers.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 
@@ -12,16 +13,18 @@ export interface Runtime {
   readonly wallMs: () => number;
   /** In [0, 1). */
   readonly random: () => number;
+  readonly onBug: OnBug;
 }
 
 /** The real clock and the real dice. */
-export function systemRuntime(limits: Partial<Limits> = {}): Runtime {
+export function systemRuntime(limits: Partial<Limits> = {}, onBug: OnBug = crash): Runtime {
   const monotonicMs = (): number => performance.now();
   return {
     limits: { ...DEFAULT_LIMITS, ...limits },
-    timers: new Timers(monotonicMs),
+    timers: new Timers(monotonicMs, onBug),
     monotonicMs,
     wallMs: Date.now,
     random: Math.random,
+    onBug,
   };
 }

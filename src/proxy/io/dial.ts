@@ -93,7 +93,7 @@ class Dial {
     this.#settled = true;
     this.#timer.cancel();
     const { runtime, onConnected, onClosed } = this.options;
-    const wire = new Wire(onClosed);
+    const wire = new Wire(onClosed, runtime.onBug);
     this.wire = wire;
     const codec = clientCodec(protocol, { output: wire, limits: runtime.limits });
     wire.attach(socket as Socket<unknown>, codec);
@@ -126,9 +126,9 @@ const handlers: SocketHandler<Dial> = {
   },
   close: (socket, error) => socket.data.closed(error),
   connectError: (socket, error) => socket.data.fail(connectFailure(error)),
-  error(socket) {
+  error(socket, error) {
     if (socket.data.wire === undefined) socket.data.fail("tls_handshake_failed");
-    else socket.data.wire.destroy();
+    else socket.data.wire.failed(error);
   },
 };
 

@@ -73,7 +73,7 @@ export class Downstream implements ConnectionInput {
     this.wire = new Wire(() => {
       this.#watch.cancel();
       onClosed(this);
-    });
+    }, runtime.onBug);
     const { headTimeoutMs, idleTimeoutMs } = runtime.limits;
     this.#watchEveryMs = Math.max(10, Math.min(headTimeoutMs, idleTimeoutMs) / 4);
     this.#watch = new Timer(() => this.#look());

@@ -42,7 +42,7 @@ const downstreamHandlers: SocketHandler<Downstream | undefined> = {
   drain: (socket) => socket.data?.wire.drainedSocket(),
   end: (socket) => socket.data?.wire.receivedEnd(),
   close: (socket, error) => socket.data?.wire.closedSocket(error),
-  error: (socket) => socket.data?.wire.destroy(),
+  error: (socket, error) => socket.data?.wire.failed(error),
 };
 
 /** Listens for plain HTTP: the application's calls. HTTP/1.1 and HTTP/2 are told apart by the first bytes. */

@@ -5,6 +5,8 @@
  * are rounded up, so that those a peer chooses share a few lists: enough for timeouts, wrong for anything else.
  */
 
+import { crash, type OnBug } from "./bug.ts";
+
 const TICK_MS = 10;
 /** What the runtime can wait for at once; a longer wait looks in between. */
 const SLEEP_MAX_MS = 2 ** 31 - 1;
@@ -39,12 +41,14 @@ export class Timer {
 export class Timers {
   readonly #lists = new Map<number, TimerList>();
   readonly #now: () => number;
+  readonly #onBug: OnBug;
   #wake: ReturnType<typeof setTimeout> | undefined;
   #wakeAtMs = Number.POSITIVE_INFINITY;
 
   /** @param now a monotonic clock in milliseconds. */
-  constructor(now: () => number) {
+  constructor(now: () => number, onBug: OnBug = crash) {
     this.#now = now;
+    this.#onBug = onBug;
   }
 
   /** Arms, or arms anew, a timer `timeoutMs` from now. */
@@ -73,7 +77,12 @@ export class Timers {
     for (const list of this.#lists.values()) {
       for (let timer = list.head.next; timer !== list.head && timer.deadlineMs <= nowMs; timer = list.head.next) {
         timer.cancel();
-        timer.onExpiry();
+        try {
+          timer.onExpiry();
+        } catch (error) {
+          // The other timers, and the next wake-up, are not its to lose.
+          this.#onBug(error);
+        }
       }
     }
     let earliestMs = Number.POSITIVE_INFINITY;

@@ -61,7 +61,7 @@ class TlsAcceptor {
         if (socket.data instanceof Downstream) socket.data.wire.closedSocket(error);
         else this.#endHandshake(socket);
       },
-      error: (socket) => downstreamOf(socket)?.wire.destroy(),
+      error: (socket, error) => downstreamOf(socket)?.wire.failed(error),
     };
   }
 

@@ -5,6 +5,7 @@
 
 import type { Socket } from "bun";
 import type { ConnectionInput, ConnectionOutput } from "../codec/message.ts";
+import { crash, isBug, type OnBug } from "./bug.ts";
 import { atEndOfTurn } from "./turn.ts";
 
 /** Size of the gathering buffers: a turn's heads and small bodies of one connection; a TLS record holds 16 KiB. */
@@ -36,13 +37,15 @@ export class Wire implements ConnectionOutput {
   #inputEnded = false;
   #lingerTimer: ReturnType<typeof setTimeout> | undefined;
   readonly onClosed: () => void;
+  readonly #onBug: OnBug;
 
   /** Bytes since the start, for metrics. */
   bytesRead = 0;
   bytesWritten = 0;
 
-  constructor(onClosed: () => void) {
+  constructor(onClosed: () => void, onBug: OnBug = crash) {
     this.onClosed = onClosed;
+    this.#onBug = onBug;
   }
 
   /** The socket is there (and, under TLS, trusted): from now on what comes in goes to `input`. */
@@ -106,9 +109,19 @@ export class Wire implements ConnectionOutput {
   /** Flushes what the turn gathered. */
   endOfTurn(): void {
     this.#scheduled = false;
-    this.#flush();
-    // A socket that took all of it at once reports no drain, and a codec may wait for one: it saw the queue grow.
-    if (this.#socket !== undefined && this.queuedBytes === 0) this.#input?.drained();
+    try {
+      this.#flush();
+      // A socket that took all of it at once reports no drain, and a codec may wait for one: it saw the queue grow.
+      if (this.#socket !== undefined && this.queuedBytes === 0) this.#input?.drained();
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  /** The socket's `error` callback, which is also where the runtime puts what the other callbacks throw. */
+  failed(error: unknown): void {
+    if (isBug(error)) this.#onBug(error);
+    this.destroy();
   }
 
   /** The socket's `data` callback. */

@@ -1,6 +1,7 @@
 /** The two watches over accepted connections: heads that never end, connections that nobody uses. */
 
 import { afterEach, expect, test } from "bun:test";
+import type { AcceptRequest } from "../../../src/proxy/io/downstream.ts";
 import { type Listener, listenPlain } from "../../../src/proxy/io/listener.ts";
 import type { Limits } from "../../../src/proxy/limits.ts";
 import { systemRuntime } from "../../../src/proxy/runtime.ts";
@@ -97,3 +98,43 @@ test("an idle HTTP/2 peer is told to leave, and left if it does not answer", asy
   await client.until("hdldrain");
   await eventually(() => expect(listener.connections.size).toBe(0), 2_000);
 });
+
+test("a bug ends the connection that it befell, and is told of; the others live", async () => {
+  const bugs: unknown[] = [];
+  const app = answering();
+  const bug = new Error("bug");
+  const accept: AcceptRequest = (downstream) => {
+    const owner = app.accept(downstream);
+    return {
+      ...owner,
+      accept(stream) {
+        const listener = owner.accept(stream);
+        return {
+          ...listener,
+          onHead(head, end) {
+            if (head.path === "/bug") throw bug;
+            // Thrown where no socket's callback is there to catch it: at the end of the turn.
+            if (head.path === "/later") Object.defineProperty(downstream, "drained", { value: () => fail(bug) });
+            listener.onHead(head, end);
+          },
+        };
+      },
+    };
+  };
+  const runtime = systemRuntime({}, (error) => void bugs.push(error));
+  const listener = listenPlain({ address: { host: "127.0.0.1", port: 0 }, runtime, accept });
+  open.push(listener);
+  const { port } = listener.address;
+  const [good, bad, late] = await Promise.all([1, 2, 3].map(() => RawClient.connect(port)));
+  late?.send("GET /later HTTP/1.1\r\nhost: x\r\n\r\n");
+  bad?.send("GET /bug HTTP/1.1\r\nhost: x\r\n\r\n");
+  await bad?.untilEnded();
+  await late?.untilEnded();
+  good?.send(GET);
+  await good?.until("/a nobody");
+  expect(bugs).toEqual([bug, bug]);
+});
+
+function fail(error: Error): never {
+  throw error;
+}

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { Timer, Timers } from "../../../src/proxy/io/timers.ts";
+import { eventually } from "../../support/mesh.ts";
 
 /** Timers on a clock of the test's own; their real wake-ups are stopped. */
 function setUp(): { timers: Timers; fired: string[]; timer: (name: string) => Timer; pass: (ms: number) => void } {
@@ -111,4 +112,24 @@ test("a timeout longer than the runtime can sleep is slept through all the same"
   await Bun.sleep(60);
   expect(looks).toBe(0);
   timers.stop();
+});
+
+test("one that throws is told of, and takes neither the others nor the next wake-up with it", async () => {
+  const bugs: unknown[] = [];
+  const timers = new Timers(
+    () => performance.now(),
+    (error) => void bugs.push(error),
+  );
+  const fired: string[] = [];
+  const bug = new Error("bug");
+  timers.arm(
+    new Timer(() => {
+      throw bug;
+    }),
+    10,
+  );
+  timers.arm(new Timer(() => void fired.push("same list")), 10);
+  timers.arm(new Timer(() => void fired.push("later")), 30);
+  await eventually(() => expect(fired).toEqual(["same list", "later"]));
+  expect(bugs).toEqual([bug]);
 });
