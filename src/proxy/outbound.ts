@@ -27,7 +27,6 @@ import type { Runtime } from "./runtime.ts";
 import { countRequest, type Telemetry, tcpCounter } from "./telemetry.ts";
 import type { CallPlan } from "./upstream/call.ts";
 import type { ServiceEndpoints } from "./upstream/endpoints.ts";
-import { RetryBudget } from "./upstream/retry.ts";
 
 export interface OutboundOptions {
   readonly runtime: Runtime;
@@ -55,8 +54,6 @@ const NOTHING_ALLOWS: Decision = { allowed: false, reason: "default", origin: un
 
 export class Outbound implements Side {
   readonly #options: OutboundOptions;
-  /** By service, so that a new snapshot does not hand out a fresh budget. */
-  readonly #budgets = new Map<ServiceRef, RetryBudget>();
   /** By the compiled upstream, and so per snapshot. */
   readonly #edges = new WeakMap<Upstream, Edge>();
   readonly #counters = new WeakMap<Upstream, Counter>();
@@ -96,7 +93,8 @@ export class Outbound implements Side {
       const response = faultResponse("protocol_mismatch", { ...context, service: upstream.ref });
       return answer(response, this.#missCounter(policy, upstream.ref));
     }
-    if (this.#options.endpoints(upstream.ref)?.takesRequest === false) {
+    const endpoints = this.#options.endpoints(upstream.ref);
+    if (endpoints?.takesRequest === false) {
       const response = faultResponse("overflow", { ...context, service: upstream.ref });
       return answer(response, this.#counter(upstream, policy));
     }
@@ -108,7 +106,7 @@ export class Outbound implements Side {
     const callerTimeoutMs = record.isGrpc ? grpcTimeoutMs(request.headers) : undefined;
     return {
       kind: "call",
-      plan: this.#plan(routing, record.requestId, callerTimeoutMs),
+      plan: this.#plan(routing, endpoints, record.requestId, callerTimeoutMs),
       timeoutMs: rule.timeoutMs,
       callerTimeoutMs,
       edge: tunnel ? this.#tcpCounter(upstream, policy) : this.#counter(upstream, policy),
@@ -131,16 +129,19 @@ export class Outbound implements Side {
     this.#options.telemetry.sidecar.retries.cell({ upstream: service }).value++;
   }
 
-  #plan(route: Route, id: string, callerTimeoutMs: number | undefined): CallPlan {
-    const { runtime, endpoints } = this.#options;
-    const { upstream, rule, subset } = route;
-    const service = endpoints(upstream.ref);
+  #plan(
+    { upstream, rule, subset }: Route,
+    endpoints: ServiceEndpoints | undefined,
+    id: string,
+    callerTimeoutMs: number | undefined,
+  ): CallPlan {
+    const { runtime } = this.#options;
     const { timeoutMs = Number.POSITIVE_INFINITY } = rule;
     const giveUpAtMs = runtime.monotonicMs() + Math.min(timeoutMs, callerTimeoutMs ?? timeoutMs);
     return {
-      pick: (tried) => service?.pick(upstream.loadBalancer, subset, tried, runtime.random),
+      pick: (tried) => endpoints?.pick(upstream.loadBalancer, subset, tried, runtime.random),
       retries: rule.retries,
-      budget: rule.retries === undefined ? undefined : this.#budget(upstream.ref),
+      budget: rule.retries === undefined ? undefined : endpoints?.retryBudget,
       head: (head, attempt) => {
         if (asksForTcp(head)) return { ...head, authority: connectAuthority(upstream, head) };
         const outgoing = outgoingHead(head, id, attempt);
@@ -148,15 +149,6 @@ export class Outbound implements Side {
         return outgoing;
       },
     };
-  }
-
-  #budget(service: ServiceRef): RetryBudget {
-    let budget = this.#budgets.get(service);
-    if (budget === undefined) {
-      budget = new RetryBudget(this.#options.runtime.monotonicMs());
-      this.#budgets.set(service, budget);
-    }
-    return budget;
   }
 
   #missResponse(miss: RouteMiss, policy: Policy, request: RequestHead, context: FaultContext): LocalResponse {

@@ -20,8 +20,8 @@ export interface ConfigSourceOptions {
   readonly endpoints: Reader;
   /** In [0, 1). */
   readonly random: () => number;
-  /** A newer snapshot. Returns why it cannot be enforced, if it cannot. */
-  readonly onSnapshot: (snapshot: ServiceSnapshot) => void;
+  /** A newer snapshot. False: it cannot be enforced, and what is in force stays. */
+  readonly onSnapshot: (snapshot: ServiceSnapshot) => boolean;
   readonly onEndpoints: (set: EndpointSet) => void;
   /** The control plane's copy was read, and what is in force is not older. */
   readonly onConfirmed: () => void;
@@ -40,7 +40,10 @@ export class ConfigSource {
   readonly #subscription: BusSubscription;
   /** Services whose endpoints are followed. */
   readonly #followed = new Map<ServiceRef, BusSubscription>();
+  /** The newest that was handed on. */
   #revision: number;
+  /** It is in force. */
+  #enforced: boolean;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #comparing = false;
   #stopped = false;
@@ -49,10 +52,14 @@ export class ConfigSource {
   constructor(options: ConfigSourceOptions, revision: number) {
     this.#options = options;
     this.#revision = revision;
+    this.#enforced = revision > 0;
     const { bus, namespace, service } = options;
     this.#key = `${namespace}.${service}`;
     // Subscribed before the first read, so that no change can fall between the two.
-    this.#subscription = bus.subscribe(subjects.config(namespace, service), ({ data }) => this.#offerSnapshot(data));
+    this.#subscription = bus.subscribe(
+      subjects.config(namespace, service),
+      ({ data }) => void this.#offerSnapshot(data),
+    );
     bus.onConnection((event) => {
       if (event === "connected") this.#compareIn(0);
     });
@@ -99,9 +106,8 @@ export class ConfigSource {
     let delayMs = COMPARE_EVERY_MS + this.#options.random() * COMPARE_JITTER_MS;
     try {
       const entry = await this.#options.config.get(this.#key);
-      if (entry !== undefined) this.#offerSnapshot(entry.value);
-      if (this.#revision > 0) this.#options.onConfirmed();
-      else delayMs = RETRY_MS;
+      if (entry !== undefined && this.#offerSnapshot(entry.value)) this.#options.onConfirmed();
+      if (this.#revision === 0) delayMs = RETRY_MS;
       for (const service of this.#followed.keys()) await this.#readEndpoints(service);
     } catch {
       // The connection is away, or the bucket not yet made: what is in force stays in force.
@@ -117,20 +123,23 @@ export class ConfigSource {
     if (entry !== undefined) this.#offerEndpoints(service, entry.value);
   }
 
-  #offerSnapshot(data: Uint8Array): void {
+  /** True if what is now in force is not older than what is offered. */
+  #offerSnapshot(data: Uint8Array): boolean {
     const { namespace, service, onRejected, onSnapshot } = this.#options;
     const snapshot = parse(serviceSnapshot, data);
     if (typeof snapshot === "string") {
       onRejected("snapshot", snapshot);
-      return;
+      return false;
     }
     if (snapshot.namespace !== namespace || snapshot.name !== service) {
       onRejected("snapshot", `it is one of ${snapshot.namespace}/${snapshot.name}`);
-      return;
+      return false;
     }
-    if (snapshot.revision <= this.#revision) return;
-    this.#revision = snapshot.revision;
-    onSnapshot(snapshot);
+    if (snapshot.revision > this.#revision) {
+      this.#revision = snapshot.revision;
+      this.#enforced = onSnapshot(snapshot);
+    }
+    return this.#enforced;
   }
 
   #offerEndpoints(service: ServiceRef, data: Uint8Array): void {

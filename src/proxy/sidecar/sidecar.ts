@@ -40,6 +40,8 @@ export class Sidecar {
   #policy: Policy | undefined;
   #identity: IdentityKeeper | undefined;
   #tls: TlsIdentity | undefined;
+  /** PEM of the roots that `#tls` believes; empty until it is there. */
+  #trustedRoots: readonly string[] = [];
   #rejected: InstanceStatus["rejected"];
   #draining = false;
   #drained: Promise<void> | undefined;
@@ -103,7 +105,9 @@ export class Sidecar {
     if (this.#draining) return "draining";
     const { namespace, service } = this.#options;
     if (this.#policy === undefined) return `no snapshot yet: is ${namespace}/${service} declared (heddle apply)?`;
-    if (this.#tls === undefined) return `no certificate yet: ${this.#identity?.status.lastError ?? "on its way"}`;
+    const { lastError = "on its way" } = this.#identity?.status ?? {};
+    if (this.#tls === undefined) return `no certificate yet: ${lastError}`;
+    if (this.#certificateExpired) return `the certificate has expired: ${lastError}`;
     return this.#health.healthy ? undefined : `the application is not healthy: ${this.#health.reason}`;
   }
 
@@ -159,7 +163,7 @@ export class Sidecar {
       onError: (message) => logger.warn({}, message),
     });
     if (this.#identity.credentials !== undefined) this.#useCredentials(this.#identity.credentials);
-    if (stored.snapshot !== undefined) this.#enforce(stored.snapshot);
+    if (stored.snapshot !== undefined) this.#resume(stored.snapshot);
     if (this.#options.waitForApplication) await this.#health.firstHealthy;
     this.#listen();
     this.#source = new ConfigSource(
@@ -183,6 +187,17 @@ export class Sidecar {
     this.#heartbeat = new Heartbeat(bus, () => this.#status());
   }
 
+  /** Takes up the policy that an earlier run left, unless it was one of another service. */
+  #resume(snapshot: ServiceSnapshot): void {
+    const { namespace, service, logger } = this.#options;
+    if (snapshot.namespace === namespace && snapshot.name === service) this.#enforce(snapshot);
+    else
+      logger.warn(
+        {},
+        `the stored snapshot is one of ${snapshot.namespace}/${snapshot.name}, and is left out of account`,
+      );
+  }
+
   #listen(): void {
     this.#listeners = openListeners(this.#options, {
       telemetry: this.#telemetry,
@@ -196,29 +211,31 @@ export class Sidecar {
 
   // What comes in
 
-  #takeSnapshot(snapshot: ServiceSnapshot): void {
-    const { logger } = this.#options;
-    try {
-      this.#enforce(snapshot);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#rejected = { revision: snapshot.revision, reason: reason.slice(0, 1024) };
-      logger.error({ revision: snapshot.revision, reason }, "snapshot refused; the one in force stays");
-      this.#heartbeat?.beat();
-      return;
-    }
-    this.#rejected = undefined;
+  #takeSnapshot(snapshot: ServiceSnapshot): boolean {
+    const enforced = this.#enforce(snapshot);
     this.#heartbeat?.beat();
+    if (!enforced) return false;
     this.#follow();
     this.#save();
-    logger.info({ revision: snapshot.revision }, "snapshot in force");
+    this.#options.logger.info({ revision: snapshot.revision }, "snapshot in force");
+    return true;
   }
 
-  /** Compiles first, swaps last: a snapshot that fails to compile changes nothing. */
-  #enforce(snapshot: ServiceSnapshot): void {
-    this.#policy = compilePolicy(snapshot, this.#policy);
-    this.#telemetry.sidecar.snapshotRevision = snapshot.revision;
-    if (snapshot.trustBundle.length > 0) this.#identity?.setBundle(snapshot.trustBundle);
+  /** Compiles first, swaps last: a snapshot that fails to compile changes nothing. False: it failed. */
+  #enforce(snapshot: ServiceSnapshot): boolean {
+    const { revision, trustBundle } = snapshot;
+    try {
+      this.#policy = compilePolicy(snapshot, this.#policy);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#rejected = { revision, reason: reason.slice(0, 1024) };
+      this.#options.logger.error({ revision, reason }, "snapshot refused; the one in force stays");
+      return false;
+    }
+    this.#rejected = undefined;
+    this.#telemetry.sidecar.snapshotRevision = revision;
+    if (trustBundle.length > 0) this.#identity?.setBundle(trustBundle);
+    return true;
   }
 
   #takeEndpoints(set: EndpointSet): void {
@@ -233,7 +250,8 @@ export class Sidecar {
   }
 
   #useCredentials(credentials: WorkloadCredentials): void {
-    const renewed = this.#tls !== undefined;
+    const previous = this.#trustedRoots;
+    this.#trustedRoots = credentials.bundle;
     this.#tls = {
       certificateChain: credentials.chainPem,
       privateKey: credentials.keyPem,
@@ -242,7 +260,11 @@ export class Sidecar {
     };
     this.#telemetry.sidecar.certificateExpiryS = credentials.notAfterMs / 1000;
     // Connections made with the old certificate end with their requests; new ones show the new one.
-    if (renewed) this.#upstreams.retireConnections();
+    if (previous.length > 0) this.#upstreams.retireConnections();
+    // A root is trusted no longer: whoever it vouched for must show another certificate.
+    if (previous.some((root) => !credentials.bundle.includes(root))) {
+      for (const connection of this.#listeners?.inbound.connections ?? []) connection.drain();
+    }
     this.#heartbeat?.beat();
   }
 
@@ -275,7 +297,13 @@ export class Sidecar {
     if (this.#gone) return "gone";
     if (this.#draining) return "draining";
     if (this.#policy === undefined || this.#tls === undefined) return "starting";
-    return this.#health.healthy ? "ready" : "unhealthy";
+    // With an expired certificate nobody lets us in, nor comes in: callers had better go elsewhere.
+    return this.#health.healthy && !this.#certificateExpired ? "ready" : "unhealthy";
+  }
+
+  get #certificateExpired(): boolean {
+    const { notAfterMs = Number.POSITIVE_INFINITY } = this.#identity?.credentials ?? {};
+    return this.#options.runtime.wallMs() > notAfterMs;
   }
 
   #adminPort(): AdminPort {

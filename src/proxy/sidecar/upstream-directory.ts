@@ -21,6 +21,8 @@ export class UpstreamDirectory {
   readonly #runtime: Runtime;
   readonly #identity: () => TlsIdentity | undefined;
   readonly #entries = new Map<ServiceRef, Entry>();
+  /** Upstreams whose gauges have been shown. */
+  #measured: ReadonlySet<ServiceRef> = new Set();
 
   /** @param identity what to show peers; asked at every dial. */
   constructor(runtime: Runtime, identity: () => TlsIdentity | undefined) {
@@ -70,8 +72,13 @@ export class UpstreamDirectory {
     this.#entries.clear();
   }
 
-  /** Brings the gauges of every upstream up to date; called before a scrape. */
+  /** Brings the gauges of every upstream up to date, and drops those of the ones that left; called before a scrape. */
   measure({ circuitOpen, ejections, connections }: SidecarMetrics): void {
+    for (const upstream of this.#measured) {
+      if (this.#entries.has(upstream)) continue;
+      for (const gauge of [circuitOpen, ejections, connections]) gauge.remove({ upstream });
+    }
+    this.#measured = new Set(this.#entries.keys());
     for (const [upstream, { endpoints }] of this.#entries) {
       const closed = endpoints.takesRequest && endpoints.takesPending && endpoints.takesConnection;
       circuitOpen.cell({ upstream }).value = closed ? 0 : 1;

@@ -17,6 +17,7 @@ import {
   observe,
 } from "./outlier.ts";
 import type { Pool } from "./pool.ts";
+import { RetryBudget } from "./retry.ts";
 
 /** One instance as this sidecar knows it. */
 export interface EndpointState {
@@ -39,6 +40,8 @@ type Random = () => number;
 
 /** Endpoints of one service. */
 export class ServiceEndpoints {
+  /** Shared by all requests to the service, and no fresh one with each snapshot. */
+  readonly retryBudget: RetryBudget;
   readonly #now: () => number;
   #connectionPool: Upstream["connectionPool"] = {};
   #outlierDetection: Upstream["outlierDetection"];
@@ -53,6 +56,7 @@ export class ServiceEndpoints {
   /** @param now monotonic milliseconds. */
   constructor(now: () => number) {
     this.#now = now;
+    this.retryBudget = new RetryBudget(now());
   }
 
   /** Puts another policy in force; what was counted and observed so far stays. */

@@ -1,0 +1,89 @@
+/** What a sidecar believes of its control plane's copy, and when it says that the copy is the one in force. */
+
+import { afterEach, expect, test } from "bun:test";
+import type { ServiceSnapshot } from "../../../src/projections/snapshot.ts";
+import { ConfigSource } from "../../../src/proxy/sidecar/config-source.ts";
+import { MemoryBroker } from "../../support/memory-bus.ts";
+import { eventually } from "../../support/mesh.ts";
+import { snapshot } from "../fixture.ts";
+
+const open: ConfigSource[] = [];
+afterEach(() => {
+  for (const source of open.splice(0)) source.stop();
+});
+
+interface Followed {
+  readonly events: string[];
+  /** Stores a snapshot, or something else, and has it compared, as happens after a reconnection. */
+  store(value: unknown): Promise<void>;
+  reconnect(): void;
+}
+
+/** Follows `shop/web`, whose snapshot of `revision` is in force (0: none); those in `unenforceable` are refused. */
+async function follow(revision = 0, unenforceable: readonly number[] = []): Promise<Followed> {
+  const bus = new MemoryBroker().connect();
+  const config = bus.bucket("config");
+  const events: string[] = [];
+  const onSnapshot = (given: ServiceSnapshot): boolean => {
+    const enforced = !unenforceable.includes(given.revision);
+    events.push(`${enforced ? "enforced" : "refused"} ${given.revision}`);
+    return enforced;
+  };
+  const endpoints = bus.bucket("endpoints");
+  const options = { namespace: "shop", service: "web", bus, config, endpoints, random: () => 0, onSnapshot };
+  const source = new ConfigSource(
+    {
+      ...options,
+      onEndpoints: () => {},
+      onConfirmed: () => void events.push("confirmed"),
+      onRejected: (what, reason) => void events.push(`${what}: ${reason}`),
+    },
+    revision,
+  );
+  open.push(source);
+  const reconnect = (): void => {
+    bus.disconnect();
+    bus.reconnect();
+  };
+  return {
+    events,
+    reconnect,
+    async store(value) {
+      await config.put("shop.web", Buffer.from(JSON.stringify(value)));
+      reconnect();
+    },
+  };
+}
+
+test("a snapshot is enforced once, and confirmed at every comparison from then on", async () => {
+  const { events, store, reconnect } = await follow();
+  await store(snapshot({ revision: 5 }));
+  await eventually(() => expect(events).toEqual(["enforced 5", "confirmed"]));
+  reconnect();
+  await eventually(() => expect(events).toEqual(["enforced 5", "confirmed", "confirmed"]));
+});
+
+test("one that is older than what is in force changes nothing, and confirms it", async () => {
+  const { events, store } = await follow(7);
+  await store(snapshot({ revision: 6 }));
+  await eventually(() => expect(events).toEqual(["confirmed"]));
+});
+
+test("while a newer one is refused, what is in force is not confirmed; the next good one is", async () => {
+  const { events, store, reconnect } = await follow(5, [6]);
+  await store(snapshot({ revision: 6 }));
+  await eventually(() => expect(events).toEqual(["refused 6"]));
+  reconnect();
+  await store(snapshot({ revision: 7 }));
+  await eventually(() => expect(events).toEqual(["refused 6", "enforced 7", "confirmed"]));
+});
+
+test("nor while the copy is of another service, cannot be understood, or is not there", async () => {
+  const { events, store, reconnect } = await follow(5);
+  reconnect();
+  await store(snapshot({ revision: 6, name: "payment" }));
+  await eventually(() => expect(events).toEqual(["snapshot: it is one of shop/payment"]));
+  await store({ revision: 7 });
+  await eventually(() => expect(events).toHaveLength(2));
+  expect(events.join()).not.toContain("confirmed");
+});
