@@ -37,7 +37,11 @@ beforeAll(async () => {
       const url = new URL(request.url);
       if (url.pathname === "/echo") return new Response(request.body);
       if (url.pathname === "/status") return new Response("x", { status: Number(url.searchParams.get("code")) });
-      return Response.json({ path: url.pathname + url.search, headers: [...request.headers], body: await request.text() });
+      return Response.json({
+        path: url.pathname + url.search,
+        headers: [...request.headers],
+        body: await request.text(),
+      });
     },
   });
   mesh = await TestMesh.start();
@@ -72,7 +76,13 @@ test("a call goes through both sidecars and tells the application who called", a
 });
 
 test("every spelling of the host arrives", async () => {
-  for (const host of ["catalog", "catalog:8080", "catalog.shop", "catalog.shop.mesh.local", "CATALOG.shop.mesh.local:80"]) {
+  for (const host of [
+    "catalog",
+    "catalog:8080",
+    "catalog.shop",
+    "catalog.shop.mesh.local",
+    "CATALOG.shop.mesh.local:80",
+  ]) {
     expect((await call("/", {}, host)).status).toBe(200);
   }
 });
@@ -82,7 +92,9 @@ test("an unknown host is 404, an unreachable service 403 with the remedy", async
   expect([unknown.status, unknown.headers.get("server")]).toEqual([404, "heddle"]);
   const denied = await call("/charge", { method: "POST" }, "payment");
   expect(denied.status).toBe(403);
-  expect(denied.headers.get("x-heddle-denied")).toContain("heddle allow shop/web shop/payment --methods POST --paths /charge");
+  expect(denied.headers.get("x-heddle-denied")).toContain(
+    "heddle allow shop/web shop/payment --methods POST --paths /charge",
+  );
 });
 
 test("the called side refuses what its rules do not allow, and says which revision decided", async () => {
