@@ -1,14 +1,6 @@
 import type { Limits } from "../../limits.ts";
 import type { ConnectionInput, ConnectionOutput, HeaderList, StreamFault, StreamListener } from "../message.ts";
-import {
-  INITIAL_WINDOW_BYTES,
-  LINGER_BYTES_MAX,
-  NUISANCES,
-  Nuisance,
-  STREAM_ID_MAX,
-  VERIFIED_NUISANCES,
-  WINDOW_BYTES_MAX,
-} from "./bounds.ts";
+import { INITIAL_WINDOW_BYTES, LINGER_BYTES_MAX, Nuisance, STREAM_ID_MAX, WINDOW_BYTES_MAX } from "./bounds.ts";
 import { Closed, type ClosedHow } from "./closed-streams.ts";
 import { ConnectionError, FLOW_CONTROL_ERROR, NO_ERROR, PROTOCOL_ERROR, resetCodeOf } from "./error.ts";
 import { FAULTS } from "./fault.ts";
@@ -31,6 +23,7 @@ import { writeHeaders } from "./header-list.ts";
 import { HpackEncoder } from "./hpack/encoder.ts";
 import { MessageState } from "./message-state.ts";
 import { PeerSettings } from "./peer-settings.ts";
+import { Phase } from "./phase.ts";
 import { PREFACE } from "./preface.ts";
 import { StreamReceiver } from "./receiver.ts";
 import type { Head, Role } from "./role.ts";
@@ -39,18 +32,6 @@ import { StreamTable } from "./stream-table.ts";
 
 /** Opaque data of the PING that tells when a draining client has seen our first GOAWAY. */
 const DRAIN_PING = Buffer.from("hdldrain", "latin1");
-
-/** The shutdown of a connection, in order. */
-const Phase = {
-  Open: 0,
-  /** GOAWAY with the highest identifier is out: the client should stop, what is on its way is still served. */
-  Draining: 1,
-  /** No new streams; ends with the last one. */
-  Finishing: 2,
-  Ended: 3,
-} as const;
-
-type Phase = (typeof Phase)[keyof typeof Phase];
 
 export interface Http2Options {
   readonly output: ConnectionOutput;
@@ -93,10 +74,7 @@ export class Http2Connection<In extends Head, Out extends Head> implements Omit<
     this.#output = output;
     this.writer = new FrameWriter(output);
     this.encoder = new HpackEncoder(this.writer);
-    this.flood = new FloodGuard(
-      now ?? performance.now.bind(performance),
-      peerIsVerified ? VERIFIED_NUISANCES : NUISANCES,
-    );
+    this.flood = new FloodGuard(now, peerIsVerified);
     this.scheduler = new SendScheduler(this.writer, this.flood, limits.writeHighWaterBytes);
     const windowBytes = Math.max(limits.connectionWindowBytes, INITIAL_WINDOW_BYTES);
     this.window = new ReceiveWindow(windowBytes);
@@ -110,10 +88,6 @@ export class Http2Connection<In extends Head, Out extends Head> implements Omit<
 
   get isEnded(): boolean {
     return this.#phase === Phase.Ended;
-  }
-
-  get isDraining(): boolean {
-    return this.#phase === Phase.Draining;
   }
 
   /** True once a new stream of the peer's is ignored, and none of ours can be opened. */
@@ -165,9 +139,10 @@ export class Http2Connection<In extends Head, Out extends Head> implements Omit<
 
   /**
    * First step of a graceful end (RFC 9113 §6.8): tells the client to stop, and serves what it has sent before it
-   * heard. The second step, `finishDrain`, comes with the answer to our PING, or when the owner waits no longer.
+   * heard. The second step, `finishDrain`, comes with the answer to our PING, or with a second call.
    */
   drain(): void {
+    if (this.#phase === Phase.Draining) this.finishDrain();
     if (this.#phase !== Phase.Open) return;
     this.#phase = Phase.Draining;
     writeGoaway(this.writer, STREAM_ID_MAX, NO_ERROR, "");

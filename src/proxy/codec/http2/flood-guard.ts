@@ -1,4 +1,4 @@
-import { type Allowance, NUISANCES, type NuisanceKind } from "./bounds.ts";
+import { type Allowance, NUISANCES, type NuisanceKind, VERIFIED_NUISANCES } from "./bounds.ts";
 import { ConnectionError, ENHANCE_YOUR_CALM } from "./error.ts";
 
 /**
@@ -13,9 +13,10 @@ export class FloodGuard {
 
   /**
    * @param now milliseconds, monotonic
-   * @param allowances by `NuisanceKind`
+   * @param peerIsVerified see `VERIFIED_NUISANCES`
    */
-  constructor(now: () => number, allowances: readonly Allowance[] = NUISANCES) {
+  constructor(now = performance.now.bind(performance), peerIsVerified = false) {
+    const allowances = peerIsVerified ? VERIFIED_NUISANCES : NUISANCES;
     this.#now = now;
     this.#allowances = allowances;
     this.#tokens = Float64Array.from(allowances, ({ burst }) => burst);

@@ -55,8 +55,7 @@ export class Http2ServerConnection implements ServerConnection {
    * its streams are done. Called again, it takes no more streams from now on: for a client that does not answer in time.
    */
   drain(): void {
-    if (this.#machine.isDraining) this.#machine.finishDrain();
-    else this.#machine.drain();
+    this.#machine.drain();
   }
 }
 
