@@ -275,6 +275,8 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
     record.details = response.details;
     record.grpcStatus = response.grpcStatus;
     this.#responding = true;
+    // RFC 9110 §6.6.1: whoever has a clock says when it answered.
+    response.head.headers.push("date", this.#runtime.httpDate());
     const bodiless = response.body.byteLength === 0 || this.#request?.method === "HEAD";
     this.#stream.sendHead(response.head, bodiless);
     if (!bodiless) {

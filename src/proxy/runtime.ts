@@ -1,5 +1,6 @@
 /** What every part of the data plane takes from outside: time, chance, bounds and timers, handed in once. */
 
+import { httpDateClock } from "./http-date.ts";
 import { crash, type OnBug } from "./io/bug.ts";
 import { Timers } from "./io/timers.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
@@ -11,6 +12,8 @@ export interface Runtime {
   readonly monotonicMs: () => number;
   /** Unix milliseconds, for certificates and logs. */
   readonly wallMs: () => number;
+  /** `wallMs` as a value of `Date`. */
+  readonly httpDate: () => string;
   /** In [0, 1). */
   readonly random: () => number;
   readonly onBug: OnBug;
@@ -24,6 +27,7 @@ export function systemRuntime(limits: Partial<Limits> = {}, onBug: OnBug = crash
     timers: new Timers(monotonicMs, onBug),
     monotonicMs,
     wallMs: Date.now,
+    httpDate: httpDateClock(Date.now),
     random: Math.random,
     onBug,
   };

@@ -94,11 +94,12 @@ export class Downstream implements ConnectionInput {
         this.#codec = new Http2ServerConnection({
           ...options,
           unreadable: owner.unreadable,
+          httpDate: this.#runtime.httpDate,
           peerIsVerified: this.facts.principal !== undefined,
         });
         break;
       case "http/1.1":
-        this.#codec = http1Server(options, owner);
+        this.#codec = http1Server(options, owner, this.#runtime.httpDate);
         break;
       case "tcp":
         this.#codec = new TcpServerConnection({ ...options, authority: this.facts.boundTo?.authority ?? "" });
@@ -190,12 +191,12 @@ export class Downstream implements ConnectionInput {
 }
 
 /** Tells the owner of what is refused before there is a stream; later faults reach the stream's own listener. */
-function http1Server(options: Http1ServerOptions, owner: RequestOwner): Http1ServerConnection {
+function http1Server(options: Http1ServerOptions, owner: RequestOwner, httpDate: () => string): Http1ServerConnection {
   const codec = new Http1ServerConnection({
     ...options,
     refusal(fault) {
       if (codec.activity === "head") owner.unreadable(fault);
-      return refusalText(fault);
+      return refusalText(fault, httpDate());
     },
   });
   return codec;

@@ -28,6 +28,15 @@ test("the target may be in absolute-form, and then its authority counts", async 
   expect(other).toStartWith("HTTP/1.1 404 ");
 });
 
+test("what the sidecar answers itself has exactly one date, whether it could read the request or not", async () => {
+  for (const request of ["GET / HTTP/1.1\r\nhost: nowhere\r\n\r\n", "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n"]) {
+    const text = await exchange(request, "\r\n\r\n");
+    const [date, ...more] = [...text.matchAll(/^date: (.+)\r$/gm)].map(([, value]) => Date.parse(value ?? ""));
+    expect(more).toEqual([]);
+    expect(Math.abs((date ?? 0) - Date.now())).toBeLessThan(60_000);
+  }
+});
+
 test("curl takes the sidecar for its proxy", async () => {
   const curl = Bun.spawn(["curl", "-sx", hops.web.outbound, "http://catalog.shop.mesh.local/from-curl"], {
     stdout: "pipe",

@@ -173,11 +173,14 @@ function isFramingName(name: string): boolean {
   }
 }
 
-/** What the codec itself answers to a request that it could not even read. An owner may put its own in its place. */
-export function refusalText(fault: StreamFault): string {
+/**
+ * What the codec itself answers to a request that it could not even read. An owner may put its own in its place, or
+ * this with a `date`, which a codec, having no clock, cannot tell.
+ */
+export function refusalText(fault: StreamFault, date?: string): string {
   const body = `${fault.detail}\n`;
   return (
     `${statusLine(fault.status ?? 400)}server: heddle\r\ncontent-type: text/plain\r\n` +
-    `content-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`
+    `${date === undefined ? "" : `date: ${date}\r\n`}content-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`
   );
 }

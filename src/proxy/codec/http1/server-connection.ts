@@ -93,7 +93,7 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
     this.limits = options.limits;
     this.#accept = options.accept;
     this.#scheme = options.scheme;
-    this.#refusal = options.refusal ?? refusalText;
+    this.#refusal = options.refusal ?? ((fault) => refusalText(fault));
     this.#section = new FieldSection(options.limits);
     this.#body = new BodyReader(options.limits, this.#section);
   }

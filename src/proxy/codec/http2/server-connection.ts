@@ -18,6 +18,8 @@ export interface Http2ServerOptions extends Http2Options {
    * one. `status` is what was answered; undefined where the stream was reset, or the connection ended.
    */
   readonly unreadable?: (fault: StreamFault) => void;
+  /** The time for `date` in what is answered to such a request; absent: there is no clock. */
+  readonly httpDate?: () => string;
   /** Scheme of the connection, for requests that do not name one (CONNECT). */
   readonly scheme: string;
 }
@@ -59,7 +61,13 @@ export class Http2ServerConnection implements ServerConnection {
   }
 }
 
-function serverRole({ limits, accept, scheme, unreadable }: Http2ServerOptions): Role<RequestHead, ResponseHead> {
+function serverRole({
+  limits,
+  accept,
+  scheme,
+  unreadable,
+  httpDate,
+}: Http2ServerOptions): Role<RequestHead, ResponseHead> {
   return {
     isServer: true,
     settings: [
@@ -78,7 +86,7 @@ function serverRole({ limits, accept, scheme, unreadable }: Http2ServerOptions):
     writeHead: (encoder, head, stream) => writeResponseHead(encoder, head, stream.isTunnel),
     admit: () => true,
     refusal(fault) {
-      const answer = refusal(fault);
+      const answer = refusal(fault, httpDate?.());
       unreadable?.(answer === undefined ? { kind: fault.kind, detail: fault.detail } : fault);
       return answer;
     },
@@ -90,7 +98,8 @@ function serverRole({ limits, accept, scheme, unreadable }: Http2ServerOptions):
 }
 
 /** A malformed request is reset (RFC 9113 §8.1.1); one that is merely too large, or asks too much, is answered. */
-function refusal(fault: StreamFault): HeaderList | undefined {
+function refusal(fault: StreamFault, date: string | undefined): HeaderList | undefined {
   if (fault.status === undefined || fault.status === 400) return undefined;
-  return [":status", fault.status.toString(), "server", "heddle", "content-length", "0"];
+  const fields = [":status", fault.status.toString(), "server", "heddle", "content-length", "0"];
+  return date === undefined ? fields : [...fields, "date", date];
 }
