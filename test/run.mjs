@@ -12,6 +12,8 @@ import { CHECKS, ensureDependencies, ensureNatsServer, note, PARALLEL, ROOT, run
 
 /** No run may take longer; what has not reported by then has failed. */
 const TIMEOUT_MS = 18 * 60_000;
+/** Generous, since machines are shared; a test that hangs is found all the same. Bun takes it from here alone. */
+const TEST_TIMEOUT_MS = 60_000;
 
 const args = process.argv.slice(2);
 const patterns = args.filter((argument) => !argument.startsWith("-"));
@@ -49,11 +51,15 @@ async function runTests(natsServer) {
 function bunTest(options, natsServer) {
   return new Promise((resolve, reject) => {
     // No orphans: whatever a broken test leaves running ends with the run.
-    const child = spawn(tool("bun"), ["test", `--parallel=${PARALLEL}`, "--no-orphans", ...options], {
-      cwd: ROOT,
-      stdio: ["ignore", "inherit", "inherit"],
-      env: { ...process.env, HEDDLE_NATS_SERVER: natsServer },
-    });
+    const child = spawn(
+      tool("bun"),
+      ["test", `--parallel=${PARALLEL}`, `--timeout=${TEST_TIMEOUT_MS}`, "--no-orphans", ...options],
+      {
+        cwd: ROOT,
+        stdio: ["ignore", "inherit", "inherit"],
+        env: { ...process.env, HEDDLE_NATS_SERVER: natsServer },
+      },
+    );
     const timer = setTimeout(() => {
       note(`the tests took longer than ${TIMEOUT_MS / 60_000} minutes and were ended`);
       child.kill("SIGKILL");
