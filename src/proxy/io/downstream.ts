@@ -5,6 +5,7 @@
 
 import type { ServiceRef } from "../../policy/names.ts";
 import { refusalText } from "../codec/http1/head-writer.ts";
+import { isHttp1Request } from "../codec/http1/request-line.ts";
 import { Http1ServerConnection, type Http1ServerOptions } from "../codec/http1/server-connection.ts";
 import { isHttp2Preface } from "../codec/http2/preface.ts";
 import { Http2ServerConnection } from "../codec/http2/server-connection.ts";
@@ -12,6 +13,8 @@ import type { AcceptStream, ConnectionInput, ServerConnection, StreamFault } fro
 import { TcpServerConnection } from "../codec/tcp/server-connection.ts";
 import type { Caller } from "../filters/access.ts";
 import type { Runtime } from "../runtime.ts";
+import { authorityOf } from "./address.ts";
+import type { Address } from "./listener.ts";
 import { Timer } from "./timers.ts";
 import type { ApplicationProtocol } from "./tls.ts";
 import { Wire } from "./wire.ts";
@@ -20,6 +23,17 @@ export interface BoundService {
   readonly service: ServiceRef;
   /** `name.namespace.<trust domain>`. */
   readonly authority: string;
+}
+
+/** Where a connection was going before it was redirected to us. */
+export interface Redirect {
+  readonly destination: Address;
+  /** The service that has an endpoint there; undefined: none that we may call. */
+  readonly service: BoundService | undefined;
+  /** What that service speaks; undefined: the first bytes say it, and what is no HTTP is carried as it is. */
+  readonly protocol: ApplicationProtocol | undefined;
+  /** Bytes that have not told what they are by then are carried as they are; undefined: they have the time of a head. */
+  readonly rawAfterMs: number | undefined;
 }
 
 export interface DownstreamFacts {
@@ -33,6 +47,7 @@ export interface DownstreamFacts {
   readonly validUntilMs?: number;
   /** The listener is for this one service, whatever a request's own authority says. */
   readonly boundTo?: BoundService | undefined;
+  readonly redirect?: Redirect | undefined;
   readonly scheme: "http" | "https";
 }
 
@@ -80,8 +95,8 @@ export class Downstream implements ConnectionInput {
     this.#lookLater();
   }
 
-  /** The protocol is known (by ALPN) before the first byte. */
-  speak(protocol: ApplicationProtocol): void {
+  /** The protocol is known: by ALPN or the destination before the first byte, else by `early`, all bytes so far. */
+  speak(protocol: ApplicationProtocol, early?: Uint8Array): void {
     const owner = this.#accept(this);
     const accept: AcceptStream = (stream) => {
       this.#headComplete = true;
@@ -102,9 +117,18 @@ export class Downstream implements ConnectionInput {
         this.#codec = http1Server(options, owner, this.#runtime.httpDate);
         break;
       case "tcp":
-        this.#codec = new TcpServerConnection({ ...options, authority: this.facts.boundTo?.authority ?? "" });
+        this.#codec = new TcpServerConnection({ ...options, authority: this.#tcpAuthority });
     }
     if (this.#draining) this.#codec.drain();
+    if (early !== undefined) this.#codec.receive(early);
+  }
+
+  /** Nothing told what the peer speaks, and nobody waits any longer: from now on its bytes are carried as they are. */
+  speakRaw(): void {
+    if (this.#codec !== undefined || this.wire.closed) return;
+    const early = this.#early;
+    this.#early = undefined;
+    this.speak("tcp", early);
   }
 
   /** No new requests; ends when those under way have. Called again, it waits no longer for the peer to agree. */
@@ -112,6 +136,11 @@ export class Downstream implements ConnectionInput {
     this.#draining = true;
     if (this.#codec === undefined) this.wire.end();
     else this.#codec.drain();
+  }
+
+  /** What is spoken on the connection; undefined until its first bytes told. */
+  get protocol(): ApplicationProtocol | undefined {
+    return this.#protocol;
   }
 
   get openStreams(): number {
@@ -130,6 +159,8 @@ export class Downstream implements ConnectionInput {
   }
 
   receiveEnd(): void {
+    // What was said is all that will be: bytes that did not become a request are some other protocol's.
+    if (this.#early !== undefined && this.#mayBeRaw) this.speakRaw();
     if (this.#codec === undefined) this.wire.end();
     else this.#codec.receiveEnd();
   }
@@ -143,17 +174,34 @@ export class Downstream implements ConnectionInput {
     this.#codec?.drained();
   }
 
-  /** HTTP/2 with prior knowledge (RFC 9113 §3.3) announces itself by its preface; everything else is HTTP/1.1. */
+  /**
+   * HTTP/2 with prior knowledge (RFC 9113 §3.3) announces itself by its preface; everything else is HTTP/1.1, or, on the
+   * way to somebody of whom nothing is known, any protocol at all.
+   */
   #detect(chunk: Uint8Array): void {
     const bytes = this.#early === undefined ? chunk : Buffer.concat([this.#early, chunk]);
-    const verdict = isHttp2Preface(bytes);
-    if (verdict === "more") {
-      this.#early = bytes;
-      return;
-    }
-    this.#early = undefined;
-    this.speak(verdict === "yes" ? "h2" : "http/1.1");
-    this.#codec?.receive(bytes);
+    const protocol = this.#protocolOf(bytes);
+    this.#early = protocol === undefined ? bytes : undefined;
+    if (protocol !== undefined) this.speak(protocol, bytes);
+  }
+
+  #protocolOf(bytes: Uint8Array): ApplicationProtocol | undefined {
+    const http2 = isHttp2Preface(bytes);
+    if (http2 !== "no") return http2 === "yes" ? "h2" : undefined;
+    if (!this.#mayBeRaw) return "http/1.1";
+    const http1 = isHttp1Request(bytes);
+    if (http1 === "more") return undefined;
+    return http1 === "yes" ? "http/1.1" : "tcp";
+  }
+
+  get #mayBeRaw(): boolean {
+    const { redirect } = this.facts;
+    return redirect !== undefined && redirect.protocol === undefined;
+  }
+
+  get #tcpAuthority(): string {
+    const { boundTo, redirect } = this.facts;
+    return boundTo?.authority ?? (redirect === undefined ? "" : authorityOf(redirect.destination));
   }
 
   #look(): void {

@@ -2,7 +2,14 @@
 
 import type { Socket, SocketHandler } from "bun";
 import type { Runtime } from "../runtime.ts";
-import { type AcceptRequest, type BoundService, Downstream, type DownstreamFacts } from "./downstream.ts";
+import {
+  type AcceptRequest,
+  type BoundService,
+  Downstream,
+  type DownstreamFacts,
+  type Redirect,
+} from "./downstream.ts";
+import { Timer } from "./timers.ts";
 
 export interface Address {
   readonly host: string;
@@ -13,6 +20,8 @@ export interface ListenerOptions {
   readonly address: Address;
   readonly runtime: Runtime;
   readonly accept: AcceptRequest;
+  /** An IPv6 address, and IPv4 has a listener of its own. */
+  readonly ipv6Only?: boolean;
 }
 
 export interface PlainListenerOptions extends ListenerOptions {
@@ -20,6 +29,8 @@ export interface PlainListenerOptions extends ListenerOptions {
   readonly boundTo?: BoundService;
   /** Asked at every connection: true where bytes are to be carried as they are, whatever they say. */
   readonly rawTcp?: () => boolean;
+  /** Asked at every connection: where it was going, if it was redirected to us. */
+  readonly redirect?: (socket: Socket<unknown>) => Redirect | undefined;
 }
 
 export interface Listener {
@@ -50,8 +61,7 @@ export function listenPlain(options: PlainListenerOptions): Listener {
   const { address, runtime, accept } = options;
   const connections = new Set<Downstream>();
   const server = Bun.listen<Downstream | undefined>({
-    hostname: address.host,
-    port: address.port,
+    ...bindingOf(options),
     allowHalfOpen: true,
     socket: {
       ...downstreamHandlers,
@@ -60,22 +70,32 @@ export function listenPlain(options: PlainListenerOptions): Listener {
           socket.terminate();
           return;
         }
+        const redirect = options.redirect?.(socket);
         const facts: DownstreamFacts = {
           remoteAddress: remoteAddressOf(socket),
           caller: undefined,
           principal: undefined,
           scheme: "http",
           boundTo: options.boundTo,
+          redirect,
         };
         const downstream = new Downstream(facts, runtime, accept, (closed) => connections.delete(closed));
         connections.add(downstream);
         socket.data = downstream;
         downstream.wire.attach(socket, downstream);
-        if (options.rawTcp?.() === true) downstream.speak("tcp");
+        if (options.rawTcp?.() === true || redirect?.protocol === "tcp") downstream.speak("tcp");
+        else if (redirect?.rawAfterMs !== undefined) {
+          runtime.timers.arm(new Timer(() => downstream.speakRaw()), redirect.rawAfterMs);
+        }
       },
     },
   });
   return listenerOf(server, address, connections);
+}
+
+/** Where to listen, as the runtime takes it; its types leave `ipv6Only` out. */
+export function bindingOf({ address, ipv6Only = false }: ListenerOptions) {
+  return { hostname: address.host, port: address.port, ipv6Only };
 }
 
 /** What a listening socket is to its owner. */

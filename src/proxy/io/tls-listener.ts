@@ -7,7 +7,7 @@ import type { Socket, SocketHandler } from "bun";
 import { verifyClient } from "../../ca/workload/verdict.ts";
 import type { Runtime } from "../runtime.ts";
 import { type AcceptRequest, Downstream } from "./downstream.ts";
-import { type Listener, type ListenerOptions, listenerOf, remoteAddressOf } from "./listener.ts";
+import { bindingOf, type Listener, type ListenerOptions, listenerOf, remoteAddressOf } from "./listener.ts";
 import { Timer } from "./timers.ts";
 import { alpnProtocols, peerLeaf, TLS_1_3, type TlsIdentity, type TlsSocketFacts } from "./tls.ts";
 
@@ -133,8 +133,7 @@ export function listenTls(options: TlsListenerOptions): Listener {
   const { address } = options;
   const acceptor = new TlsAcceptor(options);
   const server = Bun.listen({
-    hostname: address.host,
-    port: address.port,
+    ...bindingOf(options),
     allowHalfOpen: true,
     socket: {
       open: (socket) => acceptor.opened(socket),
