@@ -53,6 +53,8 @@ export interface Side {
   unreadable(record: RequestRecord, downstream: Downstream): void;
 }
 
+/** The response is whole, and the rest of the request has no reader. */
+const ANSWERED: StreamFault = { kind: "cancelled", detail: "answered_early" };
 const CLIENT_GONE: StreamFault = { kind: "cancelled", detail: "response_incomplete" };
 
 /**
@@ -283,6 +285,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
       record.bytesSent += response.body.byteLength;
       this.#stream.sendData(response.body, true);
     }
+    this.#refuseRest();
     this.#finish();
   }
 
@@ -301,9 +304,14 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
       this.#tunnelResponseEnded = true;
       return;
     }
-    // A response that came before its request was over: the rest of the request has no reader.
     if (!this.#requestEnded) this.#call?.cancel();
+    this.#refuseRest();
     this.#finish();
+  }
+
+  /** The response came before the request was over. Over HTTP/1.1 the codec sees to what follows from that. */
+  #refuseRest(): void {
+    if (!this.#requestEnded && this.#request?.version === "2") this.#stream.reset(ANSWERED);
   }
 
   #finish(): void {

@@ -91,7 +91,10 @@ export interface HttpStream<H> {
   sendData(chunk: Uint8Array, end: boolean): boolean;
   /** Sends trailers and ends the message; a peer that cannot take trailers gets just the end. */
   sendTrailers(trailers: HeaderList): void;
-  /** Gives the stream up: RST_STREAM, or the connection's end where HTTP/1.1 knows no other way. Idempotent. */
+  /**
+   * Gives the stream up: RST_STREAM, or the connection's end where HTTP/1.1 knows no other way. Idempotent. After a
+   * whole response, HTTP/2 only calls off the rest of the request, once the response has gone out (RFC 9113 §8.1).
+   */
   reset(fault: StreamFault): void;
   /** Stops the flow of incoming data (closes the window, stops reading); data on its way may still arrive. */
   pause(): void;

@@ -2,6 +2,8 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { connect as connectHttp2 } from "node:http2";
 import { RawClient } from "../../support/raw-client.ts";
 import { TwoHops } from "../../support/two-hops.ts";
 
@@ -34,6 +36,26 @@ test("what the sidecar answers itself has exactly one date, whether it could rea
     const [date, ...more] = [...text.matchAll(/^date: (.+)\r$/gm)].map(([, value]) => Date.parse(value ?? ""));
     expect(more).toEqual([]);
     expect(Math.abs((date ?? 0) - Date.now())).toBeLessThan(60_000);
+  }
+});
+
+test("a caller that is answered before it has said all need not say the rest, and holds no stream open", async () => {
+  const client = connectHttp2(hops.web.outbound);
+  try {
+    for (const authority of ["nowhere", "catalog"]) {
+      const path = authority === "catalog" ? "/early" : "/";
+      const stream = client.request(
+        { ":method": "POST", ":path": path, ":authority": authority },
+        { endStream: false },
+      );
+      const status = Promise.withResolvers<unknown>();
+      stream.on("response", (head) => status.resolve(head[":status"])).on("error", status.reject);
+      stream.resume();
+      await once(stream, "close");
+      expect([await status.promise, stream.rstCode]).toEqual([authority === "catalog" ? 413 : 404, 0]);
+    }
+  } finally {
+    client.destroy();
   }
 });
 

@@ -207,6 +207,7 @@ export class Http2Connection<In extends Head, Out extends Head> implements Omit<
   endSent(stream: Http2Stream<In, Out>): void {
     stream.endSent = true;
     this.closeIfDone(stream);
+    if (stream.resetWhenSent !== undefined && !stream.isOver) this.resetStream(stream, stream.resetWhenSent);
   }
 
   closeIfDone(stream: Http2Stream<In, Out>): void {

@@ -90,7 +90,8 @@ export class StreamReceiver<In extends Head, Out extends Head> {
     if (streams.isIdle(frame.streamId)) throw new ConnectionError(PROTOCOL_ERROR, "reset_of_idle_stream");
     const stream = streams.get(frame.streamId);
     if (stream === undefined) {
-      flood.spend(Nuisance.LateFrame);
+      // Two resets may well meet on the way.
+      if (streams.closed.how(frame.streamId) !== Closed.ResetByUs) flood.spend(Nuisance.LateFrame);
       return;
     }
     if (stream.sent === MessageState.Head) flood.spend(Nuisance.Reset);

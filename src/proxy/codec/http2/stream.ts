@@ -34,6 +34,8 @@ export class Http2Stream<In extends Head, Out extends Head> implements HttpStrea
   queued = false;
   waiting = false;
   #trailers: HeaderList | undefined;
+  /** A server has given the rest of the request up, and still has to send what is queued of its response. */
+  resetWhenSent: StreamFault | undefined;
 
   /** The request was HEAD: the response has no body. */
   isHead = false;
@@ -88,7 +90,8 @@ export class Http2Stream<In extends Head, Out extends Head> implements HttpStrea
 
   reset(fault: StreamFault): void {
     if (this.isOver) return;
-    this.#connection.resetStream(this, fault);
+    if (this.#connection.role.isServer && this.sent === MessageState.Ended && !this.endSent) this.resetWhenSent = fault;
+    else this.#connection.resetStream(this, fault);
     this.#connection.commit();
   }
 

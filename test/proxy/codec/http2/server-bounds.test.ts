@@ -422,6 +422,30 @@ describe("the end", () => {
     expect(server.hear()).toEqual(["HEADERS 1 end :status=413", "RST_STREAM 1 0"]);
   });
 
+  test("and what is queued of the answer goes out first", () => {
+    const server = makeServer({}, Buffer.concat([PREFACE, settings([4, 4]), frame("SETTINGS", ACK, 0)]));
+    server.say(headers(1, POST, false));
+    const { stream } = server.stream(0);
+    stream.sendHead(responseHead({ status: 413 }), false);
+    stream.sendData(Buffer.from("too large"), true);
+    stream.reset({ kind: "cancelled", detail: "answered_early" });
+    expect(server.hear()).toEqual(["HEADERS 1 :status=413", "DATA 1 4"]);
+    expect(server.say(frame("WINDOW_UPDATE", 0, 1, uint32(100)))).toEqual(["DATA 1 end 5", "RST_STREAM 1 0"]);
+    expect(server.connection.openStreams).toBe(0);
+  });
+
+  test("a reset that meets one of ours on the way is no nuisance", () => {
+    const server = makeServer();
+    for (let i = 0; i < 2000; i++) {
+      server.say(headers(2 * i + 1, POST, false));
+      const { stream } = server.stream(i);
+      stream.sendHead(responseHead({ status: 413 }), true);
+      stream.reset({ kind: "cancelled", detail: "answered_early" });
+      server.say(frame("RST_STREAM", 0, 2 * i + 1, uint32(8)));
+    }
+    expect(server.output.ended).toBe(false);
+  });
+
   test("calls out of order are our own bug", () => {
     const server = makeServer();
     server.say(headers(1, GET, true));
