@@ -23,6 +23,11 @@ const COMMANDS: readonly CommandEntry[] = [
   { name: "up", summary: "start a mesh on this machine: NATS and a control replica", load: () => import("./up.ts") },
   { name: "control", summary: "run a control replica", load: () => import("./control.ts") },
   { name: "sidecar", summary: "run the proxy beside one instance of a service", load: () => import("./sidecar.ts") },
+  {
+    name: "intercept",
+    summary: "send the connections of this machine through its sidecar",
+    load: () => import("./intercept.ts"),
+  },
   { name: "token", summary: "make the credentials that a service's sidecars need", load: () => import("./token.ts") },
   { name: "apply", summary: "bring the mesh to what policy files say", load: () => import("./apply.ts") },
   { name: "get", summary: "show policy as it is, or as it was", load: () => import("./get.ts") },

@@ -2,22 +2,25 @@
 
 import { hostname } from "node:os";
 import { join } from "node:path";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { MESH_DEFAULTS } from "../events/state.ts";
 import { connectBus } from "../nats/connection.ts";
 import { type Credentials, issuerOf, mintServiceUser, readCredentials } from "../nats/credentials.ts";
 import { LateBus } from "../nats/late-bus.ts";
 import { CONFIG_BUCKET, ENDPOINT_BUCKET } from "../nats/subjects.ts";
 import { parseServiceRef } from "../policy/names.ts";
+import { openOriginalDestination } from "../proxy/intercept/original-destination.ts";
 import type { Address } from "../proxy/io/listener.ts";
 import { systemRuntime } from "../proxy/runtime.ts";
 import type { HealthCheck } from "../proxy/sidecar/app-health.ts";
+import type { Interception, OutboundTrafficPolicy } from "../proxy/sidecar/options.ts";
 import { Sidecar } from "../proxy/sidecar/sidecar.ts";
 import { openAccessLog } from "../telemetry/access-log.ts";
 import { type Logger, leanLogger, logLevelOf } from "../telemetry/logger.ts";
 import { advertisedHost, isLoopback, parseAddress, parseOptionalAddress } from "./address.ts";
 import { connectionOptions, directoryPath, requireDirectory } from "./context.ts";
 import { EXIT_FAILED, Failure, UsageError } from "./failure.ts";
+import { addressFamilies } from "./iptables.ts";
 import { VERSION } from "./program.ts";
 
 interface Options {
@@ -27,6 +30,8 @@ interface Options {
   readonly waitApp: boolean;
   readonly inbound: string;
   readonly outbound: string;
+  readonly intercept: boolean;
+  readonly outboundTrafficPolicy?: OutboundTrafficPolicy;
   readonly upstream: readonly string[];
   readonly admin: string;
   readonly health: string;
@@ -49,6 +54,13 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
     .requiredOption("--app <address>", "where the application listens, such as 127.0.0.1:8080")
     .option("--inbound <address>", "where peers come in, over mutual TLS", "0.0.0.0:15006")
     .option("--outbound <address>", "where the application's own calls come in", "127.0.0.1:15001")
+    .option("--intercept", "take in the connections that `heddle intercept` redirects", false)
+    .addOption(
+      new Option(
+        "--outbound-traffic-policy <policy>",
+        "with --intercept: calls to nobody of the mesh (default: registry-only)",
+      ).choices(["registry-only", "allow-any"]),
+    )
     .option("--upstream <service=address>", "a local port for one service, such as shop/db=127.0.0.1:5432", collect, [])
     .option("--app-health <check>", "how the application is asked: tcp, http:/PATH, grpc or none", "tcp")
     .option("--wait-app", "listen only when the application has been healthy once", false)
@@ -109,6 +121,7 @@ async function runSidecar(options: Options): Promise<void> {
     labels,
     version: VERSION,
     ...addresses,
+    interception: await openInterception(options),
     appHealth: parseHealthCheck(options.appHealth),
     waitForApplication: options.waitApp,
     advertisedHost: options.advertise ?? advertisedHost(addresses.inbound.host),
@@ -142,6 +155,23 @@ async function runSidecar(options: Options): Promise<void> {
   }
   logger.info({}, "stopped");
   process.exit(0);
+}
+
+/** What `--intercept` needs; undefined without it. */
+async function openInterception({ intercept, outboundTrafficPolicy }: Options): Promise<Interception | undefined> {
+  if (!intercept) {
+    if (outboundTrafficPolicy === undefined) return undefined;
+    throw new UsageError("--outbound-traffic-policy: only with --intercept do calls to others come to the sidecar");
+  }
+  // Rules never leave root alone, so each of our own connections would come back to us.
+  if (process.getuid?.() === 0) {
+    throw new UsageError("--intercept: run the sidecar as the user that `heddle intercept --user` names, not as root");
+  }
+  const originalDestination = await openOriginalDestination().catch((error: unknown) => {
+    throw new Failure(`--intercept: ${messageOf(error)}`, { cause: error });
+  });
+  const ipv6 = addressFamilies().includes("ipv6");
+  return { originalDestination, ipv6, outboundTrafficPolicy: outboundTrafficPolicy ?? "registry-only" };
 }
 
 function announce(sidecar: Sidecar, instance: string, logger: Logger): void {

@@ -29,6 +29,11 @@ export interface Limits {
   readonly connectTimeoutMs: number;
   /** From the first byte of a head to its end (slowloris). */
   readonly headTimeoutMs: number;
+  /**
+   * How long a redirected connection to an unknown address may say nothing that tells its protocol; then its bytes are
+   * carried as they are, or it is refused: where the server speaks first, both ends would wait for ever.
+   */
+  readonly protocolDetectionTimeoutMs: number;
   /** TLS handshake of a downstream. */
   readonly handshakeTimeoutMs: number;
   /** A downstream connection without any open request. */
@@ -63,6 +68,7 @@ export const DEFAULT_LIMITS: Limits = {
   pendingRequestsMax: 1024,
   connectTimeoutMs: 5_000,
   headTimeoutMs: 30_000,
+  protocolDetectionTimeoutMs: 3_000,
   handshakeTimeoutMs: 10_000,
   idleTimeoutMs: 300_000,
   upstreamIdleTimeoutMs: 55_000,

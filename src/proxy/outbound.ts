@@ -2,11 +2,12 @@
  * The outbound side: calls of our own application to other services. What is done to a request, in this order:
  *
  *  1. policy is there at all             (nothing is let through on a guess)
- *  2. the path is normalised             (so that router, guard and application read the same one)
- *  3. host → service, rules → backend    (route; a miss says why)
- *  4. the circuit is closed              (a service with enough on its hands gets no more, and the caller knows at once)
- *  5. trusted headers are set            (nobody's word is taken for what only the mesh knows)
- *  6. timeout, retries, balancing        (the call; timeouts enclose retries, retries enclose balancing)
+ *  2. it stays in the mesh               (what was redirected to us and is for nobody we know goes on as it is, or not at all)
+ *  3. the path is normalised             (so that router, guard and application read the same one)
+ *  4. host → service, rules → backend    (route; a miss says why)
+ *  5. the circuit is closed              (a service with enough on its hands gets no more, and the caller knows at once)
+ *  6. trusted headers are set            (nobody's word is taken for what only the mesh knows)
+ *  7. timeout, retries, balancing        (the call; timeouts enclose retries, retries enclose balancing)
  */
 
 import { parseServiceRef, type ServiceRef } from "../policy/names.ts";
@@ -19,9 +20,10 @@ import { describeDenial } from "./filters/denial.ts";
 import { formatGrpcTimeout, parseGrpcTimeout } from "./grpc-timeout.ts";
 import { asksForTcp, headerValue, withoutFields } from "./headers.ts";
 import type { Downstream } from "./io/downstream.ts";
+import { PASSTHROUGH, type Passthrough } from "./passthrough.ts";
 import { type Policy, protocolOf } from "./policy.ts";
 import { denialResponse, type FaultContext, faultResponse, type LocalResponse, pathFaultResponse } from "./respond.ts";
-import type { Route, RouteMiss, Upstream } from "./route/compile.ts";
+import type { Route, RouteMiss, RouteTable, Upstream } from "./route/compile.ts";
 import { normalisePath } from "./route/path.ts";
 import type { Runtime } from "./runtime.ts";
 import { countRequest, type Telemetry, tcpCounter } from "./telemetry.ts";
@@ -36,6 +38,8 @@ export interface OutboundOptions {
   readonly endpoints: (service: ServiceRef) => ServiceEndpoints | undefined;
   /** `version` label of this instance, for metrics. */
   readonly version: string | undefined;
+  /** For redirected connections that are for nobody of the mesh; absent: they are refused. */
+  readonly passthrough?: Passthrough | undefined;
 }
 
 /** Fields that only the mesh may set: what an application says in them is dropped. */
@@ -73,6 +77,9 @@ export class Outbound implements Side {
     record.policyRevision = snapshot.revision;
     record.sourcePrincipal = policy.spiffeId;
 
+    const authority = meantAuthority(request, downstream, routes);
+    if (authority === undefined) return this.#leaveMesh(downstream, policy, record, context);
+
     const tunnel = asksForTcp(request);
     if (!tunnel) {
       const path = normalisePath(request.path);
@@ -80,8 +87,7 @@ export class Outbound implements Side {
       request.path = path.value;
     }
 
-    const { boundTo } = downstream.facts;
-    const routed = boundTo === undefined ? request : { ...request, authority: boundTo.authority };
+    const routed = authority === request.authority ? request : { ...request, authority };
     const routing = routes.route(routed, request.path, this.#options.runtime.random);
     if (routing.kind === "miss") {
       record.policyOrigin = routing.origin;
@@ -151,6 +157,26 @@ export class Outbound implements Side {
     };
   }
 
+  /** For a redirected connection to somebody whom the mesh does not know. */
+  #leaveMesh(downstream: Downstream, policy: Policy, record: RequestRecord, context: FaultContext): Admission {
+    const { redirect } = downstream.facts;
+    const { passthrough, telemetry } = this.#options;
+    if (passthrough === undefined || redirect === undefined) {
+      return answer(faultResponse("outside_mesh", context), this.#missCounter(policy, undefined));
+    }
+    record.routeName = "allow_any";
+    record.upstreamCluster = PASSTHROUGH;
+    const edge: Edge = { ...this.#unknownEdge(policy), serviceName: PASSTHROUGH, security: "none" };
+    return {
+      kind: "call",
+      plan: passthrough.plan(downstream, redirect.destination),
+      timeoutMs: undefined,
+      edge:
+        downstream.protocol === "tcp" ? tcpCounter(telemetry.requests.tcpEdge(edge)) : telemetry.requests.edge(edge),
+      service: PASSTHROUGH,
+    };
+  }
+
   #missResponse(miss: RouteMiss, policy: Policy, request: RequestHead, context: FaultContext): LocalResponse {
     const { service, reason } = miss;
     if (reason !== "unreachable" || service === undefined) return faultResponse(reason, { ...context, service });
@@ -171,16 +197,26 @@ export class Outbound implements Side {
   /** For requests that go nowhere; `service` is the one that was meant, where it is known. */
   #missCounter(policy: Policy, service: ServiceRef | undefined): Counter {
     const meant = service === undefined ? undefined : parseServiceRef(service);
-    const { trustDomain } = policy.snapshot;
+    const edge = this.#unknownEdge(policy);
+    if (meant === undefined) return this.#options.telemetry.requests.edge(edge);
     return this.#options.telemetry.requests.edge({
+      ...edge,
+      service: `${meant.name}.${meant.namespace}.${policy.snapshot.trustDomain}`,
+      serviceName: meant.name,
+      serviceNamespace: meant.namespace,
+    });
+  }
+
+  #unknownEdge(policy: Policy): Edge {
+    return {
       reporter: "source",
       source: this.#self(policy),
       destination: {},
-      service: meant === undefined ? "unknown" : `${meant.name}.${meant.namespace}.${trustDomain}`,
-      serviceName: meant?.name ?? "unknown",
-      serviceNamespace: meant?.namespace ?? "unknown",
+      service: "unknown",
+      serviceName: "unknown",
+      serviceNamespace: "unknown",
       security: "unknown",
-    });
+    };
   }
 
   #counter(upstream: Upstream, policy: Policy): Counter {
@@ -227,6 +263,16 @@ export class Outbound implements Side {
 
 function answer(response: LocalResponse, edge: Counter | undefined): Admission {
   return { kind: "answer", response, edge };
+}
+
+/**
+ * The authority that a request is routed by: that of the service which its listener stands for, else its own. One that was
+ * redirected to us and has none that the mesh knows is for whoever is where it was going; undefined: for nobody.
+ */
+function meantAuthority({ authority }: RequestHead, { facts }: Downstream, routes: RouteTable): string | undefined {
+  const { boundTo, redirect } = facts;
+  if (boundTo !== undefined) return boundTo.authority;
+  return redirect === undefined || routes.names(authority) ? authority : redirect.service?.authority;
 }
 
 /** Keeps the application's own id where it is one line of sane length, so that its logs and ours can be joined. */

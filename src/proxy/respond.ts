@@ -42,6 +42,13 @@ const FAULTS = {
     () => "The host names no service of the mesh.",
     "Use <service>, <service>.<namespace> or <service>.<namespace>.<trust-domain>.",
   ),
+  outside_mesh: row(
+    502,
+    "NR",
+    "outside_mesh",
+    () => "Neither the host nor the address names a service of the mesh, and this sidecar lets nothing out of it.",
+    "Use <service>.<namespace>, or start the sidecar with --outbound-traffic-policy allow-any.",
+  ),
   no_route: row(
     404,
     "NR",

@@ -56,6 +56,7 @@ const PACKAGE_PLACES: Readonly<Record<string, readonly string[]>> = {
   // 17 MB resident: it must not reach a sidecar.
   "@peculiar/x509": ["src/ca/x509.ts"],
   "reflect-metadata": ["src/ca/x509.ts"],
+  "bun:ffi": ["src/proxy/intercept/"],
   commander: ["src/cli/"],
   pino: ["src/telemetry/"],
   "prom-client": ["src/telemetry/"],

@@ -32,8 +32,6 @@ export interface Redirect {
   readonly service: BoundService | undefined;
   /** What that service speaks; undefined: the first bytes say it, and what is no HTTP is carried as it is. */
   readonly protocol: ApplicationProtocol | undefined;
-  /** Bytes that have not told what they are by then are carried as they are; undefined: they have the time of a head. */
-  readonly rawAfterMs: number | undefined;
 }
 
 export interface DownstreamFacts {
@@ -201,7 +199,8 @@ export class Downstream implements ConnectionInput {
 
   get #tcpAuthority(): string {
     const { boundTo, redirect } = this.facts;
-    return boundTo?.authority ?? (redirect === undefined ? "" : authorityOf(redirect.destination));
+    const service = boundTo ?? redirect?.service;
+    return service?.authority ?? (redirect === undefined ? "" : authorityOf(redirect.destination));
   }
 
   #look(): void {

@@ -30,7 +30,7 @@ export interface PlainListenerOptions extends ListenerOptions {
   /** Asked at every connection: true where bytes are to be carried as they are, whatever they say. */
   readonly rawTcp?: () => boolean;
   /** Asked at every connection: where it was going, if it was redirected to us. */
-  readonly redirect?: (socket: Socket<unknown>) => Redirect | undefined;
+  readonly redirect?: ((socket: Socket<unknown>) => Redirect | undefined) | undefined;
 }
 
 export interface Listener {
@@ -84,8 +84,8 @@ export function listenPlain(options: PlainListenerOptions): Listener {
         socket.data = downstream;
         downstream.wire.attach(socket, downstream);
         if (options.rawTcp?.() === true || redirect?.protocol === "tcp") downstream.speak("tcp");
-        else if (redirect?.rawAfterMs !== undefined) {
-          runtime.timers.arm(new Timer(() => downstream.speakRaw()), redirect.rawAfterMs);
+        else if (redirect !== undefined && redirect.protocol === undefined) {
+          runtime.timers.arm(new Timer(() => downstream.speakRaw()), runtime.limits.protocolDetectionTimeoutMs);
         }
       },
     },

@@ -84,6 +84,8 @@ export interface RouteTable {
   /** Revision of the snapshot that this table was compiled from. */
   readonly revision: number;
   readonly upstreams: readonly Upstream[];
+  /** Whether an authority names a service of the mesh, one that may be called or not. */
+  names(authority: string): boolean;
   /** `target`: the normalised path with its query (`normalisePath`). `random` is asked only where weights differ. */
   route(request: MatchableRequest, target: string, random: Random): Routing;
 }
@@ -124,6 +126,7 @@ export function compileRoutes(snapshot: ServiceSnapshot): RouteTable {
   return {
     revision,
     upstreams,
+    names: (authority) => hosts.lookup(authority) !== undefined,
     route(request, target, random) {
       const service = hosts.lookup(request.authority);
       if (service === undefined) return UNKNOWN_HOST;

@@ -5,16 +5,18 @@ import type { Logger } from "../../telemetry/logger.ts";
 import { Exchange, recordUnreadable, type Side } from "../exchange.ts";
 import { Inbound } from "../inbound.ts";
 import type { AcceptRequest } from "../io/downstream.ts";
-import { type Listener, listenPlain } from "../io/listener.ts";
+import { type Listener, listenPlain, type PlainListenerOptions } from "../io/listener.ts";
 import type { ApplicationProtocol, TlsIdentity } from "../io/tls.ts";
 import { listenTls } from "../io/tls-listener.ts";
 import { Outbound } from "../outbound.ts";
+import { Passthrough } from "../passthrough.ts";
 import { type Policy, protocolOf } from "../policy.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { EndpointState } from "../upstream/endpoints.ts";
 import { Pool } from "../upstream/pool.ts";
 import { type AdminListener, type AdminPort, listenAdmin, listenHealth, listenMetrics } from "./admin.ts";
+import { listenWithTwin, redirectResolver } from "./interception.ts";
 import type { BoundListener, SidecarOptions } from "./options.ts";
 import type { UpstreamDirectory } from "./upstream-directory.ts";
 
@@ -49,28 +51,38 @@ export function openListeners(options: SidecarOptions, sources: ListenerSources)
   const { telemetry, policy, upstreams, application, identity, admin } = sources;
   const version = options.labels.version;
   const endpoints = upstreams.get.bind(upstreams);
-  const accept = acceptInto(runtime, new Outbound({ runtime, telemetry, policy, endpoints, version }));
-  const inbound = listenTls({
-    address: options.inbound,
-    runtime,
-    accept: acceptInto(runtime, new Inbound({ runtime, telemetry, policy, version, application })),
-    identity,
-    onRefused: refusalLog(runtime, logger),
-  });
-  const outbound = listenPlain({ address: options.outbound, runtime, accept });
+  const { interception } = options;
+  const passthrough = interception?.outboundTrafficPolicy === "allow-any" ? new Passthrough(runtime) : undefined;
+  const side = new Outbound({ runtime, telemetry, policy, endpoints, version, passthrough });
+  const accept = acceptInto(runtime, side);
+  const redirect = interception && redirectResolver(interception, upstreams, policy);
+  const ipv6 = interception?.ipv6 === true;
+  const peers = listenWithTwin(
+    listenTls,
+    {
+      address: options.inbound,
+      runtime,
+      accept: acceptInto(runtime, new Inbound({ runtime, telemetry, policy, version, application })),
+      identity,
+      onRefused: refusalLog(runtime, logger),
+    },
+    ipv6 ? "::" : undefined,
+  );
+  const outboundOptions: PlainListenerOptions = { address: options.outbound, runtime, accept, redirect };
+  const calls = listenWithTwin(listenPlain, outboundOptions, ipv6 ? "::1" : undefined);
   const bound = options.upstreams.map((upstream) => listenFor(upstream, options, policy, accept));
   const pages = [listenAdmin(options.admin, admin)];
   if (options.health !== undefined) pages.push(listenHealth(options.health, admin));
   if (options.metrics !== undefined) pages.push(listenMetrics(options.metrics, admin));
-  const all = [inbound, outbound, ...bound];
+  const all = [...peers, ...calls, ...bound];
   return {
-    inbound,
-    outbound,
+    inbound: peers[0],
+    outbound: calls[0],
     upstreams: bound,
     pages,
     async drain(goOn) {
       // Inbound first: to finish what it was asked, the application may have to make calls of its own.
-      for (const listeners of [[inbound], [outbound, ...bound]]) {
+      for (const listeners of [peers, [...calls, ...bound]]) {
         for (const listener of listeners) listener.drain();
         while (openConnections(listeners) > 0 && goOn()) await Bun.sleep(CLOSED_POLL_MS);
       }

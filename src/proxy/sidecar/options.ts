@@ -3,6 +3,7 @@
 import type { Bucket, Bus } from "../../nats/bus.ts";
 import type { AccessLog } from "../../telemetry/access-log.ts";
 import type { Logger } from "../../telemetry/logger.ts";
+import type { OriginalDestination } from "../intercept/original-destination.ts";
 import type { Address } from "../io/listener.ts";
 import type { Runtime } from "../runtime.ts";
 import type { HealthCheck } from "./app-health.ts";
@@ -25,6 +26,8 @@ export interface SidecarOptions {
   readonly advertisedHost: string;
   /** Where the application's own calls come in. */
   readonly outbound: Address;
+  /** Connections are redirected to us; absent: whoever wants something of us says so. */
+  readonly interception?: Interception | undefined;
   /** Listeners of their own for single services, whatever their protocol. */
   readonly upstreams: readonly BoundListener[];
   /** Loopback only. */
@@ -43,6 +46,18 @@ export interface SidecarOptions {
   /** `/quitquitquit` was called. */
   readonly onQuit: () => void;
 }
+
+/** What is needed to take in redirected connections. */
+export interface Interception {
+  readonly originalDestination: OriginalDestination;
+  /** This machine speaks IPv6: its connections are redirected as well, to listeners of their own. */
+  readonly ipv6: boolean;
+  /** Connections to somebody outside the mesh: let through as they are, or refused. */
+  readonly outboundTrafficPolicy: OutboundTrafficPolicy;
+}
+
+/** Istio's names, as its `outboundTrafficPolicy`. */
+export type OutboundTrafficPolicy = "registry-only" | "allow-any";
 
 /** A local address that stands for one service. */
 export interface BoundListener {

@@ -3,6 +3,8 @@
 import { type ServiceRef, serviceRef } from "../../policy/names.ts";
 import type { Endpoint, EndpointSet } from "../../projections/snapshot.ts";
 import type { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
+import { authorityOf, canonicalHost } from "../io/address.ts";
+import type { Address } from "../io/listener.ts";
 import type { TlsIdentity } from "../io/tls.ts";
 import type { Upstream } from "../route/compile.ts";
 import type { Runtime } from "../runtime.ts";
@@ -15,12 +17,16 @@ interface Entry {
   spiffeId: string | undefined;
   /** The set last taken, for the state directory. */
   set: EndpointSet | undefined;
+  /** At which its application listens, as policy declares it; undefined until policy names the service. */
+  applicationPort: number | undefined;
 }
 
 export class UpstreamDirectory {
   readonly #runtime: Runtime;
   readonly #identity: () => TlsIdentity | undefined;
   readonly #entries = new Map<ServiceRef, Entry>();
+  /** Services by the addresses of their applications, put together when it is asked for. */
+  #byApplication: ReadonlyMap<string, ServiceRef | undefined> | undefined;
   /** Upstreams whose gauges have been shown. */
   #measured: ReadonlySet<ServiceRef> = new Set();
 
@@ -34,16 +40,27 @@ export class UpstreamDirectory {
     return this.#entries.get(service)?.endpoints;
   }
 
+  /**
+   * The service whose application is at an address: an endpoint's host with the port that policy declares. Undefined where
+   * there is none, or more than one.
+   */
+  serviceAt({ host, port }: Address): ServiceRef | undefined {
+    this.#byApplication ??= indexByApplication(this.#entries);
+    return this.#byApplication.get(authorityOf({ host: canonicalHost(host), port }));
+  }
+
   /** Takes a newer set; false where it is not newer. */
   replace(set: EndpointSet): boolean {
     const entry = this.#entry(serviceRef(set.namespace, set.name));
     if (!entry.endpoints.replace(set, (endpoint) => this.#pool(entry, endpoint))) return false;
     entry.set = set;
+    this.#byApplication = undefined;
     return true;
   }
 
   /** Keeps exactly these upstreams: connections to services that policy no longer lets us call end. */
   keep(upstreams: readonly Upstream[]): void {
+    this.#byApplication = undefined;
     const wanted = new Map(upstreams.map((upstream) => [upstream.ref, upstream]));
     for (const [ref, entry] of this.#entries) {
       if (wanted.has(ref)) continue;
@@ -53,6 +70,8 @@ export class UpstreamDirectory {
     for (const [ref, upstream] of wanted) {
       const entry = this.#entry(ref);
       entry.spiffeId = upstream.spiffeId;
+      // The mesh carries one port of a service: the one by which it also knows what the application speaks.
+      entry.applicationPort = upstream.ports[0]?.port;
       entry.endpoints.configure(upstream);
     }
   }
@@ -108,7 +127,12 @@ export class UpstreamDirectory {
   #entry(service: ServiceRef): Entry {
     let entry = this.#entries.get(service);
     if (entry === undefined) {
-      entry = { endpoints: new ServiceEndpoints(this.#runtime.monotonicMs), spiffeId: undefined, set: undefined };
+      entry = {
+        endpoints: new ServiceEndpoints(this.#runtime.monotonicMs),
+        spiffeId: undefined,
+        set: undefined,
+        applicationPort: undefined,
+      };
       this.#entries.set(service, entry);
     }
     return entry;
@@ -128,4 +152,17 @@ export class UpstreamDirectory {
       },
     });
   }
+}
+
+function indexByApplication(entries: ReadonlyMap<ServiceRef, Entry>): Map<string, ServiceRef | undefined> {
+  const index = new Map<string, ServiceRef | undefined>();
+  for (const [ref, { applicationPort, endpoints }] of entries) {
+    if (applicationPort === undefined) continue;
+    for (const { endpoint } of endpoints.all) {
+      const key = authorityOf({ host: canonicalHost(endpoint.host), port: applicationPort });
+      // Two services at one address: the address alone cannot tell which of them is meant.
+      index.set(key, index.has(key) && index.get(key) !== ref ? undefined : ref);
+    }
+  }
+  return index;
 }

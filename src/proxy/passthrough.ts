@@ -1,0 +1,50 @@
+/**
+ * Calls that leave the mesh: to where the application meant them to go, unchanged and unsecured. Only redirected
+ * connections have such a place, and only a sidecar that was told so lets them through.
+ */
+
+import type { Downstream } from "./io/downstream.ts";
+import type { Address } from "./io/listener.ts";
+import type { Runtime } from "./runtime.ts";
+import type { CallPlan } from "./upstream/call.ts";
+import type { EndpointState } from "./upstream/endpoints.ts";
+import { Pool } from "./upstream/pool.ts";
+
+/** Access log and metrics name such calls as Istio does. */
+export const PASSTHROUGH = "PassthroughCluster";
+
+export class Passthrough {
+  readonly #runtime: Runtime;
+  /** By connection, as if it reached through: what came in on one goes out on its own. */
+  readonly #endpoints = new WeakMap<Downstream, EndpointState>();
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime;
+  }
+
+  plan(downstream: Downstream, destination: Address): CallPlan {
+    const endpoint = this.#endpoint(downstream, destination);
+    return {
+      pick: (tried) => (tried.length === 0 ? endpoint : undefined),
+      retries: undefined,
+      budget: undefined,
+      head: (head) => head,
+    };
+  }
+
+  #endpoint(downstream: Downstream, destination: Address): EndpointState {
+    let endpoint = this.#endpoints.get(downstream);
+    if (endpoint === undefined) {
+      const runtime = this.#runtime;
+      const pool = new Pool({
+        address: destination,
+        runtime,
+        protocol: downstream.protocol ?? "tcp",
+        idleTimeoutMs: runtime.limits.applicationIdleTimeoutMs,
+      });
+      endpoint = { endpoint: { instance: PASSTHROUGH, ...destination, labels: {} }, pool, active: 0 };
+      this.#endpoints.set(downstream, endpoint);
+    }
+    return endpoint;
+  }
+}
