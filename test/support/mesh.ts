@@ -32,6 +32,8 @@ export interface SidecarSpec {
   readonly limits?: Partial<Limits>;
   readonly appHealth?: SidecarOptions["appHealth"];
   readonly upstreams?: SidecarOptions["upstreams"];
+  /** The sidecar's wall clock; the real one by default. */
+  readonly wallMs?: () => number;
 }
 
 export interface TestSidecar {
@@ -147,7 +149,7 @@ export class TestMesh {
       endpoints: directReader(bus, ENDPOINT_BUCKET),
       accessLog,
       logger: leanLogger("silent"),
-      runtime: systemRuntime(spec.limits),
+      runtime: { ...systemRuntime(spec.limits), wallMs: spec.wallMs ?? Date.now },
       onQuit: () => {},
     });
     const started: TestSidecar = {

@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { subjects } from "../../../src/nats/subjects.ts";
-import type { ServiceSnapshot } from "../../../src/projections/snapshot.ts";
+import type { InstanceStatus, ServiceSnapshot } from "../../../src/projections/snapshot.ts";
 import { testAuthority } from "../../support/identities.ts";
 import { eventually } from "../../support/mesh.ts";
 import { TwoHops } from "../../support/two-hops.ts";
@@ -34,3 +34,24 @@ test("a root that is trusted no longer takes with it the connections that it vou
   trust([rootPem], 1);
   await eventually(async () => expect((await hops.call("/")).status).toBe(503));
 });
+
+test("a sidecar whose certificate has expired says so, and asks its callers to go elsewhere", async () => {
+  let aheadMs = 0;
+  const reported: string[] = [];
+  const subscription = hops.mesh.control.subscribe(subjects.allStatus, ({ data }) => {
+    const status = JSON.parse(new TextDecoder().decode(data)) as InstanceStatus;
+    if (status.labels.version === "v2") reported.push(status.state);
+  });
+  const other = await hops.mesh.startSidecar({
+    service: "shop/catalog",
+    appPort: hops.app.port,
+    labels: { version: "v2" },
+    wallMs: () => Date.now() + aheadMs,
+  });
+  await eventually(() => expect([other.sidecar.notReady(), reported.at(-1)]).toEqual([undefined, "ready"]));
+  aheadMs = 365 * 24 * 3_600_000;
+  expect(other.sidecar.notReady()).toStartWith("the certificate has expired");
+  await eventually(() => expect(reported.at(-1)).toBe("unhealthy"));
+  subscription.stop();
+  await other.stop();
+}, 10_000);
