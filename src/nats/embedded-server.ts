@@ -105,14 +105,35 @@ async function launch(
   }
 }
 
+/**
+ * A server whose `heddle up` was killed goes on running, so that sidecars still reach it, but nobody would start it
+ * again: it is stopped, and the directory taken over.
+ */
 async function lockDirectory(directory: Directory): Promise<ProcessLock> {
+  const startedMs = performance.now();
+  for (;;) {
+    try {
+      return await takeLock(join(directory.natsPath, "lock"));
+    } catch (error) {
+      if (!(error instanceof LockHeld)) throw error;
+      const { pid, isOrphan } = error;
+      if (!isOrphan) {
+        throw new Error(`${directory.path} is in use by process ${pid}; stop that one first (kill ${pid})`, {
+          cause: error,
+        });
+      }
+      signalProcess(pid, performance.now() - startedMs < STOP_TIMEOUT_MS ? "SIGTERM" : "SIGKILL");
+      await Bun.sleep(READY_POLL_MS);
+    }
+  }
+}
+
+function signalProcess(pid: number, signal: NodeJS.Signals): void {
   try {
-    return await takeLock(join(directory.natsPath, "lock"));
+    process.kill(pid, signal);
   } catch (error) {
-    if (!(error instanceof LockHeld)) throw error;
-    throw new Error(`${directory.path} is in use by process ${error.pid}; stop that one first (kill ${error.pid})`, {
-      cause: error,
-    });
+    // It has ended meanwhile, which is what was wanted.
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
 }
 

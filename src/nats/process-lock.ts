@@ -11,14 +11,17 @@ export class LockHeld extends Error {
   override readonly name = "LockHeld";
   constructor(
     readonly path: string,
+    /** Whom to stop: the process that took the lock; where it has died, the one that it had handed the lock to. */
     readonly pid: number,
+    /** The process that took the lock has died, and nobody looks after the one that it had handed it to. */
+    readonly isOrphan: boolean,
   ) {
     super(`${path} is held by process ${pid}`);
   }
 }
 
 export interface ProcessLock {
-  /** Hands the lock on to another process, such as the server that the holder has started. */
+  /** Hands the lock on to another process, such as the server that this one has started and looks after. */
   handTo(pid: number): Promise<void>;
   release(): Promise<void>;
 }
@@ -29,17 +32,18 @@ export async function takeLock(path: string): Promise<ProcessLock> {
   await writePrivateFile(draft, await describeProcess(process.pid));
   try {
     if (!(await tryLink(draft, path))) {
-      const pid = await liveHolder(path);
-      if (pid !== undefined) throw new LockHeld(path, pid);
+      const held = await heldBy(path);
+      if (held !== undefined) throw held;
       await rm(path, { force: true });
       // Whoever links first after a crash has it; the other one is told so.
-      if (!(await tryLink(draft, path))) throw new LockHeld(path, (await liveHolder(path)) ?? 0);
+      if (!(await tryLink(draft, path))) throw (await heldBy(path)) ?? new LockHeld(path, 0, false);
     }
   } finally {
     await rm(draft, { force: true });
   }
   return {
-    handTo: async (pid) => writePrivateFile(path, await describeProcess(pid)),
+    handTo: async (pid) =>
+      writePrivateFile(path, (await describeProcess(pid)) + (await describeProcess(process.pid))),
     release: () => rm(path, { force: true }),
   };
 }
@@ -55,9 +59,17 @@ async function tryLink(draft: string, path: string): Promise<boolean> {
   }
 }
 
-async function liveHolder(path: string): Promise<number | undefined> {
-  const text = await readFile(path, "utf8").catch(() => "");
-  const [id, started] = text.trim().split(" ", 2);
+/** Reads the lock: its first line names the holder, a second one the process that handed it on. */
+async function heldBy(path: string): Promise<LockHeld | undefined> {
+  const [holderLine = "", takerLine = ""] = (await readFile(path, "utf8").catch(() => "")).split("\n");
+  const holder = await liveProcess(holderLine);
+  if (holder === undefined) return undefined;
+  const taker = await liveProcess(takerLine);
+  return new LockHeld(path, taker ?? holder, takerLine !== "" && taker === undefined);
+}
+
+async function liveProcess(line: string): Promise<number | undefined> {
+  const [id, started] = line.trim().split(" ", 2);
   const pid = Number(id);
   return started !== undefined && started === (await startTime(pid)) ? pid : undefined;
 }

@@ -51,7 +51,7 @@ test("stores what was acknowledged across kill -9, and comes back on its port", 
 test("a directory has one server at a time, and says whose", async () => {
   const directory = await newDirectory();
   const server = await start(directory);
-  await expect(start(directory)).rejects.toThrow(`in use by process ${server.pid}; stop that one first`);
+  await expect(start(directory)).rejects.toThrow(`in use by process ${process.pid}; stop that one first`);
   await server.stop();
   expect((await server.exited).requested).toBe(true);
   const next = await start(directory);

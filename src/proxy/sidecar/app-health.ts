@@ -27,6 +27,7 @@ export interface AppHealthOptions {
   readonly address: Address;
   /** For `grpc`: connections that speak HTTP/2. */
   readonly grpc: Pool;
+  /** Told the first verdict, and whenever it changes. */
   readonly onChange: (healthy: boolean, reason: string) => void;
 }
 
@@ -34,6 +35,7 @@ export class AppHealth {
   readonly #options: AppHealthOptions;
   #healthy: boolean;
   #reason = "not asked yet";
+  #judged = false;
   #failures = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stopped = false;
@@ -72,7 +74,8 @@ export class AppHealth {
     if (failure !== undefined) this.#reason = failure;
     const healthy = failure === undefined || (this.#healthy && this.#failures < FAILURES_UNTIL_UNHEALTHY);
     if (healthy) this.#first.resolve();
-    if (healthy !== this.#healthy) {
+    if (healthy !== this.#healthy || !this.#judged) {
+      this.#judged = true;
       this.#healthy = healthy;
       this.#options.onChange(healthy, this.#reason);
     }
