@@ -10,7 +10,8 @@ export function crash(error: unknown): void {
   });
 }
 
-/** Errors of sockets and TLS bear a code; what is thrown by our own code does not. */
+/** Errors of sockets and TLS bear a code. What our own code throws does not, or says that a call was wrong. */
 export function isBug(error: unknown): boolean {
+  if (error instanceof TypeError || error instanceof RangeError) return true;
   return typeof (error as { readonly code?: unknown } | null | undefined)?.code !== "string";
 }
