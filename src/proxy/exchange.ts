@@ -309,9 +309,15 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
     this.#finish();
   }
 
-  /** The response came before the request was over. Over HTTP/1.1 the codec sees to what follows from that. */
+  /**
+   * The response came before the request was over. Over HTTP/1.1 the codec sees to what follows from that; over HTTP/2
+   * the sender is told to stop, when it has had the time to read the answer: some clients (curl 7) throw away a response
+   * that a reset follows on the heels.
+   */
   #refuseRest(): void {
-    if (!this.#requestEnded && this.#request?.version === "2") this.#stream.reset(ANSWERED);
+    if (this.#requestEnded || this.#request?.version !== "2") return;
+    const { timers, limits } = this.#runtime;
+    timers.arm(new Timer(() => this.#stream.reset(ANSWERED)), limits.earlyAnswerGraceMs);
   }
 
   #finish(): void {

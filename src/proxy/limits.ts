@@ -47,6 +47,8 @@ export interface Limits {
   readonly applicationIdleTimeoutMs: number;
   /** No byte either way on an open stream. */
   readonly streamIdleTimeoutMs: number;
+  /** HTTP/2: from a response that came early to the reset that calls off the rest of its request. */
+  readonly earlyAnswerGraceMs: number;
   /** No byte either way on a tunnel (TCP, WebSocket): Envoy's hour. */
   readonly tunnelIdleTimeoutMs: number;
   /** From SIGTERM to the end, at most. */
@@ -74,6 +76,7 @@ export const DEFAULT_LIMITS: Limits = {
   upstreamIdleTimeoutMs: 55_000,
   applicationIdleTimeoutMs: 4_000,
   streamIdleTimeoutMs: 300_000,
+  earlyAnswerGraceMs: 1_000,
   tunnelIdleTimeoutMs: 3_600_000,
   drainTimeoutMs: 30_000,
 };
