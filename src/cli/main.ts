@@ -91,7 +91,7 @@ function program(): Command {
 /** A command that throws rather than ends the process, and whose complaints look like ours. */
 function newCommand(name: string): Command {
   return new Command(name).exitOverride().configureOutput({
-    outputError: (text, write) => write(text.replace(/^error: /, "heddle: ")),
+    outputError: (text, write) => write(text.replace(/^error: (?:command-argument value )?/, "heddle: ")),
   });
 }
 

@@ -8,7 +8,7 @@ import { connectBus } from "../nats/connection.ts";
 import { type Credentials, issuerOf, mintServiceUser, readCredentials } from "../nats/credentials.ts";
 import { LateBus } from "../nats/late-bus.ts";
 import { CONFIG_BUCKET, ENDPOINT_BUCKET } from "../nats/subjects.ts";
-import { parseServiceRef } from "../policy/names.ts";
+import { parseServiceRef, serviceRef } from "../policy/names.ts";
 import { openOriginalDestination } from "../proxy/intercept/original-destination.ts";
 import type { Address } from "../proxy/io/listener.ts";
 import { systemRuntime } from "../proxy/runtime.ts";
@@ -134,8 +134,11 @@ async function runSidecar(options: Options): Promise<void> {
     logger,
     runtime: systemRuntime({}, (error) => logger.error({ err: error }, "a bug of Heddle ended a connection")),
     onQuit: () => stop.resolve(),
-  }).catch((error: unknown) => {
+  }).catch(async (error: unknown) => {
     connecting.abort();
+    await Promise.allSettled([connected]);
+    await bus.close();
+    await accessLog?.close();
     throw new Failure(`the sidecar cannot start: ${messageOf(error)}`, { cause: error });
   });
   announce(sidecar, instance, logger);
@@ -221,6 +224,11 @@ function parseLabels(texts: readonly string[]): Record<string, string> {
   return labels;
 }
 
+interface ServiceRefParts {
+  readonly namespace: string;
+  readonly name: string;
+}
+
 interface ConnectionTarget {
   readonly url: string;
   readonly credentials: Credentials;
@@ -230,15 +238,12 @@ interface ConnectionTarget {
 }
 
 /** Where NATS is and as whom to connect: given credentials, or ones made on the spot where the mesh's keys are at hand. */
-async function connectionTarget(
-  options: Options,
-  service: { readonly namespace: string; readonly name: string },
-): Promise<ConnectionTarget> {
+async function connectionTarget(options: Options, service: ServiceRefParts): Promise<ConnectionTarget> {
   const { creds, natsUrl, dir, trustDomain } = options;
   const path = directoryPath(dir);
   const stateRoot = join(path, "sidecars");
   if (creds !== undefined && natsUrl !== undefined) {
-    const credentials = await readCredentials(creds);
+    const credentials = await readServiceCredentials(creds, service);
     return { url: natsUrl, credentials, trustDomain: trustDomain ?? MESH_DEFAULTS.trustDomain, stateRoot };
   }
   const directory = await requireDirectory(dir);
@@ -248,8 +253,18 @@ async function connectionTarget(
   const credentials =
     creds === undefined
       ? await mintServiceUser(await directory.trust(), service.namespace, service.name)
-      : await readCredentials(creds);
+      : await readServiceCredentials(creds, service);
   return { url, credentials, trustDomain: trustDomain ?? context.trustDomain, stateRoot };
+}
+
+/** Another service's credentials would connect, and then be refused everything that this one needs. */
+async function readServiceCredentials(path: string, { namespace, name }: ServiceRefParts): Promise<Credentials> {
+  const credentials = await readCredentials(path);
+  const service = serviceRef(namespace, name);
+  if (parseServiceRef(credentials.name) === undefined || credentials.name === service) return credentials;
+  throw new UsageError(
+    `--creds: ${path} is of ${credentials.name}, not of ${service}; make its own with \`heddle token create ${service}\``,
+  );
 }
 
 /** The same after a restart, and another for every instance on one host: host name and port. */

@@ -134,6 +134,19 @@ test("brings back the control replica and nats-server after kill -9, and loses n
   expect(await revisions()).toBe(4);
 }, 60_000);
 
+test("takes over from one that was killed, and from the server that it left behind", async () => {
+  const { process: first } = await up("--port", "0");
+  await apply("orders");
+  const left = await natsPid();
+  first.kill("SIGKILL");
+  await first.exited;
+  expect(await natsPid()).toBe(left);
+  await up();
+  expect(await natsPid()).not.toBe(left);
+  await apply("web");
+  expect(await revisions()).toBe(3);
+}, 60_000);
+
 test("a command that nobody would decide says so soon", async () => {
   const { process: running } = await up("--port", "0");
   running.kill("SIGTERM");
@@ -154,10 +167,10 @@ test("a command that nobody would decide says so soon", async () => {
 }, 60_000);
 
 test("refuses what contradicts the directory, or has it already", async () => {
-  await up("--port", "0", "--operator", "grace");
+  const first = await up("--port", "0", "--operator", "grace");
   const again = await up();
   expect(again.process.exitCode).toBe(1);
-  expect(again.stderr()).toMatch(/is in use by process \d+/);
+  expect(again.stderr()).toContain(`is in use by process ${first.process.pid}; stop that one first`);
   for (const args of [
     ["--operator", "eve"],
     ["--trust-domain", "other.local"],

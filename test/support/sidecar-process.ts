@@ -11,12 +11,16 @@ export interface SidecarProcess {
   readonly child: Bun.Subprocess<"ignore", "ignore", "pipe">;
 }
 
-/** Runs a sidecar of `service` whose state outlives it. Resolves when it listens. */
+/**
+ * Runs a sidecar of `service` whose state outlives it; `more` are options that override the usual ones. Resolves when
+ * it listens, rejects with what it said when it ends before.
+ */
 export async function startSidecarProcess(
   mesh: TestMesh,
   service: string,
   appPort: number,
   labels: readonly string[] = [],
+  more: readonly string[] = [],
 ): Promise<SidecarProcess> {
   const [namespace = "", name = ""] = service.split("/");
   const { path } = mesh.nats.directory;
@@ -30,6 +34,7 @@ export async function startSidecarProcess(
       ...["--advertise", "127.0.0.1", "--nats-url", mesh.nats.url, "--creds", creds, "--app-health", "none"],
       ...["--instance", `${name}-process`, "--state-dir", join(path, `${name}-process`)],
       ...labels.flatMap((label) => ["--label", label]),
+      ...more,
     ],
     { stdin: "ignore", stdout: "ignore", stderr: "pipe", env: { ...process.env, HEDDLE_LOG: "info" } },
   );

@@ -21,7 +21,7 @@ export interface AdminPort {
 
 export interface AdminListener {
   readonly address: Address;
-  stop(): void;
+  close(): void;
 }
 
 type Handler = () => Response | Promise<Response>;
@@ -103,7 +103,7 @@ function listen(address: Address, { get, post, loopbackOnly }: Pages): AdminList
   });
   return {
     address: { host: address.host, port: server.port ?? address.port },
-    stop: () => void server.stop(true),
+    close: () => void server.stop(true),
   };
 }
 

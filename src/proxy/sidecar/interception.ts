@@ -40,5 +40,10 @@ export function listenWithTwin<O extends ListenerOptions>(
   const listener = listen(options);
   const { host, port } = listener.address;
   if (ipv6Host === undefined || host.includes(":")) return [listener];
-  return [listener, listen({ ...options, address: { host: ipv6Host, port }, ipv6Only: true })];
+  try {
+    return [listener, listen({ ...options, address: { host: ipv6Host, port }, ipv6Only: true })];
+  } catch (error) {
+    listener.close();
+    throw error;
+  }
 }

@@ -5,9 +5,9 @@ import type { Logger } from "../../telemetry/logger.ts";
 import { Exchange, recordUnreadable, type Side } from "../exchange.ts";
 import { Inbound } from "../inbound.ts";
 import type { AcceptRequest } from "../io/downstream.ts";
-import { type Listener, listenPlain, type PlainListenerOptions } from "../io/listener.ts";
+import { type Address, type Listener, listenPlain, type PlainListenerOptions } from "../io/listener.ts";
 import type { ApplicationProtocol, TlsIdentity } from "../io/tls.ts";
-import { listenTls } from "../io/tls-listener.ts";
+import { listenTls, type TlsListenerOptions } from "../io/tls-listener.ts";
 import { Outbound } from "../outbound.ts";
 import { Passthrough } from "../passthrough.ts";
 import { type Policy, protocolOf } from "../policy.ts";
@@ -46,7 +46,22 @@ export interface SidecarListeners {
 
 const CLOSED_POLL_MS = 20;
 
+/** Opens them all. Where one cannot be opened, closes those before it and throws, with its address and the reason. */
 export function openListeners(options: SidecarOptions, sources: ListenerSources): SidecarListeners {
+  const opened: Closable[] = [];
+  try {
+    return openEach(options, sources, opened);
+  } catch (error) {
+    for (const listener of opened) listener.close();
+    throw error;
+  }
+}
+
+interface Closable {
+  close(): void;
+}
+
+function openEach(options: SidecarOptions, sources: ListenerSources, opened: Closable[]): SidecarListeners {
   const { runtime, logger } = options;
   const { telemetry, policy, upstreams, application, identity, admin } = sources;
   const version = options.labels.version;
@@ -57,23 +72,30 @@ export function openListeners(options: SidecarOptions, sources: ListenerSources)
   const accept = acceptInto(runtime, side);
   const redirect = interception && redirectResolver(interception, upstreams, policy);
   const ipv6 = interception?.ipv6 === true;
-  const peers = listenWithTwin(
-    listenTls,
-    {
-      address: options.inbound,
-      runtime,
-      accept: acceptInto(runtime, new Inbound({ runtime, telemetry, policy, version, application })),
-      identity,
-      onRefused: refusalLog(runtime, logger),
-    },
-    ipv6 ? "::" : undefined,
-  );
+  const peerOptions: TlsListenerOptions = {
+    address: options.inbound,
+    runtime,
+    accept: acceptInto(runtime, new Inbound({ runtime, telemetry, policy, version, application })),
+    identity,
+    onRefused: refusalLog(runtime, logger),
+  };
+  const peers = opening(options.inbound, () => listenWithTwin(listenTls, peerOptions, ipv6 ? "::" : undefined));
+  opened.push(...peers);
   const outboundOptions: PlainListenerOptions = { address: options.outbound, runtime, accept, redirect };
-  const calls = listenWithTwin(listenPlain, outboundOptions, ipv6 ? "::1" : undefined);
-  const bound = options.upstreams.map((upstream) => listenFor(upstream, options, policy, accept));
-  const pages = [listenAdmin(options.admin, admin)];
-  if (options.health !== undefined) pages.push(listenHealth(options.health, admin));
-  if (options.metrics !== undefined) pages.push(listenMetrics(options.metrics, admin));
+  const calls = opening(options.outbound, () => listenWithTwin(listenPlain, outboundOptions, ipv6 ? "::1" : undefined));
+  opened.push(...calls);
+  const open = <T extends Closable>(address: Address, listen: () => T): T => {
+    const listener = opening(address, listen);
+    opened.push(listener);
+    return listener;
+  };
+  const bound = options.upstreams.map((upstream) =>
+    open(upstream.address, () => listenFor(upstream, options, policy, accept)),
+  );
+  const pages = [open(options.admin, () => listenAdmin(options.admin, admin))];
+  const { health, metrics } = options;
+  if (health !== undefined) pages.push(open(health, () => listenHealth(health, admin)));
+  if (metrics !== undefined) pages.push(open(metrics, () => listenMetrics(metrics, admin)));
   const all = [...peers, ...calls, ...bound];
   return {
     inbound: peers[0],
@@ -89,11 +111,26 @@ export function openListeners(options: SidecarOptions, sources: ListenerSources)
       return openConnections(all);
     },
     close() {
-      for (const listener of all) listener.close();
-      for (const page of pages) page.stop();
+      for (const listener of opened) listener.close();
     },
   };
 }
+
+/** Runs what opens a listener. Where it cannot be opened, throws an error that names the address and the reason. */
+function opening<T>({ host, port }: Address, open: () => T): T {
+  try {
+    return open();
+  } catch (error) {
+    const { code = "", message } = error as NodeJS.ErrnoException;
+    throw new Error(`cannot listen on ${host}:${port}: ${LISTEN_ERRORS[code] ?? message}`, { cause: error });
+  }
+}
+
+const LISTEN_ERRORS: Readonly<Record<string, string>> = {
+  EADDRINUSE: "another process does already",
+  EADDRNOTAVAIL: "this machine has no such address",
+  EACCES: "not allowed: ports below 1024 need privileges",
+};
 
 /** The application beside us, by each protocol that it may speak. */
 export function applicationEndpoints({ application, runtime }: SidecarOptions): Application {

@@ -73,13 +73,21 @@ export class Sidecar {
     });
   }
 
-  /** Starts with what an earlier run left, and serves as soon as policy and identity are there. */
+  /**
+   * Starts with what an earlier run left, and serves as soon as policy and identity are there. Rejects, with nothing
+   * left open, where it cannot listen or the state directory cannot be used.
+   */
   static async start(options: SidecarOptions): Promise<Sidecar> {
     const { logger } = options;
     const warn = (message: string): void => logger.warn({}, message);
     const state = await StateDirectory.open(options.stateDirectory, options.mesh, warn);
     const sidecar = new Sidecar(options, state);
-    await sidecar.#start();
+    try {
+      await sidecar.#start();
+    } catch (error) {
+      await sidecar.stop();
+      throw error;
+    }
     return sidecar;
   }
 

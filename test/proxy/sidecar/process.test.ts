@@ -1,6 +1,8 @@
 /** The sidecar as a process of its own, through the command line: how it leaves, and how it comes back without NATS. */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { join } from "node:path";
+import { writeCredentials } from "../../../src/nats/credentials.ts";
 import { eventually } from "../../support/mesh.ts";
 import { startSidecarProcess } from "../../support/sidecar-process.ts";
 import { TwoHops } from "../../support/two-hops.ts";
@@ -49,3 +51,18 @@ spec: { service: catalog, rules: [{ match: [{ path: { exact: /only } }] }] }
   second.child.kill("SIGTERM");
   expect(await second.child.exited).toBe(0);
 }, 40_000);
+
+test("where it cannot listen it says so, and ends", async () => {
+  const inUse = `127.0.0.1:${hops.app.port}`;
+  for (const listener of ["--inbound", "--outbound", "--admin", "--health", "--metrics"]) {
+    const starting = startSidecarProcess(hops.mesh, "shop/web", 1, [], [listener, inUse]);
+    await expect(starting).rejects.toThrow(`cannot listen on ${inUse}: another process does already`);
+  }
+}, 30_000);
+
+test("another service's credentials are refused before anything is tried with them", async () => {
+  const creds = join(hops.mesh.nats.directory.path, "foreign.creds");
+  await writeCredentials(creds, await hops.mesh.nats.mintService("shop", "payment"));
+  const starting = startSidecarProcess(hops.mesh, "shop/web", 1, [], ["--creds", creds]);
+  await expect(starting).rejects.toThrow("is of shop/payment, not of shop/web");
+});
