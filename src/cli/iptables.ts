@@ -13,6 +13,9 @@ const LOCK_WAIT_S = 5;
 const PREFIX: Readonly<Record<AddressFamily, string>> = { ipv4: "iptables", ipv6: "ip6tables" };
 const INSTALL_HINT = "install it: apt-get install iptables, dnf install iptables-nft or apk add iptables";
 
+/** Where administration's programs are, even for those whose PATH leaves it out. */
+const PATH = `${process.env.PATH ?? ""}:/usr/sbin:/sbin`;
+
 /** The families that this machine speaks: IPv6 may be off in the kernel, and has no tables then. */
 export function addressFamilies(): AddressFamily[] {
   return existsSync("/proc/net/if_inet6") ? ["ipv4", "ipv6"] : ["ipv4"];
@@ -21,15 +24,15 @@ export function addressFamilies(): AddressFamily[] {
 /** Throws `Failure` where we may not change the tables, or where there is nothing to change them with. */
 export async function requireIptables(families: readonly AddressFamily[]): Promise<void> {
   if (process.platform !== "linux") throw new Failure("interception is made of iptables rules, which only Linux has");
-  const missing = families
-    .flatMap((family) => [`${PREFIX[family]}-save`, `${PREFIX[family]}-restore`])
-    .find((program) => Bun.which(program) === null);
-  if (missing !== undefined) throw new Failure(`${missing} is not there; ${INSTALL_HINT}`);
   const status = await readFile("/proc/self/status", "utf8");
   const capabilities = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
   if ((capabilities & (1n << CAP_NET_ADMIN)) === 0n) {
     throw new Failure("changing iptables needs CAP_NET_ADMIN: run as root, or in a container with --cap-add NET_ADMIN");
   }
+  const missing = families
+    .flatMap((family) => [`${PREFIX[family]}-save`, `${PREFIX[family]}-restore`])
+    .find((program) => Bun.which(program, { PATH }) === null);
+  if (missing !== undefined) throw new Failure(`${missing} is not there; ${INSTALL_HINT}`);
 }
 
 /** The table `nat` as text. Throws `Failure` with what iptables said. */
@@ -43,7 +46,13 @@ export async function restoreNat(family: AddressFamily, script: string): Promise
 }
 
 async function runProgram(command: readonly string[], input: string): Promise<string> {
-  const child = Bun.spawn([...command], { stdin: new TextEncoder().encode(input), stdout: "pipe", stderr: "pipe" });
+  const env = { ...process.env, PATH };
+  const child = Bun.spawn([...command], {
+    env,
+    stdin: new TextEncoder().encode(input),
+    stdout: "pipe",
+    stderr: "pipe",
+  });
   const [stdout, stderr, code] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),

@@ -13,8 +13,9 @@ const SOL_IP = 0;
 const SOL_IPV6 = 41;
 const SO_ORIGINAL_DST = 80;
 
-/** `struct sockaddr_in6`, the larger of the two. */
-const SOCKET_ADDRESS_BYTES = 28;
+/** Bytes of `struct sockaddr_in` and `struct sockaddr_in6`. */
+const IPV4_BYTES = 16;
+const IPV6_BYTES = 28;
 
 /** glibc's name, then those under which musl has the same symbol. */
 const LIBRARIES = ["libc.so.6", `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`, "libc.so"];
@@ -25,15 +26,17 @@ export type OriginalDestination = (socket: Socket<unknown>) => Address | undefin
 /** Throws where the C library cannot be loaded. */
 export async function openOriginalDestination(): Promise<OriginalDestination> {
   const getsockopt = await loadGetsockopt();
-  const address = new Uint8Array(SOCKET_ADDRESS_BYTES);
+  const address = new Uint8Array(IPV6_BYTES);
   const length = new Uint32Array(1);
   return (socket) => {
-    length[0] = SOCKET_ADDRESS_BYTES;
-    const level = socket.localFamily === "IPv6" ? SOL_IPV6 : SOL_IP;
+    const ipv6 = socket.localFamily === "IPv6";
+    // The kernel demands room and does not tell how much of it was used.
+    const size = ipv6 ? IPV6_BYTES : IPV4_BYTES;
+    length[0] = size;
     // The runtime's types leave the descriptor out.
     const { fd } = socket as unknown as { readonly fd: number };
-    if (getsockopt(fd, level, SO_ORIGINAL_DST, address, length) !== 0) return undefined;
-    const destination = parseSocketAddress(address.subarray(0, length[0]));
+    if (getsockopt(fd, ipv6 ? SOL_IPV6 : SOL_IP, SO_ORIGINAL_DST, address, length) !== 0) return undefined;
+    const destination = parseSocketAddress(address.subarray(0, size));
     const isHere = destination?.port === socket.localPort && destination.host === socket.localAddress;
     return isHere ? undefined : destination;
   };
@@ -61,8 +64,8 @@ async function loadGetsockopt(): Promise<Getsockopt> {
  */
 export function parseSocketAddress(bytes: Uint8Array): Address | undefined {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (view.length === 16) return { host: view.subarray(4, 8).join("."), port: view.readUInt16BE(2) };
-  if (view.length !== SOCKET_ADDRESS_BYTES) return undefined;
+  if (view.length === IPV4_BYTES) return { host: view.subarray(4, 8).join("."), port: view.readUInt16BE(2) };
+  if (view.length !== IPV6_BYTES) return undefined;
   const groups = Array.from({ length: 8 }, (_, at) => view.readUInt16BE(8 + 2 * at).toString(16));
   return { host: canonicalHost(groups.join(":")), port: view.readUInt16BE(2) };
 }
