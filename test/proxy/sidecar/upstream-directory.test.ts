@@ -25,3 +25,39 @@ test("the gauges of an upstream go when policy no longer knows it", () => {
   expect(shown("payment", "catalog")).toEqual(all("shop/payment", "shop/catalog"));
   directory.close();
 });
+
+test("a service is found by an endpoint's host and its own port, as long as no other is there too", () => {
+  const directory = new UpstreamDirectory(systemRuntime(), () => undefined);
+  const known = (name: string, port: number) => upstream("shop", name, { ports: [{ port, protocol: "tcp" }] });
+  const keep = (...upstreams: ReturnType<typeof known>[]): void => {
+    const byRef = Object.fromEntries(upstreams.map((one) => [`shop/${one.name}`, one]));
+    directory.keep(compileRoutes(snapshot({ upstreams: byRef })).upstreams);
+  };
+  const runsAt = (name: string, version: number, ...hosts: string[]): void => {
+    const endpoints = hosts.map((host) => ({ instance: `${name}-${host}`, host, port: 15_006, labels: {} }));
+    directory.replace({ namespace: "shop", name, version, endpoints });
+  };
+  const at = (host: string, port: number) => directory.serviceAt({ host, port });
+
+  keep(known("db", 5432), known("cache", 6379));
+  runsAt("db", 1, "10.0.0.2", "FD77:0::2");
+  runsAt("cache", 1, "10.0.0.2");
+  expect([at("10.0.0.2", 5432), at("fd77::2", 5432), at("10.0.0.2", 6379)]).toEqual([
+    "shop/db",
+    "shop/db",
+    "shop/cache",
+  ]);
+  // Not the sidecar's own port, which speaks for whom it likes; not another's.
+  expect([at("10.0.0.2", 15_006), at("10.0.0.3", 5432)]).toEqual([undefined, undefined]);
+
+  runsAt("db", 2, "10.0.0.3");
+  expect([at("10.0.0.2", 5432), at("10.0.0.3", 5432)]).toEqual([undefined, "shop/db"]);
+
+  keep(known("db", 5432), known("cache", 5432));
+  runsAt("cache", 2, "10.0.0.3");
+  expect(at("10.0.0.3", 5432)).toBeUndefined();
+
+  keep(known("cache", 5432));
+  expect(at("10.0.0.3", 5432)).toBe("shop/cache");
+  directory.close();
+});
