@@ -164,6 +164,9 @@ export class Outbound implements Side {
     if (passthrough === undefined || redirect === undefined) {
       return answer(faultResponse("outside_mesh", context), this.#missCounter(policy, undefined));
     }
+    if (passthrough.isOwn(downstream)) {
+      return answer(faultResponse("loop", context), this.#missCounter(policy, undefined));
+    }
     record.routeName = "allow_any";
     record.upstreamCluster = PASSTHROUGH;
     const edge: Edge = { ...this.#unknownEdge(policy), serviceName: PASSTHROUGH, security: "none" };

@@ -17,9 +17,19 @@ export class Passthrough {
   readonly #runtime: Runtime;
   /** By connection, as if it reached through: what came in on one goes out on its own. */
   readonly #endpoints = new WeakMap<Downstream, EndpointState>();
+  /** Our ends of the connections that are open, as `address:port`. */
+  readonly #ownEnds = new Set<string>();
 
   constructor(runtime: Runtime) {
     this.#runtime = runtime;
+  }
+
+  /**
+   * The connection is one of our own, come back to us: interception exempts another user than the one we run as. Asked when
+   * something came on it, which can only be after its other end was opened.
+   */
+  isOwn({ facts }: Downstream): boolean {
+    return this.#ownEnds.has(facts.remoteAddress);
   }
 
   plan(downstream: Downstream, destination: Address): CallPlan {
@@ -41,6 +51,10 @@ export class Passthrough {
         runtime,
         protocol: downstream.protocol ?? "tcp",
         idleTimeoutMs: runtime.limits.applicationIdleTimeoutMs,
+        onOpened: ({ localAddress = "" }) => {
+          this.#ownEnds.add(localAddress);
+          return () => this.#ownEnds.delete(localAddress);
+        },
       });
       endpoint = { endpoint: { instance: PASSTHROUGH, ...destination, labels: {} }, pool, active: 0 };
       this.#endpoints.set(downstream, endpoint);

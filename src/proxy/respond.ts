@@ -49,6 +49,13 @@ const FAULTS = {
     () => "Neither the host nor the address names a service of the mesh, and this sidecar lets nothing out of it.",
     "Use <service>.<namespace>, or start the sidecar with --outbound-traffic-policy allow-any.",
   ),
+  loop: row(
+    508,
+    "LR",
+    "interception_loop",
+    () => "The sidecar's own connection came back to it: interception exempts another user than the one it runs as.",
+    "Run the sidecar as the user that heddle intercept --user names.",
+  ),
   no_route: row(
     404,
     "NR",

@@ -59,6 +59,12 @@ export class Wire implements ConnectionOutput {
     return this.#socket === undefined;
   }
 
+  /** `address:port` of our end; undefined once it is gone. */
+  get localAddress(): string | undefined {
+    const socket = this.#socket;
+    return socket && `${socket.localAddress}:${socket.localPort}`;
+  }
+
   get queuedBytes(): number {
     return this.#queueBytes + this.#gatheredBytes;
   }

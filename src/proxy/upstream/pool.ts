@@ -37,6 +37,8 @@ export interface PoolOptions {
   readonly idleTimeoutMs?: number;
   /** What is spoken over plain TCP, and what is expected of ALPN under TLS. */
   readonly protocol: ApplicationProtocol;
+  /** A connection was opened; what is returned is called when it is gone. */
+  readonly onOpened?: (wire: Wire) => () => void;
 }
 
 /** Requests that one new multiplexed connection is expected to take off the queue. */
@@ -193,6 +195,7 @@ export class Pool {
     }
     this.#connecting++;
     let connection: PooledConnection | undefined;
+    let onGone: (() => void) | undefined;
     dial({
       address,
       runtime,
@@ -200,6 +203,7 @@ export class Pool {
       plainProtocol: protocol,
       onConnected: (codec, wire, validUntilMs) => {
         this.#connecting--;
+        onGone = this.#options.onOpened?.(wire);
         connection = new PooledConnection(this, codec, wire, validUntilMs);
         this.#connections.add(connection);
         if (this.#closed) codec.drain();
@@ -213,6 +217,7 @@ export class Pool {
         else this.#failWaiter(kind, detail);
       },
       onClosed: () => {
+        onGone?.();
         if (connection !== undefined) this.#remove(connection);
       },
     });

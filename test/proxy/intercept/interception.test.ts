@@ -184,4 +184,18 @@ describe.skipIf(reason !== undefined)(`interception${reason === undefined ? "" :
     // Nobody is there: the application learns it, and no loop comes of it.
     expect(await mesh.http(web, `http://${hub.ipv4}:7072/`)).toMatchObject({ status: 503 });
   }, 60_000);
+
+  test("a sidecar whose own connections are redirected to it tells so, and goes in no circles", async () => {
+    const { web } = mesh.hosts;
+    const { hub } = mesh.network;
+    const intercept = (user: number) =>
+      mesh.heddle(web, "intercept", "--user", `${user}`, "--exclude-ports", `${PLAIN_PORT},4222`);
+    await intercept(SIDECAR_USER + 100);
+    const { status, body } = await mesh.http(web, `http://outside.example:${OUTSIDE_PORT}/far`);
+    expect(status).toBe(508);
+    expect(body).toContain("heddle intercept --user");
+    expect(await mesh.tcp(web, hub.ipv4, OUTSIDE_TCP_PORT, "out")).toEqual({ received: "", error: "ECONNRESET" });
+    await intercept(SIDECAR_USER);
+    expect(await mesh.http(web, `http://outside.example:${OUTSIDE_PORT}/far`)).toMatchObject({ status: 200 });
+  }, 30_000);
 });
