@@ -1,6 +1,6 @@
 /** iptables, run at the edge: what the table `nat` holds, and transactions upon it, for IPv4 and IPv6. */
 
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import type { AddressFamily } from "../proxy/intercept/rules.ts";
 import { Failure } from "./failure.ts";
@@ -16,9 +16,10 @@ const INSTALL_HINT = "install it: apt-get install iptables, dnf install iptables
 /** Where administration's programs are, even for those whose PATH leaves it out. */
 const PATH = `${process.env.PATH ?? ""}:/usr/sbin:/sbin`;
 
-/** The families that this machine speaks: IPv6 may be off in the kernel, and has no tables then. */
+/** The families that this machine speaks: IPv6 may be missing from the kernel, or switched off on every interface. */
 export function addressFamilies(): AddressFamily[] {
-  return existsSync("/proc/net/if_inet6") ? ["ipv4", "ipv6"] : ["ipv4"];
+  const interfaces = "/proc/net/if_inet6";
+  return existsSync(interfaces) && readFileSync(interfaces, "utf8") !== "" ? ["ipv4", "ipv6"] : ["ipv4"];
 }
 
 /** Throws `Failure` where we may not change the tables, or where there is nothing to change them with. */

@@ -100,6 +100,14 @@ describe.skipIf(reason !== undefined)(`the tables${reason === undefined ? "" : `
     expect(await saved()).toBe(before);
   });
 
+  test("where IPv6 is switched off, its tables are not asked for", async () => {
+    const switchIpv6 = (off: 0 | 1) => host.run(["sh", "-c", `echo ${off} > /proc/sys/net/ipv6/conf/all/disable_ipv6`]);
+    await switchIpv6(1);
+    const { stdout } = await heddle(["--user", "1337", "--dry-run"]);
+    await switchIpv6(0);
+    expect(stdout.match(/^\*nat$/gm)).toHaveLength(1);
+  });
+
   test("a dry run tells what would be done, and does nothing", async () => {
     const before = await saved();
     const { code, stdout } = await heddle(["--user", "1337", "--dry-run"], { user: 31_338 });

@@ -3,7 +3,6 @@
  * this machine's own network, nor be reached from it.
  */
 
-import { existsSync } from "node:fs";
 import { mkdir, rm, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -19,7 +18,6 @@ export function whyNoNamespaces(): string | undefined {
   if (process.getuid?.() !== 0) return "only root may make network namespaces";
   const missing = ["ip", "iptables-restore", "ip6tables-restore", "setpriv"].find((name) => Bun.which(name) === null);
   if (missing !== undefined) return `${missing} is not installed`;
-  if (!existsSync("/proc/net/if_inet6")) return "this kernel has no IPv6";
   return tryOut();
 }
 
@@ -31,6 +29,7 @@ function tryOut(): string | undefined {
   const inside = (...command: string[]) => Bun.spawnSync(["ip", "netns", "exec", name, ...command]);
   const attempts = [
     inside("ip", "link", "add", "br0", "type", "bridge"),
+    inside("ip", "addr", "add", `${IPV6}1/64`, "dev", "lo"),
     inside("ip", "link", "add", "one", "type", "veth", "peer", "name", "other"),
     inside("iptables", "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "-m", "owner", "--uid-owner", "1", "-j", "REDIRECT"),
     inside(
