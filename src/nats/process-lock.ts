@@ -42,8 +42,7 @@ export async function takeLock(path: string): Promise<ProcessLock> {
     await rm(draft, { force: true });
   }
   return {
-    handTo: async (pid) =>
-      writePrivateFile(path, (await describeProcess(pid)) + (await describeProcess(process.pid))),
+    handTo: async (pid) => writePrivateFile(path, (await describeProcess(pid)) + (await describeProcess(process.pid))),
     release: () => rm(path, { force: true }),
   };
 }
