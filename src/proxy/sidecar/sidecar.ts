@@ -27,7 +27,7 @@ import { UpstreamDirectory } from "./upstream-directory.ts";
 /** How long peers have to learn that we are leaving, before we stop accepting their connections. */
 const WITHDRAWAL_MS = 1_500;
 /** Longest the authority may take to sign. */
-const SIGN_TIMEOUT_MS = 10_000;
+const SIGN_TIMEOUT_MS = 5_000;
 
 export class Sidecar {
   readonly #options: SidecarOptions;
