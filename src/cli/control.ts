@@ -84,6 +84,8 @@ async function runControl(options: Options): Promise<void> {
     throw new Failure(`the control replica did not start: ${why}`, { cause: error });
   } finally {
     await bus.close();
+    // The channel to whoever started us would keep a replica alive that did not start.
+    if (process.connected) process.disconnect();
   }
   logger.info({}, "control replica stopped");
   process.exit(0);

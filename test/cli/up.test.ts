@@ -181,6 +181,15 @@ test("refuses what contradicts the directory, or has it already", async () => {
   }
 }, 60_000);
 
+test("says at once why the control replica does not start, and leaves nothing running", async () => {
+  const other = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+  const { process: failed, stderr } = await up("--port", "0", "--control-listen", `127.0.0.1:${other.port}`);
+  other.stop(true);
+  expect(failed.exitCode).toBe(1);
+  expect(stderr()).toContain(String(other.port));
+  await expect(natsPid()).rejects.toThrow("ENOENT");
+}, 30_000);
+
 test("makes tokens that are good for one service, readable by their owner only", async () => {
   await up("--port", "0");
   const file = join(root, "orders.creds");
