@@ -85,7 +85,7 @@ async function runControl(options: Options): Promise<void> {
   } finally {
     await bus.close();
     // The channel to whoever started us would keep a replica alive that did not start.
-    if (process.connected) process.disconnect();
+    if (process.connected) process.disconnect?.();
   }
   logger.info({}, "control replica stopped");
   process.exit(0);
