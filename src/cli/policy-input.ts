@@ -2,9 +2,9 @@
 
 import type { DocumentPath } from "../policy/check.ts";
 import { documentNamespace } from "../policy/document-key.ts";
-import { lintDocuments } from "../policy/lint.ts";
+import { lintAlone, lintDocuments } from "../policy/lint.ts";
 import type { DocumentKey } from "../policy/names.ts";
-import { type LocatedDocument, parsePolicy } from "../policy/parse.ts";
+import { type LocatedDocument, readPolicy } from "../policy/parse.ts";
 import { formatProblem, type Problem } from "../policy/problems.ts";
 import { Failure } from "./failure.ts";
 import { note, painter } from "./output.ts";
@@ -22,10 +22,10 @@ function refuseFiles(problems: readonly Problem[]): never {
 export async function readDocuments(files: readonly string[], stdin: ByteStream): Promise<LocatedDocument[]> {
   const sources = await readPolicySources(files, stdin);
   if (!sources.ok) return refuseFiles(sources.error);
-  const parsed = parsePolicy(sources.value);
-  if (!parsed.ok) return refuseFiles(parsed.error);
-  if (parsed.value.length === 0) throw new Failure(`there are no documents in ${files.join(", ")}`);
-  return parsed.value;
+  const { documents, problems } = readPolicy(sources.value);
+  if (problems.length > 0) return refuseFiles([...problems, ...lintAlone(documents)]);
+  if (documents.length === 0) throw new Failure(`there are no documents in ${files.join(", ")}`);
+  return [...documents];
 }
 
 /** Runs the checks across documents: says warnings; says errors and throws `Failure`. */

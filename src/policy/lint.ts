@@ -1,6 +1,6 @@
 /** The checks across documents, with files and lines for people. */
 
-import { type CheckResult, checkDocuments, type Finding, type KnownMesh } from "./check.ts";
+import { type CheckResult, checkDocuments, EMPTY_MESH, type Finding, type KnownMesh } from "./check.ts";
 import type { DocumentKey } from "./names.ts";
 import type { LocatedDocument } from "./parse.ts";
 import { byPosition, formatPath, type Problem } from "./problems.ts";
@@ -16,6 +16,19 @@ export interface LintResult {
 export function lintDocuments(documents: readonly LocatedDocument[], known: KnownMesh): LintResult {
   const plain = documents.map(({ document }) => document);
   return locateFindings(documents, checkDocuments(plain, known));
+}
+
+/**
+ * What is wrong with some documents whatever the others say, for files that cannot be read as a whole: a service that
+ * seems to be declared nowhere may be declared in a document that is invalid, so of that nothing is said.
+ */
+export function lintAlone(documents: readonly LocatedDocument[]): readonly Problem[] {
+  const { errors, warnings } = checkDocuments(
+    documents.map(({ document }) => document),
+    EMPTY_MESH,
+  );
+  const own = errors.filter(({ path }) => path.join(".") !== "spec.service");
+  return locateFindings(documents, { errors: own, warnings }).errors;
 }
 
 /** Gives positions to findings that were made without them, such as those of the control plane. */

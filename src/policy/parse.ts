@@ -55,9 +55,18 @@ const SCHEMAS: Readonly<Record<PolicyKind, z.core.$ZodType<PolicyDocument>>> = {
 
 /** Reads YAML 1.2 (any number of documents) and JSON. Pure; files without a document are no error. */
 export function parsePolicy(sources: readonly PolicySource[]): Result<LocatedDocument[], Problem[]> {
+  const { documents, problems } = readPolicy(sources);
+  return problems.length === 0 ? ok([...documents]) : err([...problems]);
+}
+
+/** The documents that are valid, and what is wrong with the others: for whoever wants to say every mistake at once. */
+export function readPolicy(sources: readonly PolicySource[]): {
+  readonly documents: readonly LocatedDocument[];
+  readonly problems: readonly Problem[];
+} {
   const parsing = new Parsing();
   for (const source of sources) parsing.source(source);
-  return parsing.problems.length === 0 ? ok(parsing.documents) : err(parsing.problems);
+  return { documents: parsing.documents, problems: parsing.problems };
 }
 
 class Parsing {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { checkDocuments, EMPTY_MESH } from "../../src/policy/check.ts";
 import { notEnforced } from "../../src/policy/enforcement.ts";
-import { lintDocuments } from "../../src/policy/lint.ts";
-import { type LocatedDocument, parsePolicy } from "../../src/policy/parse.ts";
+import { lintAlone, lintDocuments } from "../../src/policy/lint.ts";
+import { type LocatedDocument, parsePolicy, readPolicy } from "../../src/policy/parse.ts";
 import { formatPath, formatProblem } from "../../src/policy/problems.ts";
 import { renderDocuments } from "../../src/policy/render.ts";
 
@@ -182,6 +182,19 @@ test("lint gives findings their places, file by file and top to bottom", () => {
     EMPTY_MESH,
   );
   expect(errors.map(({ message }) => message)).toEqual(plain.errors.map(({ message }) => message));
+});
+
+test("what a valid document has wrong of its own is said beside what is wrong with another", () => {
+  const route = (backends: string): string =>
+    `apiVersion: heddle/v1\nkind: Route\nmetadata: { namespace: shop, name: x }\nspec: { service: elsewhere, rules: [{ backends: [${backends}] }] }\n`;
+  const broken =
+    "---\napiVersion: heddle/v1\nkind: Service\nmetadata: { namespace: shop, name: elsewhere }\nspec: {}\n";
+  const said = (text: string): string[] => {
+    const { documents, problems } = readPolicy([{ file: "a.yaml", text }]);
+    return [...problems, ...lintAlone(documents)].map(({ line, path }) => `${line} ${path}`);
+  };
+  expect(said(route("{ weight: 0 }") + broken)).toEqual(["9 spec.ports", "4 spec.rules[0].backends"]);
+  expect(said(route("{ weight: 1 }") + broken)).toEqual(["9 spec.ports"]);
 });
 
 test("what is not enforced: any mode but strict", () => {
