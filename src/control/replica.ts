@@ -181,6 +181,10 @@ async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<
     audit: (line) => logger.info({ ...line }, "certificate requested"),
   });
   stack.defer(() => signing.stop());
+  const commands = new CommandService({ bus, ledger, recent, past, now, logger });
+  stack.defer(() => commands.stop());
+  await commands.start();
+  // Last: whoever gets an answer to a question may send a command at once, and a command that nobody hears is lost.
   const state = (): MeshState => projection.state;
   const expectedRevision = snapshots.expectedRevision.bind(snapshots);
   const queries = serveQueries({ bus, state, expectedRevision, roster, convergence, now, logger });
@@ -188,9 +192,6 @@ async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<
     queries.stop();
     convergence.stop();
   });
-  const commands = new CommandService({ bus, ledger, recent, past, now, logger });
-  stack.defer(() => commands.stop());
-  await commands.start();
   await bus.flush();
 }
 
