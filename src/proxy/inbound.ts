@@ -32,7 +32,7 @@ import {
 } from "./respond.ts";
 import { normalisePath } from "./route/path.ts";
 import type { Runtime } from "./runtime.ts";
-import { countRequest, type Telemetry, tcpCounter } from "./telemetry.ts";
+import { countRequest, EdgeCounters, type Telemetry } from "./telemetry.ts";
 import type { CallPlan } from "./upstream/call.ts";
 import type { EndpointState } from "./upstream/endpoints.ts";
 
@@ -53,10 +53,11 @@ const TRUSTED_FIELDS: ReadonlySet<string> = new Set(["x-forwarded-client-cert", 
 export class Inbound implements Side {
   readonly #options: InboundOptions;
   /** By connection, whose peer never changes. */
-  readonly #counters = new WeakMap<Downstream, Counter>();
+  readonly #counters: EdgeCounters<Downstream>;
 
   constructor(options: InboundOptions) {
     this.#options = options;
+    this.#counters = new EdgeCounters(options.telemetry.requests);
   }
 
   admit(request: RequestHead, downstream: Downstream, record: RequestRecord): Admission {
@@ -137,16 +138,11 @@ export class Inbound implements Side {
   }
 
   #counter(downstream: Downstream, policy: Policy): Counter {
-    let counter = this.#counters.get(downstream);
-    if (counter === undefined) {
-      counter = this.#options.telemetry.requests.edge(this.#edge(downstream, policy));
-      this.#counters.set(downstream, counter);
-    }
-    return counter;
+    return this.#counters.http(downstream, () => this.#edge(downstream, policy));
   }
 
   #tcpCounter(downstream: Downstream, policy: Policy): Counter {
-    return tcpCounter(this.#options.telemetry.requests.tcpEdge(this.#edge(downstream, policy)));
+    return this.#counters.tcp(this.#edge(downstream, policy));
   }
 
   #edge(downstream: Downstream, policy: Policy): Edge {

@@ -26,7 +26,7 @@ import { denialResponse, type FaultContext, faultResponse, type LocalResponse, p
 import type { Route, RouteMiss, RouteTable, Upstream } from "./route/compile.ts";
 import { normalisePath } from "./route/path.ts";
 import type { Runtime } from "./runtime.ts";
-import { countRequest, type Telemetry, tcpCounter } from "./telemetry.ts";
+import { countRequest, EdgeCounters, type Telemetry } from "./telemetry.ts";
 import type { CallPlan } from "./upstream/call.ts";
 import type { ServiceEndpoints } from "./upstream/endpoints.ts";
 
@@ -59,11 +59,11 @@ const NOTHING_ALLOWS: Decision = { allowed: false, reason: "default", origin: un
 export class Outbound implements Side {
   readonly #options: OutboundOptions;
   /** By the compiled upstream, and so per snapshot. */
-  readonly #edges = new WeakMap<Upstream, Edge>();
-  readonly #counters = new WeakMap<Upstream, Counter>();
+  readonly #counters: EdgeCounters<Upstream>;
 
   constructor(options: OutboundOptions) {
     this.#options = options;
+    this.#counters = new EdgeCounters(options.telemetry.requests);
   }
 
   admit(request: RequestHead, downstream: Downstream, record: RequestRecord): Admission {
@@ -143,7 +143,9 @@ export class Outbound implements Side {
   ): CallPlan {
     const { runtime } = this.#options;
     const { timeoutMs = Number.POSITIVE_INFINITY } = rule;
-    const giveUpAtMs = runtime.monotonicMs() + Math.min(timeoutMs, callerTimeoutMs ?? timeoutMs);
+    // The clock is read only where the caller sent a deadline, which few do.
+    const giveUpAtMs =
+      callerTimeoutMs === undefined ? undefined : runtime.monotonicMs() + Math.min(timeoutMs, callerTimeoutMs);
     return {
       pick: (tried) => endpoints?.pick(upstream.loadBalancer, subset, tried, runtime.random),
       retries: rule.retries,
@@ -151,7 +153,7 @@ export class Outbound implements Side {
       head: (head, attempt) => {
         if (asksForTcp(head)) return { ...head, authority: connectAuthority(upstream, head) };
         const outgoing = outgoingHead(head, id, attempt);
-        if (callerTimeoutMs !== undefined) shortenTimeout(outgoing.headers, giveUpAtMs - runtime.monotonicMs());
+        if (giveUpAtMs !== undefined) shortenTimeout(outgoing.headers, giveUpAtMs - runtime.monotonicMs());
         return outgoing;
       },
     };
@@ -174,8 +176,7 @@ export class Outbound implements Side {
       kind: "call",
       plan: passthrough.plan(downstream, redirect.destination),
       timeoutMs: undefined,
-      edge:
-        downstream.protocol === "tcp" ? tcpCounter(telemetry.requests.tcpEdge(edge)) : telemetry.requests.edge(edge),
+      edge: downstream.protocol === "tcp" ? this.#counters.tcp(edge) : telemetry.requests.edge(edge),
       service: PASSTHROUGH,
     };
   }
@@ -223,39 +224,29 @@ export class Outbound implements Side {
   }
 
   #counter(upstream: Upstream, policy: Policy): Counter {
-    let counter = this.#counters.get(upstream);
-    if (counter === undefined) {
-      counter = this.#options.telemetry.requests.edge(this.#edge(upstream, policy));
-      this.#counters.set(upstream, counter);
-    }
-    return counter;
+    return this.#counters.http(upstream, () => this.#edge(upstream, policy));
   }
 
   #tcpCounter(upstream: Upstream, policy: Policy): Counter {
-    return tcpCounter(this.#options.telemetry.requests.tcpEdge(this.#edge(upstream, policy)));
+    return this.#counters.tcp(this.#edge(upstream, policy));
   }
 
   #edge(upstream: Upstream, policy: Policy): Edge {
-    let edge = this.#edges.get(upstream);
-    if (edge === undefined) {
-      const { snapshot } = policy;
-      edge = {
-        reporter: "source",
-        source: this.#self(policy),
-        destination: {
-          workload: upstream.name,
-          namespace: upstream.namespace,
-          principal: upstream.spiffeId,
-          app: upstream.name,
-        },
-        service: `${upstream.name}.${upstream.namespace}.${snapshot.trustDomain}`,
-        serviceName: upstream.name,
-        serviceNamespace: upstream.namespace,
-        security: "unknown",
-      };
-      this.#edges.set(upstream, edge);
-    }
-    return edge;
+    const { snapshot } = policy;
+    return {
+      reporter: "source",
+      source: this.#self(policy),
+      destination: {
+        workload: upstream.name,
+        namespace: upstream.namespace,
+        principal: upstream.spiffeId,
+        app: upstream.name,
+      },
+      service: `${upstream.name}.${upstream.namespace}.${snapshot.trustDomain}`,
+      serviceName: upstream.name,
+      serviceNamespace: upstream.namespace,
+      security: "unknown",
+    };
   }
 
   #self({ snapshot, spiffeId }: Policy): Workload {

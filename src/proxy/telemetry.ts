@@ -1,7 +1,7 @@
 /** Where finished requests are counted and written: shared by both sides of a sidecar. */
 
 import type { AccessLog } from "../telemetry/access-log.ts";
-import type { RequestMetrics, TcpSeries } from "../telemetry/request-metrics.ts";
+import type { Edge, RequestMetrics, TcpSeries } from "../telemetry/request-metrics.ts";
 import type { RequestRecord } from "../telemetry/request-record.ts";
 import type { SidecarMetrics } from "../telemetry/sidecar-metrics.ts";
 import type { Counter } from "./exchange.ts";
@@ -18,7 +18,7 @@ export function countRequest(telemetry: Telemetry, record: RequestRecord, edge: 
 }
 
 /** Counts one TCP connection: open from now on, its bytes and its end when it is over. */
-export function tcpCounter(series: TcpSeries): Counter {
+function tcpCounter(series: TcpSeries): Counter {
   series.connectionsOpened++;
   return {
     count(record) {
@@ -27,4 +27,29 @@ export function tcpCounter(series: TcpSeries): Counter {
       series.connectionsClosed++;
     },
   };
+}
+
+/** Counters by what they belong to, a connection or an upstream, so that a request costs one look-up. */
+export class EdgeCounters<K extends object> {
+  readonly #requests: RequestMetrics;
+  readonly #known = new WeakMap<K, Counter>();
+
+  constructor(requests: RequestMetrics) {
+    this.#requests = requests;
+  }
+
+  /** `edge` is asked once for each key. */
+  http(key: K, edge: () => Edge): Counter {
+    let counter = this.#known.get(key);
+    if (counter === undefined) {
+      counter = this.#requests.edge(edge());
+      this.#known.set(key, counter);
+    }
+    return counter;
+  }
+
+  /** A TCP connection that opens now. */
+  tcp(edge: Edge): Counter {
+    return tcpCounter(this.#requests.tcpEdge(edge));
+  }
 }
