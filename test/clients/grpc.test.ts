@@ -182,7 +182,7 @@ describe.skipIf(missing)(title, () => {
         ":path": "/heddle.Test/Expand",
         ":authority": "app",
         "content-type": "application/grpc",
-        "grpc-timeout": "400m",
+        "grpc-timeout": "2000m",
         "x-request-id": "midway",
         te: "trailers",
       });

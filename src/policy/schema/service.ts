@@ -1,0 +1,32 @@
+/** A service: its ports, its subsets, and how callers spread and guard their calls to it. */
+
+import { z } from "zod";
+import { dnsLabel, duration, percent, positiveInteger } from "./primitives.ts";
+
+const servicePort = z.strictObject({
+  port: z.int().min(1).max(65_535),
+  protocol: z.enum(["http", "http2", "grpc", "tcp"]),
+});
+
+export const serviceSpec = z.strictObject({
+  ports: z.array(servicePort).min(1).max(64),
+  subsets: z.record(dnsLabel, z.record(z.string().min(1).max(63), z.string().max(253))).optional(),
+  loadBalancer: z.strictObject({ algorithm: z.enum(["round-robin", "least-request", "random"]) }).optional(),
+  connectionPool: z
+    .strictObject({
+      maxConnections: positiveInteger.optional(),
+      maxPendingRequests: positiveInteger.optional(),
+      maxRequests: positiveInteger.optional(),
+    })
+    .optional(),
+  outlierDetection: z
+    .strictObject({
+      consecutive5xx: positiveInteger.optional(),
+      interval: duration.optional(),
+      baseEjectionTime: duration.optional(),
+      maxEjectionPercent: percent.optional(),
+    })
+    .optional(),
+});
+
+export type ServiceSpec = z.infer<typeof serviceSpec>;
