@@ -22,6 +22,8 @@ export interface ListenerOptions {
   readonly accept: AcceptRequest;
   /** An IPv6 address, and IPv4 has a listener of its own. */
   readonly ipv6Only?: boolean;
+  /** Other processes listen there as well (SO_REUSEPORT): the kernel chooses who gets a connection. */
+  readonly shared?: boolean | undefined;
 }
 
 export interface PlainListenerOptions extends ListenerOptions {
@@ -93,9 +95,9 @@ export function listenPlain(options: PlainListenerOptions): Listener {
   return listenerOf(server, address, connections);
 }
 
-/** Where to listen, as the runtime takes it; its types leave `ipv6Only` out. */
-export function bindingOf({ address, ipv6Only = false }: ListenerOptions) {
-  return { hostname: address.host, port: address.port, ipv6Only };
+/** Where to listen, as the runtime takes it; its types leave `ipv6Only` and `reusePort` out. */
+export function bindingOf({ address, ipv6Only = false, shared = false }: ListenerOptions) {
+  return { hostname: address.host, port: address.port, ipv6Only, reusePort: shared };
 }
 
 /** What a listening socket is to its owner. */

@@ -11,7 +11,7 @@ export interface AdminPort {
   /** Undefined: ready. Otherwise what is missing, in words. */
   notReady(): string | undefined;
   configDump(): unknown;
-  clusters(): unknown;
+  clusters(): Promise<unknown>;
   /** Public parts only. */
   certificates(): unknown;
   readonly metrics: Pick<MetricsPage, "render">;
@@ -53,7 +53,7 @@ function adminRoutes(port: AdminPort): Record<string, Handler> {
     ...metrics,
     "/stats": metrics["/metrics"] ?? (() => new Response()),
     "/config_dump": () => json(port.configDump()),
-    "/clusters": () => json(port.clusters()),
+    "/clusters": async () => json(await port.clusters()),
     "/certs": () => json(port.certificates()),
   };
 }

@@ -1,10 +1,10 @@
-/** Everything that a sidecar listens on: peers, the application's calls, and its own pages. */
+/** What a sidecar takes traffic in by: peers, the application's calls, and single services. */
 
 import { serviceRef } from "../../policy/names.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { Exchange, recordUnreadable, type Side } from "../exchange.ts";
 import { Inbound } from "../inbound.ts";
-import type { AcceptRequest } from "../io/downstream.ts";
+import type { AcceptRequest, Downstream } from "../io/downstream.ts";
 import { type Address, type Listener, listenPlain, type PlainListenerOptions } from "../io/listener.ts";
 import type { ApplicationProtocol, TlsIdentity } from "../io/tls.ts";
 import { listenTls, type TlsListenerOptions } from "../io/tls-listener.ts";
@@ -15,9 +15,9 @@ import type { Runtime } from "../runtime.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { EndpointState } from "../upstream/endpoints.ts";
 import { Pool } from "../upstream/pool.ts";
-import { type AdminListener, type AdminPort, listenAdmin, listenHealth, listenMetrics } from "./admin.ts";
+import type { ListenerAddresses } from "./data-plane.ts";
 import { listenWithTwin, redirectResolver } from "./interception.ts";
-import type { BoundListener, SidecarOptions } from "./options.ts";
+import type { BoundListener, DataPlaneOptions } from "./options.ts";
 import type { UpstreamDirectory } from "./upstream-directory.ts";
 
 type Application = Readonly<Record<ApplicationProtocol, EndpointState>>;
@@ -29,16 +29,12 @@ export interface ListenerSources {
   readonly identity: () => TlsIdentity | undefined;
   readonly upstreams: UpstreamDirectory;
   readonly application: Application;
-  readonly admin: AdminPort;
 }
 
 export interface SidecarListeners {
-  readonly inbound: Listener;
-  readonly outbound: Listener;
-  /** Those for a single service, in the order of the options. */
-  readonly upstreams: readonly Listener[];
-  /** Admin, then health and metrics where they are asked for. */
-  readonly pages: readonly AdminListener[];
+  readonly addresses: ListenerAddresses;
+  /** Those of peers, as they are now. */
+  peerConnections(): Iterable<Downstream>;
   /** Ends as requests under way end, while `goOn` says so. Resolves with the number of connections that are left. */
   drain(goOn: () => boolean): Promise<number>;
   close(): void;
@@ -47,7 +43,7 @@ export interface SidecarListeners {
 const CLOSED_POLL_MS = 20;
 
 /** Opens them all. Where one cannot be opened, closes those before it and throws, with its address and the reason. */
-export function openListeners(options: SidecarOptions, sources: ListenerSources): SidecarListeners {
+export function openListeners(options: DataPlaneOptions, sources: ListenerSources): SidecarListeners {
   const opened: Closable[] = [];
   try {
     return openEach(options, sources, opened);
@@ -61,12 +57,12 @@ interface Closable {
   close(): void;
 }
 
-function openEach(options: SidecarOptions, sources: ListenerSources, opened: Closable[]): SidecarListeners {
+function openEach(options: DataPlaneOptions, sources: ListenerSources, opened: Closable[]): SidecarListeners {
   const { runtime, logger } = options;
-  const { telemetry, policy, upstreams, application, identity, admin } = sources;
+  const { telemetry, policy, upstreams, application, identity } = sources;
   const version = options.labels.version;
   const endpoints = upstreams.get.bind(upstreams);
-  const { interception } = options;
+  const { interception, sharedListeners } = options;
   const passthrough = interception?.outboundTrafficPolicy === "allow-any" ? new Passthrough(runtime) : undefined;
   const side = new Outbound({ runtime, telemetry, policy, endpoints, version, passthrough });
   const accept = acceptInto(runtime, side);
@@ -74,6 +70,7 @@ function openEach(options: SidecarOptions, sources: ListenerSources, opened: Clo
   const ipv6 = interception?.ipv6 === true;
   const peerOptions: TlsListenerOptions = {
     address: options.inbound,
+    shared: sharedListeners,
     runtime,
     accept: acceptInto(runtime, new Inbound({ runtime, telemetry, policy, version, application })),
     identity,
@@ -81,27 +78,30 @@ function openEach(options: SidecarOptions, sources: ListenerSources, opened: Clo
   };
   const peers = opening(options.inbound, () => listenWithTwin(listenTls, peerOptions, ipv6 ? "::" : undefined));
   opened.push(...peers);
-  const outboundOptions: PlainListenerOptions = { address: options.outbound, runtime, accept, redirect };
+  const outboundOptions: PlainListenerOptions = {
+    address: options.outbound,
+    shared: sharedListeners,
+    runtime,
+    accept,
+    redirect,
+  };
   const calls = opening(options.outbound, () => listenWithTwin(listenPlain, outboundOptions, ipv6 ? "::1" : undefined));
   opened.push(...calls);
-  const open = <T extends Closable>(address: Address, listen: () => T): T => {
-    const listener = opening(address, listen);
+  const bound = options.upstreams.map((upstream) => {
+    const listener = opening(upstream.address, () => listenFor(upstream, options, policy, accept));
     opened.push(listener);
     return listener;
-  };
-  const bound = options.upstreams.map((upstream) =>
-    open(upstream.address, () => listenFor(upstream, options, policy, accept)),
-  );
-  const pages = [open(options.admin, () => listenAdmin(options.admin, admin))];
-  const { health, metrics } = options;
-  if (health !== undefined) pages.push(open(health, () => listenHealth(health, admin)));
-  if (metrics !== undefined) pages.push(open(metrics, () => listenMetrics(metrics, admin)));
+  });
   const all = [...peers, ...calls, ...bound];
   return {
-    inbound: peers[0],
-    outbound: calls[0],
-    upstreams: bound,
-    pages,
+    addresses: {
+      inbound: peers[0].address,
+      outbound: calls[0].address,
+      upstreams: bound.map(({ address }) => address),
+    },
+    *peerConnections() {
+      for (const { connections } of peers) yield* connections;
+    },
     async drain(goOn) {
       // Inbound first: to finish what it was asked, the application may have to make calls of its own.
       for (const listeners of [peers, [...calls, ...bound]]) {
@@ -117,7 +117,7 @@ function openEach(options: SidecarOptions, sources: ListenerSources, opened: Clo
 }
 
 /** Runs what opens a listener. Where it cannot be opened, throws an error that names the address and the reason. */
-function opening<T>({ host, port }: Address, open: () => T): T {
+export function opening<T>({ host, port }: Address, open: () => T): T {
   try {
     return open();
   } catch (error) {
@@ -133,7 +133,7 @@ const LISTEN_ERRORS: Readonly<Record<string, string>> = {
 };
 
 /** The application beside us, by each protocol that it may speak. */
-export function applicationEndpoints({ application, runtime }: SidecarOptions): Application {
+export function applicationEndpoints({ application, runtime }: DataPlaneOptions): Application {
   const endpoint = (protocol: ApplicationProtocol): EndpointState => ({
     endpoint: { instance: "application", ...application, labels: {} },
     pool: new Pool({
@@ -149,13 +149,14 @@ export function applicationEndpoints({ application, runtime }: SidecarOptions): 
 
 function listenFor(
   { namespace, name, address }: BoundListener,
-  { runtime, trustDomain }: SidecarOptions,
+  { runtime, trustDomain, sharedListeners }: DataPlaneOptions,
   policy: () => Policy | undefined,
   accept: AcceptRequest,
 ): Listener {
   const service = serviceRef(namespace, name);
   return listenPlain({
     address,
+    shared: sharedListeners,
     runtime,
     accept,
     boundTo: { service, authority: `${name}.${namespace}.${trustDomain}` },

@@ -3,33 +3,48 @@
 import type { Bucket, Bus } from "../../nats/bus.ts";
 import type { AccessLog } from "../../telemetry/access-log.ts";
 import type { Logger } from "../../telemetry/logger.ts";
+import type { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
 import type { OriginalDestination } from "../intercept/original-destination.ts";
 import type { Address } from "../io/listener.ts";
 import type { Runtime } from "../runtime.ts";
 import type { HealthCheck } from "./app-health.ts";
+import type { DataPlane } from "./data-plane.ts";
 
-export interface SidecarOptions {
-  readonly namespace: string;
-  readonly service: string;
+/** What the traffic of a sidecar needs to know from the start. */
+export interface DataPlaneOptions {
   readonly trustDomain: string;
-  /** Names this instance in the mesh; unique among the service's instances. */
-  readonly instance: string;
+  /** Of this instance. */
   readonly labels: Readonly<Record<string, string>>;
-  readonly version: string;
   /** The application beside us. */
   readonly application: Address;
+  /** Where peers come in (mutual TLS). */
+  readonly inbound: Address;
+  /** Where the application's own calls come in. */
+  readonly outbound: Address;
+  /** Listeners of their own for single services, whatever their protocol. */
+  readonly upstreams: readonly BoundListener[];
+  /** Connections are redirected to us; absent: whoever wants something of us says so. */
+  readonly interception?: Interception | undefined;
+  /** Other processes listen on the same addresses, and the kernel spreads connections over all of them. */
+  readonly sharedListeners?: boolean;
+  readonly accessLog: AccessLog | undefined;
+  readonly logger: Logger;
+  readonly runtime: Runtime;
+}
+
+export interface SidecarOptions extends DataPlaneOptions {
+  readonly namespace: string;
+  readonly service: string;
+  /** Names this instance in the mesh; unique among the service's instances. */
+  readonly instance: string;
+  readonly version: string;
   readonly appHealth: HealthCheck;
   /** Listen only when the application has been healthy once. */
   readonly waitForApplication: boolean;
-  /** Where peers come in (mutual TLS), and the host under which they find us. */
-  readonly inbound: Address;
+  /** Carries the traffic; absent: this process does. `metrics`: to show beside its own. */
+  readonly dataPlane?: (metrics: SidecarMetrics) => DataPlane;
+  /** The host under which peers find the inbound listener. */
   readonly advertisedHost: string;
-  /** Where the application's own calls come in. */
-  readonly outbound: Address;
-  /** Connections are redirected to us; absent: whoever wants something of us says so. */
-  readonly interception?: Interception | undefined;
-  /** Listeners of their own for single services, whatever their protocol. */
-  readonly upstreams: readonly BoundListener[];
   /** Loopback only. */
   readonly admin: Address;
   readonly health: Address | undefined;
@@ -40,9 +55,6 @@ export interface SidecarOptions {
   readonly bus: Bus;
   readonly config: Pick<Bucket, "get">;
   readonly endpoints: Pick<Bucket, "get">;
-  readonly accessLog: AccessLog | undefined;
-  readonly logger: Logger;
-  readonly runtime: Runtime;
   /** `/quitquitquit` was called. */
   readonly onQuit: () => void;
 }

@@ -1,28 +1,27 @@
 /**
- * A sidecar, put together: policy and endpoints in, identity kept fresh, two listeners between the application and the
- * mesh. The one file to read to see what a sidecar is made of.
+ * A sidecar, put together: policy and endpoints in, identity kept fresh, and a data plane between the application and
+ * the mesh. The one file to read to see what a sidecar is made of.
  */
 
 import type { WorkloadCredentials } from "../../ca/workload/credentials.ts";
 import { createIdentity, type IdentityKeeper } from "../../ca/workload/identity.ts";
 import { signOverBus } from "../../ca/workload/sign-client.ts";
+import type { ServiceRef } from "../../policy/names.ts";
 import type { EndpointSet, InstanceStatus, ServiceSnapshot } from "../../projections/snapshot.ts";
 import { MetricsPage } from "../../telemetry/metrics-page.ts";
-import { RequestMetrics } from "../../telemetry/request-metrics.ts";
 import { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
 import type { Address } from "../io/listener.ts";
-import type { ApplicationProtocol, TlsIdentity } from "../io/tls.ts";
-import { compilePolicy, type Policy } from "../policy.ts";
-import type { Telemetry } from "../telemetry.ts";
-import type { EndpointState } from "../upstream/endpoints.ts";
-import type { AdminPort } from "./admin.ts";
+import type { TlsIdentity } from "../io/tls.ts";
+import { Pool } from "../upstream/pool.ts";
+import { type AdminListener, type AdminPort, listenAdmin, listenHealth, listenMetrics } from "./admin.ts";
 import { AppHealth } from "./app-health.ts";
 import { ConfigSource } from "./config-source.ts";
+import type { DataPlane } from "./data-plane.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { applicationEndpoints, openListeners, type SidecarListeners } from "./listeners.ts";
+import { opening } from "./listeners.ts";
+import { LocalDataPlane } from "./local-data-plane.ts";
 import type { SidecarOptions } from "./options.ts";
 import { StateDirectory } from "./state-directory.ts";
-import { UpstreamDirectory } from "./upstream-directory.ts";
 
 /** How long peers have to learn that we are leaving, before we stop accepting their connections. */
 const WITHDRAWAL_MS = 1_500;
@@ -32,39 +31,38 @@ const SIGN_TIMEOUT_MS = 5_000;
 export class Sidecar {
   readonly #options: SidecarOptions;
   readonly #startedAt: string;
-  readonly #telemetry: Telemetry;
-  readonly #upstreams: UpstreamDirectory;
+  readonly #metrics = new SidecarMetrics();
+  readonly #plane: DataPlane;
   readonly #state: StateDirectory;
-  readonly #application: Readonly<Record<ApplicationProtocol, EndpointState>>;
+  /** For the application's health service. */
+  readonly #healthPool: Pool;
   readonly #health: AppHealth;
-  #policy: Policy | undefined;
+  /** The snapshot in force, and the services that it lets us call. */
+  #snapshot: ServiceSnapshot | undefined;
+  #callable: readonly ServiceRef[] = [];
   #identity: IdentityKeeper | undefined;
   #tls: TlsIdentity | undefined;
-  /** PEM of the roots that `#tls` believes; empty until it is there. */
-  #trustedRoots: readonly string[] = [];
   #rejected: InstanceStatus["rejected"];
   #draining = false;
   #drained: Promise<void> | undefined;
   #gone = false;
   #source: ConfigSource | undefined;
   #heartbeat: Heartbeat | undefined;
-  #listeners: SidecarListeners | undefined;
+  /** Admin, then health and metrics where they are asked for. */
+  readonly #pages: AdminListener[] = [];
 
   private constructor(options: SidecarOptions, state: StateDirectory) {
     this.#options = options;
     this.#state = state;
     this.#startedAt = new Date(options.runtime.wallMs()).toISOString();
-    this.#telemetry = {
-      requests: new RequestMetrics(),
-      sidecar: new SidecarMetrics(),
-      accessLog: options.accessLog,
-    };
-    this.#upstreams = new UpstreamDirectory(options.runtime, () => this.#tls);
-    this.#application = applicationEndpoints(options);
+    this.#plane = options.dataPlane?.(this.#metrics) ?? new LocalDataPlane(options, this.#metrics);
+    const { application: address, runtime } = options;
+    const idleTimeoutMs = runtime.limits.applicationIdleTimeoutMs;
+    this.#healthPool = new Pool({ address, runtime, protocol: "h2", idleTimeoutMs });
     this.#health = new AppHealth({
       check: options.appHealth,
-      address: options.application,
-      grpc: this.#application.h2.pool,
+      address,
+      grpc: this.#healthPool,
       onChange: (healthy, reason) => {
         if (healthy) options.logger.info({}, "the application is healthy");
         else options.logger.warn({ reason }, "the application is not healthy: callers go elsewhere");
@@ -92,27 +90,27 @@ export class Sidecar {
   }
 
   get inboundAddress(): Address {
-    return this.#listeners?.inbound.address ?? this.#options.inbound;
+    return this.#plane.addresses?.inbound ?? this.#options.inbound;
   }
 
   get outboundAddress(): Address {
-    return this.#listeners?.outbound.address ?? this.#options.outbound;
+    return this.#plane.addresses?.outbound ?? this.#options.outbound;
   }
 
   /** Where the listeners of `options.upstreams` are, in their order. */
-  get upstreamAddresses(): Address[] {
-    return this.#listeners?.upstreams.map(({ address }) => address) ?? [];
+  get upstreamAddresses(): readonly Address[] {
+    return this.#plane.addresses?.upstreams ?? [];
   }
 
   get adminAddress(): Address {
-    return this.#listeners?.pages[0]?.address ?? this.#options.admin;
+    return this.#pages[0]?.address ?? this.#options.admin;
   }
 
   /** Undefined: ready for traffic. Otherwise what is missing. */
   notReady(): string | undefined {
     if (this.#draining) return "draining";
     const { namespace, service } = this.#options;
-    if (this.#policy === undefined) return `no snapshot yet: is ${namespace}/${service} declared (heddle apply)?`;
+    if (this.#snapshot === undefined) return `no snapshot yet: is ${namespace}/${service} declared (heddle apply)?`;
     const { lastError = "on its way" } = this.#identity?.status ?? {};
     if (this.#tls === undefined) return `no certificate yet: ${lastError}`;
     if (this.#certificateExpired) return `the certificate has expired: ${lastError}`;
@@ -133,9 +131,10 @@ export class Sidecar {
     const { runtime, logger } = this.#options;
     logger.info({}, "draining");
     this.#heartbeat?.beat();
-    const deadlineMs = runtime.monotonicMs() + runtime.limits.drainTimeoutMs;
-    await Bun.sleep(Math.min(WITHDRAWAL_MS, runtime.limits.drainTimeoutMs));
-    const cutOff = (await this.#listeners?.drain(() => runtime.monotonicMs() < deadlineMs)) ?? 0;
+    const { drainTimeoutMs } = runtime.limits;
+    const withdrawalMs = Math.min(WITHDRAWAL_MS, drainTimeoutMs);
+    await Bun.sleep(withdrawalMs);
+    const cutOff = await this.#plane.drain(drainTimeoutMs - withdrawalMs);
     if (cutOff > 0) logger.warn({ connections: cutOff }, "drain timeout: closing what is still open");
   }
 
@@ -147,9 +146,9 @@ export class Sidecar {
     this.#heartbeat?.stop();
     this.#health.stop();
     this.#source?.stop();
-    this.#listeners?.close();
-    this.#upstreams.close();
-    for (const { pool } of Object.values(this.#application)) pool.close();
+    for (const page of this.#pages) page.close();
+    this.#healthPool.close();
+    await this.#plane.close();
     await this.#identity?.stop();
     await this.#state.settled();
     if (this.#options.bus.connected) await this.#options.bus.flush().catch(() => {});
@@ -158,7 +157,7 @@ export class Sidecar {
   async #start(): Promise<void> {
     const { namespace, service, bus, logger, runtime } = this.#options;
     const stored = await this.#state.load();
-    for (const set of stored.endpoints) this.#upstreams.replace(set);
+    for (const set of stored.endpoints) this.#plane.replaceEndpoints(set);
     this.#identity = await createIdentity({
       trustDomain: this.#options.trustDomain,
       namespace,
@@ -173,7 +172,8 @@ export class Sidecar {
     if (this.#identity.credentials !== undefined) this.#useCredentials(this.#identity.credentials);
     if (stored.snapshot !== undefined) this.#resume(stored.snapshot);
     if (this.#options.waitForApplication) await this.#health.firstHealthy;
-    this.#listen();
+    await this.#plane.listen();
+    this.#openPages();
     this.#source = new ConfigSource(
       {
         namespace,
@@ -185,13 +185,13 @@ export class Sidecar {
         onSnapshot: (snapshot) => this.#takeSnapshot(snapshot),
         onEndpoints: (set) => this.#takeEndpoints(set),
         onConfirmed: () => {
-          this.#telemetry.sidecar.snapshotConfirmedMs = runtime.wallMs();
+          this.#metrics.snapshotConfirmedMs = runtime.wallMs();
         },
         onRejected: (what, reason) => logger.error({ what, reason }, "refused what the control plane sent"),
       },
-      this.#policy?.snapshot.revision ?? 0,
+      this.#snapshot?.revision ?? 0,
     );
-    this.#follow();
+    this.#source.follow(this.#callable);
     this.#heartbeat = new Heartbeat(bus, () => this.#status());
   }
 
@@ -206,15 +206,12 @@ export class Sidecar {
       );
   }
 
-  #listen(): void {
-    this.#listeners = openListeners(this.#options, {
-      telemetry: this.#telemetry,
-      policy: () => this.#policy,
-      identity: () => this.#tls,
-      upstreams: this.#upstreams,
-      application: this.#application,
-      admin: this.#adminPort(),
-    });
+  #openPages(): void {
+    const { admin, health, metrics } = this.#options;
+    const port = this.#adminPort();
+    this.#pages.push(opening(admin, () => listenAdmin(admin, port)));
+    if (health !== undefined) this.#pages.push(opening(health, () => listenHealth(health, port)));
+    if (metrics !== undefined) this.#pages.push(opening(metrics, () => listenMetrics(metrics, port)));
   }
 
   // What comes in
@@ -223,17 +220,18 @@ export class Sidecar {
     const enforced = this.#enforce(snapshot);
     this.#heartbeat?.beat();
     if (!enforced) return false;
-    this.#follow();
+    this.#source?.follow(this.#callable);
     this.#save();
     this.#options.logger.info({ revision: snapshot.revision }, "snapshot in force");
     return true;
   }
 
-  /** Compiles first, swaps last: a snapshot that fails to compile changes nothing. False: it failed. */
+  /** A snapshot that cannot be enforced changes nothing. False: it was one. */
   #enforce(snapshot: ServiceSnapshot): boolean {
     const { revision, trustBundle } = snapshot;
     try {
-      this.#policy = compilePolicy(snapshot, this.#policy);
+      this.#callable = this.#plane.enforce(snapshot);
+      this.#snapshot = snapshot;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       this.#rejected = { revision, reason: reason.slice(0, 1024) };
@@ -241,43 +239,29 @@ export class Sidecar {
       return false;
     }
     this.#rejected = undefined;
-    this.#telemetry.sidecar.snapshotRevision = revision;
+    this.#metrics.snapshotRevision = revision;
     if (trustBundle.length > 0) this.#identity?.setBundle(trustBundle);
     return true;
   }
 
   #takeEndpoints(set: EndpointSet): void {
-    if (this.#upstreams.replace(set)) this.#save();
-  }
-
-  /** Follows the endpoints of every service that policy lets us call, and forgets the others. */
-  #follow(): void {
-    const upstreams = this.#policy?.routes.upstreams ?? [];
-    this.#upstreams.keep(upstreams);
-    this.#source?.follow(upstreams.map(({ ref }) => ref));
+    if (this.#plane.replaceEndpoints(set)) this.#save();
   }
 
   #useCredentials(credentials: WorkloadCredentials): void {
-    const previous = this.#trustedRoots;
-    this.#trustedRoots = credentials.bundle;
     this.#tls = {
       certificateChain: credentials.chainPem,
       privateKey: credentials.keyPem,
       trustBundle: credentials.bundle.join("\n"),
       trustDomain: credentials.identity.trustDomain,
     };
-    this.#telemetry.sidecar.certificateExpiryS = credentials.notAfterMs / 1000;
-    // Connections made with the old certificate end with their requests; new ones show the new one.
-    if (previous.length > 0) this.#upstreams.retireConnections();
-    // A root is trusted no longer: whoever it vouched for must show another certificate.
-    if (previous.some((root) => !credentials.bundle.includes(root))) {
-      for (const connection of this.#listeners?.inbound.connections ?? []) connection.drain();
-    }
+    this.#metrics.certificateExpiryS = credentials.notAfterMs / 1000;
+    this.#plane.useIdentity(this.#tls);
     this.#heartbeat?.beat();
   }
 
   #save(): void {
-    this.#state.save({ snapshot: this.#policy?.snapshot, endpoints: this.#upstreams.sets() });
+    this.#state.save({ snapshot: this.#snapshot, endpoints: this.#plane.sets() });
   }
 
   // What goes out
@@ -293,7 +277,7 @@ export class Sidecar {
       host: advertisedHost,
       port: this.inboundAddress.port,
       labels,
-      revision: this.#policy?.snapshot.revision ?? 0,
+      revision: this.#plane.revision,
       ...(this.#rejected === undefined ? {} : { rejected: this.#rejected }),
       ...(expiryMs === undefined ? {} : { certificateExpiry: new Date(expiryMs).toISOString() }),
       startedAt: this.#startedAt,
@@ -304,7 +288,7 @@ export class Sidecar {
   #lifecycleState(): InstanceStatus["state"] {
     if (this.#gone) return "gone";
     if (this.#draining) return "draining";
-    if (this.#policy === undefined || this.#tls === undefined) return "starting";
+    if (this.#snapshot === undefined || this.#tls === undefined) return "starting";
     // With an expired certificate nobody lets us in, nor comes in: callers had better go elsewhere.
     return this.#health.healthy && !this.#certificateExpired ? "ready" : "unhealthy";
   }
@@ -315,17 +299,11 @@ export class Sidecar {
   }
 
   #adminPort(): AdminPort {
-    const { runtime, accessLog } = this.#options;
-    const families = [
-      ...this.#telemetry.requests.families(),
-      ...this.#telemetry.sidecar.families(runtime.wallMs),
-      ...(accessLog?.families() ?? []),
-    ];
-    const page = new MetricsPage(families);
+    const page = new MetricsPage(this.#plane.families);
     return {
       notReady: () => this.notReady(),
-      configDump: () => ({ status: this.#status(), snapshot: this.#policy?.snapshot ?? null }),
-      clusters: () => this.#upstreams.describe(),
+      configDump: () => ({ status: this.#status(), snapshot: this.#snapshot ?? null }),
+      clusters: () => this.#plane.clusters(),
       certificates: () => ({
         spiffeId: this.#identity?.identity.id,
         certificateChain: this.#tls?.certificateChain ?? null,
@@ -333,8 +311,8 @@ export class Sidecar {
         status: this.#identity?.status,
       }),
       metrics: {
-        render: () => {
-          this.#upstreams.measure(this.#telemetry.sidecar);
+        render: async () => {
+          await this.#plane.measure();
           return page.render();
         },
       },

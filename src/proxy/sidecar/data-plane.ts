@@ -1,0 +1,45 @@
+/** What carries a sidecar's traffic, wherever it runs: the port between `sidecar.ts` and that. */
+
+import type { ServiceRef } from "../../policy/names.ts";
+import type { EndpointSet, ServiceSnapshot } from "../../projections/snapshot.ts";
+import type { MetricFamily } from "../../telemetry/metric-family.ts";
+import type { Address } from "../io/listener.ts";
+import type { TlsIdentity } from "../io/tls.ts";
+
+/** Where a data plane listens. */
+export interface ListenerAddresses {
+  readonly inbound: Address;
+  readonly outbound: Address;
+  /** Those for a single service, in the order of the options. */
+  readonly upstreams: readonly Address[];
+}
+
+/** Knows nothing of NATS: it is told what is in force, whom to trust and where others are. */
+export interface DataPlane {
+  /** Undefined until `listen` has resolved. */
+  readonly addresses: ListenerAddresses | undefined;
+  /** Of the snapshot in force; 0: none yet. */
+  readonly revision: number;
+  /** For `MetricsPage`; `measure` brings them up to date. */
+  readonly families: readonly MetricFamily[];
+  /**
+   * Puts a snapshot in force as a whole, and returns the services that it lets us call. Throws where it cannot be
+   * enforced, having changed nothing.
+   */
+  enforce(snapshot: ServiceSnapshot): readonly ServiceRef[];
+  /** Takes a newer set of endpoints; false where it is not newer. */
+  replaceEndpoints(set: EndpointSet): boolean;
+  /** The sets last taken, of the services that may be called. */
+  sets(): EndpointSet[];
+  /** What to show peers and whom to believe, from now on. */
+  useIdentity(identity: TlsIdentity): void;
+  /** Rejects, with nothing left open, where one of the addresses cannot be listened on. */
+  listen(): Promise<void>;
+  measure(): Promise<void>;
+  /** For `/clusters`. */
+  clusters(): Promise<unknown>;
+  /** Takes nothing new, and lets requests under way end. Resolves with the connections left after `timeoutMs`. */
+  drain(timeoutMs: number): Promise<number>;
+  /** Ends everything now. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,111 @@
+/** The part of a sidecar that carries traffic, in this very process. */
+
+import type { ServiceRef } from "../../policy/names.ts";
+import type { EndpointSet, ServiceSnapshot } from "../../projections/snapshot.ts";
+import type { MetricFamily } from "../../telemetry/metric-family.ts";
+import { RequestMetrics } from "../../telemetry/request-metrics.ts";
+import { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
+import type { ApplicationProtocol, TlsIdentity } from "../io/tls.ts";
+import { compilePolicy, type Policy } from "../policy.ts";
+import type { Telemetry } from "../telemetry.ts";
+import type { EndpointState } from "../upstream/endpoints.ts";
+import type { DataPlane, ListenerAddresses } from "./data-plane.ts";
+import { applicationEndpoints, openListeners, type SidecarListeners } from "./listeners.ts";
+import type { DataPlaneOptions } from "./options.ts";
+import { UpstreamDirectory } from "./upstream-directory.ts";
+
+export class LocalDataPlane implements DataPlane {
+  readonly families: readonly MetricFamily[];
+  readonly #options: DataPlaneOptions;
+  readonly #telemetry: Telemetry;
+  readonly #upstreams: UpstreamDirectory;
+  readonly #application: Readonly<Record<ApplicationProtocol, EndpointState>>;
+  #policy: Policy | undefined;
+  #tls: TlsIdentity | undefined;
+  #listeners: SidecarListeners | undefined;
+
+  /** @param sidecarMetrics shared with whoever else of the sidecar has numbers to show. */
+  constructor(options: DataPlaneOptions, sidecarMetrics = new SidecarMetrics()) {
+    const { accessLog, runtime } = options;
+    this.#options = options;
+    this.#telemetry = { requests: new RequestMetrics(), sidecar: sidecarMetrics, accessLog };
+    this.families = [
+      ...this.#telemetry.requests.families(),
+      ...sidecarMetrics.families(runtime.wallMs),
+      ...(accessLog?.families() ?? []),
+    ];
+    this.#upstreams = new UpstreamDirectory(runtime, () => this.#tls);
+    this.#application = applicationEndpoints(options);
+  }
+
+  get addresses(): ListenerAddresses | undefined {
+    return this.#listeners?.addresses;
+  }
+
+  get revision(): number {
+    return this.#policy?.snapshot.revision ?? 0;
+  }
+
+  enforce(snapshot: ServiceSnapshot): readonly ServiceRef[] {
+    const policy = compilePolicy(snapshot, this.#policy);
+    this.#policy = policy;
+    const { upstreams } = policy.routes;
+    this.#upstreams.keep(upstreams);
+    return upstreams.map(({ ref }) => ref);
+  }
+
+  replaceEndpoints(set: EndpointSet): boolean {
+    return this.#upstreams.replace(set);
+  }
+
+  sets(): EndpointSet[] {
+    return this.#upstreams.sets();
+  }
+
+  useIdentity(identity: TlsIdentity): void {
+    const previous = this.#tls;
+    this.#tls = identity;
+    if (previous === undefined) return;
+    // Connections made with the old certificate end with their requests; new ones show the new one.
+    this.#upstreams.retireConnections();
+    // A root is trusted no longer: whoever it vouched for must show another certificate.
+    const roots = rootsOf(identity);
+    if (rootsOf(previous).some((root) => !roots.includes(root))) {
+      for (const connection of this.#listeners?.peerConnections() ?? []) connection.drain();
+    }
+  }
+
+  async listen(): Promise<void> {
+    this.#listeners = openListeners(this.#options, {
+      telemetry: this.#telemetry,
+      policy: () => this.#policy,
+      identity: () => this.#tls,
+      upstreams: this.#upstreams,
+      application: this.#application,
+    });
+  }
+
+  async measure(): Promise<void> {
+    this.#upstreams.measure(this.#telemetry.sidecar);
+  }
+
+  async clusters(): Promise<unknown> {
+    return this.#upstreams.describe();
+  }
+
+  async drain(timeoutMs: number): Promise<number> {
+    const { monotonicMs } = this.#options.runtime;
+    const deadlineMs = monotonicMs() + timeoutMs;
+    return (await this.#listeners?.drain(() => monotonicMs() < deadlineMs)) ?? 0;
+  }
+
+  async close(): Promise<void> {
+    this.#listeners?.close();
+    this.#upstreams.close();
+    for (const { pool } of Object.values(this.#application)) pool.close();
+  }
+}
+
+function rootsOf({ trustBundle }: TlsIdentity): string[] {
+  return trustBundle.split(/(?=-----BEGIN )/).map((pem) => pem.trim());
+}
