@@ -1,32 +1,20 @@
 /** A document's two versions as lines of YAML, what left and what came marked as in any diff. */
 
-import { listDiff } from "../events/list-diff.ts";
 import { renderDocument } from "../policy/render.ts";
 import type { PolicyDocument } from "../policy/schema.ts";
-
-export interface MarkedLine {
-  readonly mark: "+" | "-" | " ";
-  readonly text: string;
-}
+import type { DocumentDifference } from "../replay/diff.ts";
+import { type MarkedLine, markedLines, paintLine } from "./marked-lines.ts";
+import type { Paint } from "./output.ts";
 
 /** Undefined stands for a document that is not there. */
 export function documentLines(before: PolicyDocument | undefined, after: PolicyDocument | undefined): MarkedLine[] {
-  const was = linesOf(before);
-  const is = linesOf(after);
-  const { removals, insertions } = listDiff(was, is);
-  const [left, came] = [new Set(removals), new Set(insertions)];
-  const lines: MarkedLine[] = [];
-  let next = 0;
-  for (const [index, text] of was.entries()) {
-    if (left.has(index)) {
-      lines.push({ mark: "-", text });
-      continue;
-    }
-    for (; came.has(next); next++) lines.push({ mark: "+", text: is[next] ?? "" });
-    lines.push({ mark: " ", text });
-    next += 1;
-  }
-  return [...lines, ...is.slice(next).map((text): MarkedLine => ({ mark: "+", text }))];
+  return markedLines(linesOf(before), linesOf(after));
+}
+
+/** The document's key, what became of it, and its lines. */
+export function differenceLines({ key, change, before, after }: DocumentDifference, paint: Paint): string[] {
+  const lines = documentLines(before?.document, after?.document);
+  return [`${paint("bold", key)} ${change}`, ...lines.map((line) => paintLine(line, paint))];
 }
 
 function linesOf(document: PolicyDocument | undefined): string[] {

@@ -5,13 +5,14 @@ import { documentsOf, type StatedDocument } from "../events/documents.ts";
 import type { MeshState } from "../events/state.ts";
 import { nearest } from "../policy/nearest.ts";
 import { renderDocuments } from "../policy/render.ts";
-import { namespaceOption, parseRevision } from "./change-options.ts";
+import { namespaceOption } from "./change-options.ts";
 import { type ConnectionOptions, connectionOptions, withOperator } from "./context.ts";
 import { type DocumentSelection, parseSelection } from "./document-argument.ts";
 import { summarise } from "./document-summary.ts";
 import { Failure, UsageError } from "./failure.ts";
-import { currentState, pastState } from "./known-mesh.ts";
-import { formatRelative } from "./moment.ts";
+import { pastState } from "./known-mesh.ts";
+import { formatRelative, type Moment } from "./moment.ts";
+import { atOption, MOMENT_HELP, revisionOf } from "./moment-argument.ts";
 import { note, type OutputFormat, outputOption, print, printText, table } from "./output.ts";
 import { escapeUnsafe, safeLine, safeText } from "./safe-text.ts";
 
@@ -19,8 +20,7 @@ interface GetOptions extends ConnectionOptions {
   readonly namespace?: string;
   readonly allNamespaces?: true;
   readonly output: OutputFormat;
-  /** Revision. */
-  readonly at?: number;
+  readonly at?: Moment;
 }
 
 /** Characters of a document's summary, so that a row fits a terminal. */
@@ -28,6 +28,7 @@ const SUMMARY_LENGTH_MAX = 34;
 
 const HELP = `
 Kinds: mesh, service (svc), route (rt), accesspolicy (ap), ratelimit (rl). What -o yaml prints can be applied.
+${MOMENT_HELP}
 
 Examples:
   heddle get
@@ -36,16 +37,15 @@ Examples:
 `;
 
 export async function run(command: Command, args: readonly string[]): Promise<void> {
-  await connectionOptions(outputOption(namespaceOption(command)))
+  await connectionOptions(outputOption(namespaceOption(atOption(command))))
     .description("Show policy as it is, or as it was.")
     .argument("[selection...]", "KIND, KIND/NAME, KIND NAME or KIND/NAMESPACE/NAME; everything without it")
     .option("-A, --all-namespaces", "all namespaces (the default)")
-    .option("--at <revision>", "as it was after this revision", parseRevision)
     .addHelpText("after", HELP)
     .action(async (selection: readonly string[], options: GetOptions) => {
       const selected = selectionOf(selection, options);
       await withOperator(options, async (context) => {
-        const state = await (options.at === undefined ? currentState(context) : pastState(context, options.at));
+        const state = await pastState(context, await revisionOf(context.ledger, options.at));
         show(found(state, selected), options.output, Date.now());
       });
     })

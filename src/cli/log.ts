@@ -10,7 +10,8 @@ import { type ConnectionOptions, connectionOptions, withOperator } from "./conte
 import { parseKind } from "./document-argument.ts";
 import { UsageError } from "./failure.ts";
 import { LOG_FORMATS, type LogFormat, logTable, logValue } from "./log-output.ts";
-import { type Moment, parseMoment } from "./moment.ts";
+import type { Moment } from "./moment.ts";
+import { MOMENT_HELP, momentOption, revisionOf } from "./moment-argument.ts";
 import { note, printText } from "./output.ts";
 import { recentChanges } from "./recent-changes.ts";
 import { escapeUnsafe } from "./safe-text.ts";
@@ -46,7 +47,7 @@ const CLOCK_SKEW_MS = 60_000;
 
 const HELP = `
 The newest change comes first; with --follow the newest comes last and what happens from now on follows, for machines
-as one JSON value per line. A time is a time ago (90m, 2d), a time (2026-03-01T12:00:00Z) or a revision (41).
+as one JSON value per line. ${MOMENT_HELP}
 
 Examples:
   heddle log --service shop/catalog --since 1h
@@ -71,8 +72,8 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
       if (options.follow === true && options.until !== undefined) {
         throw new UsageError("--follow goes on for ever, and --until names an end: leave one of them out");
       }
-      const query = queryOf(options);
       await withOperator(options, async ({ ledger }) => {
+        const query = await queryOf(ledger, options);
         if (options.follow === true) await follow(ledger, query, options);
         else await list(ledger, query, options);
       });
@@ -127,8 +128,9 @@ async function follow(ledger: Ledger, query: LogQuery, { limit, output }: LogOpt
   await subscription.closed;
 }
 
-function queryOf(options: LogOptions): LogQuery {
-  const { namespace, service, kind, actor, since, until, access, grep } = options;
+async function queryOf(ledger: Ledger, options: LogOptions): Promise<LogQuery> {
+  const { namespace, service, kind, actor, access, grep } = options;
+  const [since, until] = await Promise.all([options.since, options.until].map((moment) => fixed(ledger, moment)));
   const named = service === undefined ? undefined : parseServiceArgument(service, namespace);
   return {
     from: since?.kind === "revision" ? since.revision : 1,
@@ -147,10 +149,9 @@ function queryOf(options: LogOptions): LogQuery {
   };
 }
 
-function momentOption(text: string): Moment {
-  const moment = parseMoment(text, Date.now());
-  if (moment.ok) return moment.value;
-  throw new InvalidArgumentError(`It ${moment.error}.`);
+/** What is said relative to the last change, as the revision that it means. */
+async function fixed(ledger: Ledger, moment: Moment | undefined): Promise<Moment | undefined> {
+  return moment?.kind === "head" ? { kind: "revision", revision: await revisionOf(ledger, moment) } : moment;
 }
 
 function kindOption(text: string): PolicyKind {

@@ -12,21 +12,27 @@ const DAY_MS = 24 * HOUR_MS;
 export type Moment =
   | { readonly kind: "revision"; readonly revision: number }
   /** Milliseconds since the epoch. */
-  | { readonly kind: "time"; readonly timeMs: number };
+  | { readonly kind: "time"; readonly timeMs: number }
+  /** So many changes before the last one. */
+  | { readonly kind: "head"; readonly back: number };
 
 /** A date, or a date and a time with its offset (RFC 3339 §5.6); a date alone is midnight, UTC. */
 const RFC_3339 = /^\d{4}-\d{2}-\d{2}(?:[Tt ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:[Zz]|[+-]\d{2}:\d{2}))?$/;
 const REVISION = /^\d{1,15}$/;
+/** `head`, and `head~2` for the second one before it. */
+const HEAD = /^head(?:~(\d{1,15})?)?$/i;
 const DAYS = /^(\d{1,5})d(.*)$/;
 
-/** Reads `90m` or `2d` (so long ago), `2026-03-01T12:00:00Z`, `2026-03-01`, or a revision such as `41`. */
+/** Reads `90m` or `2d` (so long ago), `2026-03-01T12:00:00Z`, `2026-03-01`, a revision such as `41`, or `head~2`. */
 export function parseMoment(text: string, nowMs: number): Result<Moment, string> {
   if (REVISION.test(text)) return ok({ kind: "revision", revision: Number(text) });
+  const head = HEAD.exec(text);
+  if (head !== null) return ok({ kind: "head", back: Number(head[1] ?? (text.endsWith("~") ? 1 : 0)) });
   const agoMs = parseLongDuration(text);
   if (agoMs !== undefined) return ok({ kind: "time", timeMs: nowMs - agoMs });
   const timeMs = RFC_3339.test(text) ? Date.parse(text.toUpperCase().replace(" ", "T")) : Number.NaN;
   if (!Number.isNaN(timeMs)) return ok({ kind: "time", timeMs });
-  return err("must be a time ago (90m, 2d), a time (2026-03-01T12:00:00Z) or a revision (41)");
+  return err("must be a time ago (90m, 2d), a time (2026-03-01T12:00:00Z), a revision (41) or head~2");
 }
 
 /** As policy's durations, with days before them: history goes further back than any timeout. */

@@ -8,7 +8,7 @@ import type { MeshState } from "../events/state.ts";
 import { type DocumentDifference, diffStates } from "../replay/diff.ts";
 import { parseRevision } from "./change-options.ts";
 import { type ConnectionOptions, connectionOptions, type OperatorContext, withOperator } from "./context.ts";
-import { documentLines } from "./document-lines.ts";
+import { differenceLines } from "./document-lines.ts";
 import { Failure } from "./failure.ts";
 import { pastState, requireRevision } from "./known-mesh.ts";
 import { formatRelative } from "./moment.ts";
@@ -37,7 +37,6 @@ const SIGNATURES: Readonly<Record<SignatureState, string>> = {
   invalid: "NOT VALID: whoever is named here did not ask for this",
   none: "none: the control plane did this on its own",
 };
-const MARK_STYLES = { "+": "green", "-": "red", " ": "dim" } as const;
 
 const HELP = `
 Example:
@@ -104,14 +103,6 @@ function linkText(exhibit: Exhibit, paint: Paint): string {
   if (isLinked(exhibit)) return predecessor === undefined ? " (the first)" : ` (revision ${predecessor.revision})`;
   const stands = predecessor === undefined ? "nothing stands before it" : `revision ${predecessor.revision} is another`;
   return paint("red", ` BROKEN: ${stands}`);
-}
-
-function differenceLines({ key, change, before, after }: DocumentDifference, paint: Paint): string[] {
-  const lines = documentLines(before?.document, after?.document);
-  return [
-    `${paint("bold", key)} ${change}`,
-    ...lines.map(({ mark, text }) => paint(MARK_STYLES[mark], `${mark} ${safeText(text)}`.trimEnd())),
-  ];
 }
 
 function exhibitValue(exhibit: Exhibit): unknown {

@@ -9,13 +9,17 @@ import { namespaceOption } from "./change-options.ts";
 import { askStatus } from "./command-client.ts";
 import { type ConnectionOptions, connectionOptions, type OperatorContext, withOperator } from "./context.ts";
 import { foldPlaces } from "./document-place.ts";
-import { formatRelative } from "./moment.ts";
+import { pastState } from "./known-mesh.ts";
+import { formatRelative, type Moment } from "./moment.ts";
+import { atOption, revisionOf } from "./moment-argument.ts";
 import { note, type OutputFormat, outputOption, type Paint, painter, print, table } from "./output.ts";
+import { pastStatus, pastStatusText } from "./past-status.ts";
 import { safeText } from "./safe-text.ts";
 
 interface StatusOptions extends ConnectionOptions {
   readonly namespace?: string;
   readonly output: OutputFormat;
+  readonly at?: Moment;
 }
 
 /** What there is to say, for people and machines alike. */
@@ -46,23 +50,31 @@ interface InstanceView {
 }
 
 const HELP = `
-BEHIND is the revision that an instance should enforce less the one that it does: 0 is current.
+BEHIND is the revision that an instance should enforce less the one that it does: 0 is current. With --at, what was to
+be enforced then: which instances were running, the ledger does not know.
 
 Example:
   heddle status -n shop
 `;
 
 export async function run(command: Command, args: readonly string[]): Promise<void> {
-  await connectionOptions(outputOption(namespaceOption(command)))
+  await connectionOptions(outputOption(namespaceOption(atOption(command))))
     .description("Show every instance of the mesh and what it enforces.")
     .addHelpText("after", HELP)
     .action(async (options: StatusOptions) => {
       await withOperator(options, async (context) => {
+        if (options.at !== undefined) return showPast(context, options.at, options);
         const status = await statusOf(context, options.namespace);
         print(options.output, status, () => statusText(status, painter(process.stdout), Date.now()));
       });
     })
     .parseAsync(args, { from: "user" });
+}
+
+async function showPast(context: OperatorContext, at: Moment, { namespace, output }: StatusOptions): Promise<void> {
+  const state = await pastState(context, await revisionOf(context.ledger, at));
+  const status = pastStatus(state, namespace);
+  print(output, status, () => pastStatusText(status, Date.now()));
 }
 
 /** Says how far the ledger is, which is known even while no control replica answers. */

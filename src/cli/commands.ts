@@ -1,0 +1,58 @@
+/**
+ * Which commands there are. Each is a file of its own, loaded when it is named and not before, so that `heddle version`
+ * does not wait for NATS.
+ *
+ * A command's file exports `run`. It gets a commander `Command` with nothing but its name, declares on it what it
+ * takes, and lets it parse the arguments. It fails by throwing; it returns when it is done.
+ */
+
+import { Command } from "commander";
+
+export type Run = (command: Command, args: readonly string[]) => Promise<void>;
+
+export interface CommandEntry {
+  readonly name: string;
+  readonly summary: string;
+  readonly load: () => Promise<{ readonly run: Run }>;
+}
+
+/** In the order that help shows. `allow` and `deny` share a file, and tell themselves apart by their name. */
+export const COMMANDS: readonly CommandEntry[] = [
+  { name: "up", summary: "start a mesh on this machine: NATS and a control replica", load: () => import("./up.ts") },
+  { name: "control", summary: "run a control replica", load: () => import("./control.ts") },
+  { name: "sidecar", summary: "run the proxy beside one instance of a service", load: () => import("./sidecar.ts") },
+  {
+    name: "intercept",
+    summary: "send the connections of this machine through its sidecar",
+    load: () => import("./intercept.ts"),
+  },
+  { name: "token", summary: "make the credentials that a service's sidecars need", load: () => import("./token.ts") },
+  { name: "apply", summary: "bring the mesh to what policy files say", load: () => import("./apply.ts") },
+  { name: "get", summary: "show policy as it is, or as it was", load: () => import("./get.ts") },
+  { name: "delete", summary: "remove policy documents", load: () => import("./delete.ts") },
+  { name: "allow", summary: "let a service call another", load: () => import("./access.ts") },
+  { name: "deny", summary: "forbid calls to a service", load: () => import("./access.ts") },
+  { name: "shift", summary: "move traffic between the subsets of a service", load: () => import("./shift.ts") },
+  { name: "log", summary: "show who changed what, when and why", load: () => import("./log.ts") },
+  { name: "show", summary: "show one change in full", load: () => import("./show.ts") },
+  { name: "diff", summary: "show what differs between two moments", load: () => import("./diff.ts") },
+  { name: "at", summary: "run a command that reads, as of a moment of the past", load: () => import("./at.ts") },
+  { name: "blame", summary: "show who put each field of a document there", load: () => import("./blame.ts") },
+  { name: "rollback", summary: "bring policy back to an earlier revision", load: () => import("./rollback.ts") },
+  { name: "status", summary: "show every instance and what it enforces", load: () => import("./status.ts") },
+  { name: "wait", summary: "wait until a revision is enforced everywhere", load: () => import("./wait.ts") },
+  { name: "version", summary: "show the version", load: () => import("./version.ts") },
+];
+
+/** A command that throws rather than ends the process, and whose complaints look like ours. */
+export function newCommand(name: string): Command {
+  return new Command(name).exitOverride().configureOutput({
+    outputError: (text, write) => write(text.replace(/^error: (?:command-argument value )?/, "heddle: ")),
+  });
+}
+
+/** Runs one command with its own arguments. */
+export async function runEntry({ name, load }: CommandEntry, args: readonly string[]): Promise<void> {
+  const { run } = await load();
+  await run(newCommand(`heddle ${name}`), args);
+}

@@ -1,0 +1,106 @@
+/** The commands that look back, as processes, against a real mesh. The history is written once; nothing here adds to it. */
+
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { CliMesh, SHOP } from "./cli-mesh.ts";
+
+// Each command is a process, on a machine that may be busy.
+setDefaultTimeout(60_000);
+
+let mesh: CliMesh;
+
+/** Revision 1 is the mesh's own, 2 opens the shop, 3 shifts, 4 grants, 5 shifts again. */
+beforeAll(async () => {
+  mesh = await CliMesh.start();
+  await done("apply", "-y", "-f", SHOP, "--reason", "open the shop");
+  await done("shift", "shop/catalog", "v2=0%", "--reason", "v2 is not there yet");
+  await done("allow", "shop/web", "shop/catalog", "--methods", "POST", "--paths", "/", "--reason", "PCI-142");
+  await done("shift", "shop/catalog", "v2=20%", "--reason", "canary");
+});
+
+afterAll(async () => {
+  await mesh.stop();
+});
+
+/** The standard output of a command that has to succeed. */
+async function done(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await mesh.heddle(args);
+  if (code !== 0) throw new Error(`heddle ${args.join(" ")} failed with ${code}: ${stderr}`);
+  return stdout;
+}
+
+describe("diff", () => {
+  test("says in words what differs, from the one to the other and back", async () => {
+    const there = await done("diff", "2", "4");
+    expect(there).toBe(
+      "shop\n  ~ shifted shop/catalog rule 1: v1 90%→100%, v2 10%→0%\n" +
+        "  + declared the access policy catalog-access of shop/catalog\n  + granted shop/web → shop/catalog POST /\n",
+    );
+    expect(await done("diff", "4", "2")).toContain("- revoked shop/web → shop/catalog POST /");
+  });
+
+  test("goes up to now, and knows the changes before it", async () => {
+    expect(await done("diff", "head~1")).toBe("shop\n  ~ shifted shop/catalog rule 1: v1 100%→80%, v2 0%→20%\n");
+    const same = await mesh.heddle(["diff", "head", "--exit-code"]);
+    expect(same).toMatchObject({ code: 0, stdout: "" });
+    expect(same.stderr).toContain("nothing differs");
+    expect((await mesh.heddle(["diff", "4", "--exit-code"])).code).toBe(1);
+  });
+
+  test("shows documents line by line with --full", async () => {
+    const text = await done("diff", "3", "4", "--full");
+    expect(text).toContain("AccessPolicy/shop/catalog-access added\n+ apiVersion: heddle/v1\n");
+    expect(text).not.toContain("Route/shop/catalog");
+  });
+
+  test("shows what the sidecars of one service enforce differently with --service", async () => {
+    const web = await done("diff", "2", "3", "--service", "shop/web");
+    expect(web).toContain("-             weight: 90\n+             weight: 100\n");
+    const unmoved = await mesh.heddle(["diff", "2", "3", "--service", "shop/payment"]);
+    expect(unmoved.stderr).toContain("the sidecars of shop/payment enforce the same");
+    expect((await mesh.heddle(["diff", "2", "3", "--service", "shop/nobody"])).code).toBe(1);
+  });
+
+  test("refuses a revision that has not come", async () => {
+    expect(await mesh.heddle(["diff", "99"])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("there is no revision 99: the last one is 5"),
+    });
+    expect((await mesh.heddle(["diff", "yesterday"])).code).toBe(2);
+  });
+});
+
+describe("at", () => {
+  test("runs commands that read as of a moment", async () => {
+    expect(await done("at", "3", "get", "ap")).not.toContain("catalog-access");
+    expect(await done("at", "4", "get", "ap")).toContain("catalog-access");
+    expect(await done("at", "2", "log", "--limit", "1")).toContain("open the shop");
+    const status = await done("at", "3", "status", "-n", "shop");
+    expect(status).toContain("mesh mesh.local at revision 3: mTLS strict, access deny by default");
+    expect(status).toMatch(/shop\/catalog +8080 http +1 +2 +3 /);
+  });
+
+  test("understands times", async () => {
+    expect(await done("at", "2000-01-01", "get", "-o", "json")).toBe("[]\n");
+    expect(await done("at", new Date().toISOString(), "get", "ap")).toContain("catalog-access");
+  });
+
+  test("says what has no past", async () => {
+    const { code, stderr } = await mesh.heddle(["at", "3", "apply", "-f", SHOP]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining("apply has no past")]);
+    expect((await mesh.heddle(["at", "soon", "get"])).code).toBe(2);
+  });
+});
+
+describe("blame", () => {
+  test("names the change behind each field", async () => {
+    const text = await done("blame", "route/catalog", "-n", "shop");
+    expect(text).toMatch(/spec\.rules\[1\]\.backends\[0\]\.weight +80 +5 +ada .*"canary"/);
+    expect(text).toMatch(/spec\.rules\[1\]\.timeout +3s +2 +ada .*"open the shop"/);
+    const past = await mesh.json(["blame", "Route/shop/catalog", "--at", "3"]);
+    expect(past).toMatchObject({ document: "Route/shop/catalog", revision: 3 });
+  });
+
+  test("says what is not there", async () => {
+    expect((await mesh.heddle(["blame", "Route/shop/none"])).stderr).toContain("there is no Route/shop/none");
+  });
+});
