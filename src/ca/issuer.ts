@@ -16,6 +16,8 @@ export interface LeafRequest {
   readonly ttlMs: number;
   /** Unix milliseconds. */
   readonly nowMs: number;
+  /** The validity begins no earlier, though peers' clocks may be behind. */
+  readonly notBeforeMinMs?: number;
 }
 
 export interface SignedLeaf {
@@ -53,7 +55,10 @@ export class Issuer {
    * holds it, nothing else: names and extensions that it asks for are not even read. The error is for the asker to read.
    * Throws where `spiffeId` is none or `ttlMs` is too short: both come from us.
    */
-  async sign(csr: string | Uint8Array, { spiffeId, ttlMs, nowMs }: LeafRequest): Promise<Result<SignedLeaf, string>> {
+  async sign(
+    csr: string | Uint8Array,
+    { spiffeId, ttlMs, nowMs, notBeforeMinMs = 0 }: LeafRequest,
+  ): Promise<Result<SignedLeaf, string>> {
     const identity = parseIdentity(spiffeId);
     if (!identity.ok) throw new TypeError(identity.error);
     if (!(ttlMs >= LEAF_TTL_MIN_MS)) throw new RangeError(`leaf life of ${ttlMs} ms is below ${LEAF_TTL_MIN_MS} ms`);
@@ -61,7 +66,11 @@ export class Issuer {
     if (!publicKey.ok) return publicKey;
 
     // Certificates count whole seconds.
-    const notBeforeMs = Math.max(wholeSecond(nowMs - CLOCK_SKEW_MS), this.#certificate.notBefore.getTime());
+    const notBeforeMs = Math.max(
+      wholeSecond(nowMs - CLOCK_SKEW_MS),
+      Math.ceil(notBeforeMinMs / 1000) * 1000,
+      this.#certificate.notBefore.getTime(),
+    );
     const notAfterMs = Math.min(wholeSecond(nowMs + ttlMs), this.notAfterMs);
     if (notAfterMs <= nowMs)
       return err("the mesh's issuing certificate has expired: restart a control replica to renew it");

@@ -19,6 +19,14 @@ export type SignAudit = {
   | { readonly outcome: "refused"; readonly reason: string }
 );
 
+/** What the authority must know of a workload whose identity was revoked, in whole or in part. */
+export interface SigningRevocation {
+  /** Why it gets no certificate; undefined: it does. The instance is what the asker says of itself. */
+  readonly refusal: (instance: string | undefined) => string | undefined;
+  /** Older certificates are refused by peers, so that no validity may begin before. Unix milliseconds. */
+  readonly issuedBeforeMs: number | undefined;
+}
+
 export interface SigningOptions {
   readonly trustDomain: string;
   /** Life of a leaf; at least `LEAF_TTL_MIN_MS`. */
@@ -27,8 +35,8 @@ export interface SigningOptions {
   readonly issuer: () => Issuer;
   /** PEM of every root that is added or active, as of now. */
   readonly bundle: () => readonly string[];
-  /** Why this workload gets no certificate, as when its identity is revoked; undefined: it does. */
-  readonly refusal?: (namespace: string, service: string) => string | undefined;
+  /** What was revoked of this workload; undefined: nothing. */
+  readonly revocation?: (namespace: string, service: string) => SigningRevocation | undefined;
   /** Unix milliseconds. */
   readonly now: () => number;
   readonly audit: (line: SignAudit) => void;
@@ -78,13 +86,22 @@ async function signFor(
 ): Promise<Result<SignedLeaf & { spiffeId: string }, string>> {
   if (!isDnsLabel(namespace) || !isDnsLabel(service)) return err("namespace and service must be DNS labels");
   const nowMs = options.now();
-  const refused = options.refusal?.(namespace, service) ?? limiter.enter(`${namespace}/${service}`, nowMs);
-  if (refused !== undefined) return err(refused);
+  const busy = limiter.enter(`${namespace}/${service}`, nowMs);
+  if (busy !== undefined) return err(busy);
   try {
     const request = parseSignRequest(data);
     if (!request.ok) return request;
+    const revocation = options.revocation?.(namespace, service);
+    const refused = revocation?.refusal(request.value.instance);
+    if (refused !== undefined) return err(refused);
+    const notBeforeMinMs = revocation?.issuedBeforeMs;
     const spiffeId = workloadIdentity(options.trustDomain, namespace, service).id;
-    const leaf = await options.issuer().sign(request.value.csr, { spiffeId, ttlMs: options.ttlMs, nowMs });
+    const leaf = await options.issuer().sign(request.value.csr, {
+      spiffeId,
+      ttlMs: options.ttlMs,
+      nowMs,
+      ...(notBeforeMinMs === undefined ? {} : { notBeforeMinMs }),
+    });
     return leaf.ok ? ok({ ...leaf.value, spiffeId }) : leaf;
   } catch (error) {
     // Ours, or the key store's: the asker is to try again, the audit log names the time.

@@ -18,6 +18,7 @@ export function markOf(event: DomainEvent, before?: MeshState): Mark {
     case "AccessForbidden":
     case "OperatorAdded":
     case "RootAdded":
+    case "IdentityReinstated":
       return "+";
     case "ServiceRemoved":
     case "RouteRemoved":
@@ -26,6 +27,7 @@ export function markOf(event: DomainEvent, before?: MeshState): Mark {
     case "AccessPolicyRemoved":
     case "RateLimitRemoved":
     case "RootRetired":
+    case "IdentityRevoked":
       return "-";
     case "RouteDefined": {
       const isNew = before !== undefined && !before.namespaces.get(event.namespace)?.routes.has(event.name);

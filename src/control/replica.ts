@@ -30,6 +30,7 @@ import { PastStates } from "./past-states.ts";
 import { createPublication, type Publication } from "./publication.ts";
 import { serveQueries } from "./query-service.ts";
 import { RecentCommands } from "./recent-commands.ts";
+import { signingRevocation } from "./signing-revocation.ts";
 
 /** Life of a leaf where nobody says otherwise. */
 const LEAF_TTL_MS = 24 * 3_600_000;
@@ -177,6 +178,7 @@ async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<
     ttlMs: parts.leafTtlMs ?? LEAF_TTL_MS,
     issuer: () => authority().issuer,
     bundle: () => trustedRoots(projection.state),
+    revocation: (namespace, service) => signingRevocation(projection.state, namespace, service),
     now,
     audit: (line) => logger.info({ ...line }, "certificate requested"),
   });

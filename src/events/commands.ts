@@ -4,6 +4,7 @@ import { z } from "zod";
 import { DNS_LABEL } from "../policy/names.ts";
 import { accessRule, policyDocument } from "../policy/schema.ts";
 import type { DomainEvent } from "./domain-events.ts";
+import { serialNumber } from "./trust-events.ts";
 
 const service = z.strictObject({ namespace: z.string().regex(DNS_LABEL), name: z.string().regex(DNS_LABEL) });
 
@@ -36,12 +37,28 @@ const rollback = z.strictObject({
   only: z.array(z.string()).min(1).optional(),
 });
 
+/** Believe a service no longer: as a whole, or with `serial` one certificate of it, or with `instance` sign no more for it. */
+const revokeIdentity = z.strictObject({
+  kind: z.literal("revoke-identity"),
+  service,
+  serial: serialNumber.optional(),
+  instance: z.string().min(1).max(64).optional(),
+});
+/** Sign again for a service, or for one instance of it. */
+const reinstateIdentity = z.strictObject({
+  kind: z.literal("reinstate-identity"),
+  service,
+  instance: z.string().min(1).max(64).optional(),
+});
+
 const commandBody = z.discriminatedUnion("kind", [
   applyDocuments,
   deleteDocuments,
   addAccessRule,
   shiftTraffic,
   rollback,
+  revokeIdentity,
+  reinstateIdentity,
 ]);
 
 export const commandRequest = z.strictObject({

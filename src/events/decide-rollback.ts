@@ -1,17 +1,18 @@
 /** `rollback`: a namespace, or some of its documents, as they were at an earlier revision. */
 
 import { parseDocumentKey } from "../policy/document-key.ts";
+import { serviceRef } from "../policy/names.ts";
 import { ok, type Result } from "../policy/result.ts";
 import type { CommandBody, Refusal } from "./commands.ts";
 import { keysIn } from "./decide-apply.ts";
 import { type Plan, problem, refuse, unknownKey } from "./decision-plan.ts";
 import type { WantedDocument } from "./document-events.ts";
 import { documentAt } from "./documents.ts";
-import type { MeshState } from "./state.ts";
+import { EMPTY_NAMESPACE, type MeshState } from "./state.ts";
 
 /**
- * `target` is the state as of `body.toRevision`. Operators and roots stay as they are: nobody gets a key back by
- * rolling back.
+ * `target` is the state as of `body.toRevision`. Operators, roots and revocations stay as they are: nobody gets a key back
+ * by rolling back.
  * @throws TypeError when the revision exists and its state was not passed in: that is the caller's mistake.
  */
 export function planRollback(
@@ -39,5 +40,15 @@ export function planRollback(
     );
   }
   const mark = { type: "RolledBack", namespace, toRevision, ...(only === undefined ? {} : { only }) } as const;
-  return ok({ wanted, warnings: [], mark });
+  return ok({ wanted, warnings: standingRevocations(state, namespace, toRevision), mark });
+}
+
+/** What was revoked since, and stays so: whoever rolls back is to know. */
+function standingRevocations(state: MeshState, namespace: string, toRevision: number): string[] {
+  const { revocations } = state.namespaces.get(namespace) ?? EMPTY_NAMESPACE;
+  return [...revocations].flatMap(([service, { whole }]) =>
+    whole !== undefined && whole.revision > toRevision
+      ? [`${serviceRef(namespace, service)} stays revoked (revision ${whole.revision}): heddle identity reinstate`]
+      : [],
+  );
 }

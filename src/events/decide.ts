@@ -10,6 +10,7 @@ import { ok, type Result } from "../policy/result.ts";
 import type { CommandBody, Decision, Refusal } from "./commands.ts";
 import { planAccess } from "./decide-access.ts";
 import { planApply, planDelete } from "./decide-apply.ts";
+import { decideIdentity, type IdentityCommand } from "./decide-identity.ts";
 import { planRollback } from "./decide-rollback.ts";
 import { planShift } from "./decide-shift.ts";
 import { type Plan, placeIn, problem, refuse } from "./decision-plan.ts";
@@ -42,6 +43,7 @@ export function decide(
   if (namespace !== MESH_NAMESPACE && !isDnsLabel(namespace)) {
     return refuse(problem("namespace", `${JSON.stringify(namespace)} cannot be a namespace: it is no DNS label`));
   }
+  if (isIdentityCommand(body)) return decideIdentity(state, namespace, body);
   const plan = planFor(state, namespace, body, context);
   if (!plan.ok) return plan;
   const { wanted, warnings, mark } = plan.value;
@@ -60,10 +62,15 @@ export function decide(
   return ok({ events: mark === undefined ? events : [mark, ...events], warnings: [...warnings, ...found] });
 }
 
+/** These are about no document, and lead to their events straight away. */
+function isIdentityCommand(body: CommandBody): body is IdentityCommand {
+  return body.kind === "revoke-identity" || body.kind === "reinstate-identity";
+}
+
 function planFor(
   state: MeshState,
   namespace: string,
-  body: CommandBody,
+  body: Exclude<CommandBody, IdentityCommand>,
   context: DecisionContext,
 ): Result<Plan, Refusal> {
   switch (body.kind) {

@@ -52,6 +52,10 @@ function sentence(event: DomainEvent): string {
       return `made root ${shortFingerprint(event.fingerprint)} the one that signs`;
     case "RootRetired":
       return `retired root ${shortFingerprint(event.fingerprint)}`;
+    case "IdentityRevoked":
+      return `revoked ${identity(event)}${event.serial === undefined ? "" : `, certificate ${event.serial}`}`;
+    case "IdentityReinstated":
+      return `reinstated ${identity(event)}`;
     case "RolledBack":
       return `rolled ${event.only === undefined ? event.namespace : list(event.only)} back to revision ${event.toRevision}`;
     case "RateLimitSet":
@@ -164,6 +168,11 @@ function accessSentence(
     case "AccessPolicyRemoved":
       return `removed the access policy ${event.name} of ${service}`;
   }
+}
+
+function identity({ namespace, service, instance }: EventOf<"IdentityRevoked" | "IdentityReinstated">): string {
+  const whose = `the identity of ${namespace}/${service}`;
+  return instance === undefined ? whose : `${whose}, instance ${instance}`;
 }
 
 function calls(rule: AccessRule, service: string): string {

@@ -6,6 +6,7 @@
 
 import { z } from "zod";
 import { accessRule, meshSpec, rateLimitSpec, routeRule, routeSpec, serviceSpec } from "../policy/schema.ts";
+import { identityReinstated, identityRevoked } from "./trust-events.ts";
 
 const namespace = z.string();
 const name = z.string();
@@ -160,6 +161,8 @@ export const domainEvent = z.discriminatedUnion("type", [
   accessPolicyRemoved,
   rateLimitSet,
   rateLimitRemoved,
+  identityRevoked,
+  identityReinstated,
   rolledBack,
 ]);
 

@@ -8,6 +8,7 @@ import type { MeshSpec, RouteRule, RouteSpec, ServiceSpec } from "../policy/sche
 import { withWeights } from "./backend-weights.ts";
 import type { RecordedChange } from "./change.ts";
 import type { DomainEvent } from "./domain-events.ts";
+import { evolveRevocations } from "./evolve-revocations.ts";
 import {
   type AccessPolicyState,
   EMPTY_NAMESPACE,
@@ -125,6 +126,9 @@ function evolveNamespace(state: NamespaceState, event: NamespaceEvent, origin: O
       return { ...state, rateLimits: withEntry(state.rateLimits, event.name, { value: event.to, origin }) };
     case "RateLimitRemoved":
       return { ...state, rateLimits: withoutEntry(state.rateLimits, event.name) };
+    case "IdentityRevoked":
+    case "IdentityReinstated":
+      return { ...state, revocations: evolveRevocations(state.revocations, event, origin) };
     case "RolledBack":
       // A mark for the reader of history: the events beside it do the work.
       return state;

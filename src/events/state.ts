@@ -31,6 +31,18 @@ export interface AccessPolicyState {
   readonly origin: Origin;
 }
 
+/** What is believed no longer of the certificates of one service. */
+export interface IdentityRevocation {
+  /** Set while nobody may be the service at all. */
+  readonly whole: Origin | undefined;
+  /** Certificates whose validity began before this are refused, whoever has been reinstated since. RFC 3339, UTC. */
+  readonly issuedBefore: string | undefined;
+  /** Single certificates, by serial number in lower-case hex. */
+  readonly serials: ReadonlyMap<string, Origin>;
+  /** Instances for which nothing is signed. */
+  readonly instances: ReadonlyMap<string, Origin>;
+}
+
 export interface NamespaceState {
   /** Revision of the last change in this namespace; what the next append must expect. 0: none yet. */
   readonly revision: number;
@@ -38,6 +50,8 @@ export interface NamespaceState {
   readonly routes: ReadonlyMap<string, RouteState>;
   readonly accessPolicies: ReadonlyMap<string, AccessPolicyState>;
   readonly rateLimits: ReadonlyMap<string, WithOrigin<RateLimitSpec>>;
+  /** By service; whoever is in here may have no document at all. */
+  readonly revocations: ReadonlyMap<string, IdentityRevocation>;
 }
 
 export interface Operator {
@@ -71,6 +85,7 @@ export const EMPTY_NAMESPACE: NamespaceState = {
   routes: new Map(),
   accessPolicies: new Map(),
   rateLimits: new Map(),
+  revocations: new Map(),
 };
 
 export const INITIAL_STATE: MeshState = {

@@ -12,7 +12,7 @@ import type { RecordedChange } from "../events/change.ts";
 import type { DomainEvent } from "../events/domain-events.ts";
 import type { MeshState } from "../events/state.ts";
 import { type ServiceRef, serviceRef } from "../policy/names.ts";
-import { allowedPatterns, callersOf, expandPatterns, type ServiceName } from "./call-graph.ts";
+import { allowedPatterns, callableServices, callersOf, expandPatterns, type ServiceName } from "./call-graph.ts";
 
 /** Every service of the mesh: what is mesh-wide stands in every snapshot. */
 export type Affected = Set<ServiceRef> | "all";
@@ -84,6 +84,9 @@ function affectedBy(transition: Transition, event: NamespaceEvent): Iterable<Ser
       return limiting(transition, event);
     case "RateLimitRemoved":
       return [serviceRef(namespace, event.from.service)];
+    case "IdentityRevoked":
+    case "IdentityReinstated":
+      return neighbourhood(after, { namespace, name: event.service });
     case "RolledBack":
       return [];
     default: {
@@ -101,6 +104,15 @@ function presence({ after }: Transition, service: ServiceName): ServiceRef[] {
     serviceRef(namespace, name),
     ...callersOf(after, service),
     ...[...neighbours].map((neighbour) => serviceRef(namespace, neighbour)),
+  ];
+}
+
+/** A service, those that may call it, and those that it may call: all who may meet its certificate. */
+function neighbourhood(after: MeshState, service: ServiceName): ServiceRef[] {
+  return [
+    serviceRef(service.namespace, service.name),
+    ...callersOf(after, service),
+    ...callableServices(after, service),
   ];
 }
 

@@ -69,7 +69,7 @@ export function policiesOf(state: MeshState, target: ServiceName): readonly Name
 export function callableServices(state: MeshState, caller: ServiceName): Set<ServiceRef> {
   if (accessDefaultOf(state) === "allow") return declaredServices(state);
   const callable = new Set<ServiceRef>();
-  const patterns = ["*", `${caller.namespace}/*`, serviceRef(caller.namespace, caller.name)];
+  const patterns = callerPatterns(caller);
   for (const [namespace, content] of state.namespaces) {
     const { targets } = accessIndex(content);
     for (const pattern of patterns) {
@@ -88,6 +88,14 @@ export function callersOf(state: MeshState, target: ServiceName): Set<ServiceRef
   return expandPatterns(state, patterns);
 }
 
+/** Whether a service may call `target`, by the same rules; asked also of services that are not declared. */
+export function mayCall(state: MeshState, caller: ServiceName, target: ServiceName): boolean {
+  if (accessDefaultOf(state) === "allow") return true;
+  const patterns = accessIndex(namespaceOf(state, target.namespace)).patterns.get(target.name);
+  if (patterns === undefined) return false;
+  return callerPatterns(caller).some((pattern) => patterns.has(pattern));
+}
+
 /** The declared services that caller patterns stand for. */
 export function expandPatterns(state: MeshState, patterns: Iterable<string>): Set<ServiceRef> {
   const expanded = new Set<ServiceRef>();
@@ -102,6 +110,11 @@ export function expandPatterns(state: MeshState, patterns: Iterable<string>): Se
     }
   }
   return expanded;
+}
+
+/** Every pattern that lets `caller` in. */
+function callerPatterns({ namespace, name }: ServiceName): string[] {
+  return ["*", `${namespace}/*`, serviceRef(namespace, name)];
 }
 
 function namespaceOf(state: MeshState, namespace: string): NamespaceState {

@@ -19,6 +19,7 @@ import { parseDuration } from "../policy/duration.ts";
 import { parseServiceRef, serviceRef, spiffeId } from "../policy/names.ts";
 import type { RetryCondition, RouteRule, ServiceSpec } from "../policy/schema.ts";
 import { accessDefaultOf, callableServices, policiesOf, type ServiceName } from "./call-graph.ts";
+import { compileRevocations } from "./compile-revocations.ts";
 import {
   type RuleOrigin,
   type ServiceSnapshot,
@@ -68,6 +69,7 @@ export function compileSnapshot(state: MeshState, service: ServiceName): Service
   }
   return {
     ...meshWide(state, service),
+    ...compileRevocations(state, service, callable),
     inbound: {
       ports: declared.value.ports,
       accessDefault: accessDefaultOf(state),
@@ -88,6 +90,7 @@ export function compileSnapshot(state: MeshState, service: ServiceName): Service
 export function closedSnapshot(state: MeshState, service: ServiceName): ServiceSnapshot {
   return {
     ...meshWide(state, service),
+    ...compileRevocations(state, service, new Set()),
     inbound: { ports: [], accessDefault: "deny", access: [], rateLimits: [] },
     upstreams: {},
     unreachable: [],

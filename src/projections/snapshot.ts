@@ -104,6 +104,20 @@ const snapshotAccessRule = z.strictObject({
   origin: ruleOrigin,
 });
 
+/** What is believed no longer of a service's certificates. */
+const snapshotRevocation = z.strictObject({
+  namespace: z.string(),
+  name: z.string(),
+  /** None of them is believed. */
+  whole: z.boolean(),
+  /** Those whose validity began before this are not: Unix milliseconds. */
+  issuedBeforeMs: z.int().optional(),
+  /** Single ones, lower-case hex. */
+  serials: z.array(z.string()),
+  /** Of the last revocation. */
+  revision: z.int().min(0),
+});
+
 export const serviceSnapshot = z.strictObject({
   version: z.literal(SNAPSHOT_VERSION),
   /** The revision as of which this was compiled: a sidecar never goes back to a lower one. */
@@ -114,6 +128,8 @@ export const serviceSnapshot = z.strictObject({
   mtls: z.enum(["strict", "permissive", "disabled"]),
   /** PEM of every root that is added or active. */
   trustBundle: z.array(z.string()),
+  /** Of this service, and of those that may call it or be called by it; absent where there is none. */
+  revocations: z.array(snapshotRevocation).optional(),
   inbound: z.strictObject({
     ports: snapshotUpstream.shape.ports,
     accessDefault: z.enum(["deny", "allow"]),
@@ -127,6 +143,7 @@ export const serviceSnapshot = z.strictObject({
 });
 
 export type ServiceSnapshot = z.infer<typeof serviceSnapshot>;
+export type SnapshotRevocation = z.infer<typeof snapshotRevocation>;
 export type SnapshotUpstream = z.infer<typeof snapshotUpstream>;
 export type SnapshotRouteRule = z.infer<typeof snapshotRouteRule>;
 export type SnapshotAccessRule = z.infer<typeof snapshotAccessRule>;
@@ -178,6 +195,8 @@ export const instanceStatus = z.strictObject({
   rejected: z.strictObject({ revision: z.int(), reason: z.string().max(1024) }).optional(),
   /** RFC 3339; absent until there is a certificate. */
   certificateExpiry: z.string().optional(),
+  /** Of its certificate: lower-case hex. */
+  certificateSerial: z.string().max(40).optional(),
   /** RFC 3339. */
   startedAt: z.string(),
   version: z.string().max(64),

@@ -2,7 +2,7 @@
 
 import { z } from "zod";
 import { OPERATOR_ROLES } from "../events/domain-events.ts";
-import type { MeshState, NamespaceState } from "../events/state.ts";
+import type { IdentityRevocation, MeshState, NamespaceState } from "../events/state.ts";
 import { accessRule, meshSpec, rateLimitSpec, routeRule, serviceSpec } from "../policy/schema.ts";
 
 /** How a projection's state is kept between two runs. */
@@ -34,12 +34,26 @@ function rulesOf<T>(rule: z.ZodType<T>) {
   return z.strictObject({ service: z.string(), rules: z.array(withOrigin(rule)), origin });
 }
 
+const revocation = z
+  .strictObject({
+    whole: origin.nullable(),
+    issuedBefore: z.string().nullable(),
+    serials: entries(origin),
+    instances: entries(origin),
+  })
+  .transform(({ whole, issuedBefore, ...rest }) => ({
+    ...rest,
+    whole: whole ?? undefined,
+    issuedBefore: issuedBefore ?? undefined,
+  }));
+
 const namespaceState = z.strictObject({
   revision,
   services: entries(withOrigin(serviceSpec)),
   routes: entries(rulesOf(routeRule)),
   accessPolicies: entries(rulesOf(accessRule)),
   rateLimits: entries(withOrigin(rateLimitSpec)),
+  revocations: entries(revocation),
 });
 
 const operator = z.strictObject({
@@ -79,13 +93,23 @@ export const meshStateCodec: StateCodec<MeshState> = {
   },
 };
 
-function namespaceToJson({ revision, services, routes, accessPolicies, rateLimits }: NamespaceState) {
+function namespaceToJson({ revision, services, routes, accessPolicies, rateLimits, revocations }: NamespaceState) {
   return {
     revision,
     services: sortedEntries(services),
     routes: sortedEntries(routes),
     accessPolicies: sortedEntries(accessPolicies),
     rateLimits: sortedEntries(rateLimits),
+    revocations: sortedEntries(revocations).map(([service, value]) => [service, revocationToJson(value)]),
+  };
+}
+
+function revocationToJson({ whole, issuedBefore, serials, instances }: IdentityRevocation) {
+  return {
+    whole: whole ?? null,
+    issuedBefore: issuedBefore ?? null,
+    serials: sortedEntries(serials),
+    instances: sortedEntries(instances),
   };
 }
 

@@ -58,7 +58,7 @@ export async function* history(
   }
 }
 
-/** The document kind that an event changes; undefined for operators, roots and the mark of a rollback. */
+/** The document kind that an event changes; undefined for operators, roots, identities and the mark of a rollback. */
 export function kindOfEvent(event: DomainEvent): PolicyKind | undefined {
   switch (event.type) {
     case "MeshDeclared":
@@ -93,6 +93,8 @@ export function kindOfEvent(event: DomainEvent): PolicyKind | undefined {
     case "RootAdded":
     case "RootActivated":
     case "RootRetired":
+    case "IdentityRevoked":
+    case "IdentityReinstated":
     case "RolledBack":
       return undefined;
     default: {
@@ -119,10 +121,11 @@ function concerns(event: DomainEvent, { service, kind, accessOnly }: HistoryFilt
   return service === undefined || concernsService(event, service);
 }
 
-/** Who may call whom: rules and policies, the default where none speaks, and whether callers must prove who they are. */
+/** Who may call whom: rules and policies, the default where none speaks, whether callers must prove who they are, and whose proof is taken. */
 function isAboutAccess(event: DomainEvent): boolean {
   const kind = kindOfEvent(event);
-  return kind === "AccessPolicy" || kind === "Mesh";
+  const isIdentity = event.type === "IdentityRevoked" || event.type === "IdentityReinstated";
+  return isIdentity || kind === "AccessPolicy" || kind === "Mesh";
 }
 
 function concernsService(event: DomainEvent, service: ServiceRef): boolean {

@@ -34,6 +34,19 @@ export class SidecarMetrics {
     "reason",
   ]);
 
+  readonly peersRefused = new CellFamily<"direction" | "reason">(
+    "counter",
+    "heddle_peers_refused_total",
+    "Peers whose certificate was not believed, by who had called whom.",
+    ["direction", "reason"],
+  );
+  readonly connectionsRevoked = new CellFamily<"direction">(
+    "counter",
+    "heddle_connections_revoked_total",
+    "Open connections that were closed because an identity was revoked.",
+    ["direction"],
+  );
+
   /** For `MetricsPage`. `now`: milliseconds since 1970. */
   families(now: () => number): MetricFamily[] {
     return [
@@ -52,6 +65,8 @@ export class SidecarMetrics {
       this.ejections,
       this.connections,
       this.denied,
+      this.peersRefused,
+      this.connectionsRevoked,
       ...processFamilies(),
     ];
   }

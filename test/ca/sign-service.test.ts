@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Authority, openAuthority } from "../../src/ca/open-authority.ts";
 import { SignLimiter } from "../../src/ca/sign-limiter.ts";
 import { type SignAudit, type SigningService, serveSigning } from "../../src/ca/sign-service.ts";
+import { readCertificate } from "../../src/ca/workload/certificate.ts";
 import { createKeyAndRequest } from "../../src/ca/workload/csr.ts";
 import { decodePem } from "../../src/ca/workload/pem.ts";
 import { signOverBus } from "../../src/ca/workload/sign-client.ts";
@@ -23,6 +24,8 @@ let authority: Authority;
 let services: SigningService[];
 let orders: TestBus;
 const audit: SignAudit[] = [];
+/** When the service `revoked` was. */
+const REVOKED_MS = Date.now() - 1_500;
 
 beforeAll(async () => {
   directory = await temporaryDirectory();
@@ -37,7 +40,13 @@ beforeAll(async () => {
       ttlMs: HOUR_MS,
       issuer: () => authority.issuer,
       bundle: () => [authority.rootPem],
-      refusal: (_, service) => (service === "revoked" ? "the identity of this workload is revoked" : undefined),
+      revocation: (_, service) =>
+        service === "orders"
+          ? undefined
+          : {
+              refusal: (instance) => (instance === "good" ? undefined : "the identity of this workload is revoked"),
+              issuedBeforeMs: REVOKED_MS,
+            },
       now: Date.now,
       audit: (line) => audit.push(line),
     }),
@@ -54,7 +63,7 @@ afterAll(async () => {
 
 test("a workload gets a certificate for what its credentials say it is", async () => {
   const before = audit.length;
-  const sign = signOverBus(orders.bus, { namespace: "shop", service: "orders", ...TIMEOUT });
+  const sign = signOverBus(orders.bus, { namespace: "shop", service: "orders", instance: "a", ...TIMEOUT });
   const signed = await sign((await createKeyAndRequest()).csrPem);
   expect(signed.bundle).toEqual([authority.rootPem]);
   const [leaf] = decodePem("CERTIFICATE", signed.chainPem) ?? [];
@@ -68,7 +77,7 @@ test("a workload gets a certificate for what its credentials say it is", async (
 
 test("it cannot ask for somebody else: the server does not let it", async () => {
   const before = audit.length;
-  const sign = signOverBus(orders.bus, { namespace: "shop", service: "payment", timeoutMs: 1_000 });
+  const sign = signOverBus(orders.bus, { namespace: "shop", service: "payment", instance: "a", timeoutMs: 1_000 });
   const { csrPem } = await createKeyAndRequest();
   const error = await sign(csrPem).then(
     () => undefined,
@@ -101,10 +110,15 @@ describe("refusals are words, and audited", () => {
 
   test("a revoked workload", async () => {
     const { bus } = await nats.connect(await nats.mintService("shop", "revoked"));
-    const sign = signOverBus(bus, { namespace: "shop", service: "revoked", ...TIMEOUT });
+    const sign = signOverBus(bus, { namespace: "shop", service: "revoked", instance: "bad", ...TIMEOUT });
     await expect(sign((await createKeyAndRequest()).csrPem)).rejects.toThrow(
       "the authority refused to sign: the identity of this workload is revoked",
     );
+    // One that was reinstated since: its validity begins after the revocation, whatever the allowance for slow clocks.
+    const again = signOverBus(bus, { namespace: "shop", service: "revoked", instance: "good", ...TIMEOUT });
+    const { chainPem } = await again((await createKeyAndRequest()).csrPem);
+    const leaf = decodePem("CERTIFICATE", chainPem)?.[0] ?? new Uint8Array();
+    expect(readCertificate(leaf)?.notBeforeMs).toBe(Math.ceil(REVOKED_MS / 1000) * 1000);
   });
 });
 

@@ -27,6 +27,15 @@ const ROWS: [DomainEvent, string][] = [
   [{ type: "RootAdded", fingerprint: "0123456789abcdef", pem: "" }, "added root 0123456789ab to the trust bundle"],
   [{ type: "RootActivated", fingerprint: "0123456789abcdef" }, "made root 0123456789ab the one that signs"],
   [{ type: "RootRetired", fingerprint: "0123456789abcdef" }, "retired root 0123456789ab"],
+  [{ type: "IdentityRevoked", namespace: "shop", service: "orders" }, "revoked the identity of shop/orders"],
+  [
+    { type: "IdentityRevoked", namespace: "shop", service: "orders", serial: "0a1b", instance: "vm-3" },
+    "revoked the identity of shop/orders, instance vm-3, certificate 0a1b",
+  ],
+  [
+    { type: "IdentityReinstated", namespace: "shop", service: "orders", instance: "vm-3" },
+    "reinstated the identity of shop/orders, instance vm-3",
+  ],
   [
     { type: "ServiceDeclared", ...target, spec: { ports, subsets: { v1: {}, v2: {} } } },
     "declared shop/catalog on 8080 (http) with subsets v1, v2",

@@ -45,9 +45,10 @@ test("any state comes back as it was, and equal states have equal JSON", () => {
 
 test("a checkpoint of another projection or version is none", async () => {
   const bytes = encode(await shopCheckpoint());
+  const { version } = meshProjection;
   for (const [other, words] of [
-    [{ ...meshProjection, version: 2 }, "mesh version 1, not of mesh version 2"],
-    [{ ...meshProjection, name: "audit" }, "mesh version 1, not of audit version 1"],
+    [{ ...meshProjection, version: version + 1 }, `mesh version ${version}, not of mesh version ${version + 1}`],
+    [{ ...meshProjection, name: "audit" }, `mesh version ${version}, not of audit version ${version}`],
   ] as const) {
     const decoded = decodeCheckpoint(other, meshStateCodec, bytes);
     expect(decoded.ok ? "" : decoded.error).toContain(words);

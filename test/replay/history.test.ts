@@ -92,6 +92,8 @@ describe("what events are about", () => {
       "RootAdded undefined",
       "RootActivated undefined",
       "RootRetired undefined",
+      "IdentityRevoked undefined",
+      "IdentityReinstated undefined",
       "RolledBack undefined",
     ]);
   });

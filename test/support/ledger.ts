@@ -12,9 +12,15 @@ import { parsePolicy } from "../../src/policy/parse.ts";
 import type { PolicyDocument } from "../../src/policy/schema.ts";
 
 export class TestLedger {
+  readonly #now: (() => number) | undefined;
   readonly changes: RecordedChange[] = [];
   readonly #heads = new Map<string, string>();
   #state: MeshState = INITIAL_STATE;
+
+  /** @param now the time of changes, Unix milliseconds; a day of the past by default, the same at every run. */
+  constructor(now?: () => number) {
+    this.#now = now;
+  }
 
   get state(): MeshState {
     return this.#state;
@@ -24,7 +30,9 @@ export class TestLedger {
   record(namespace: string, events: DomainEvent[], actor = "alice"): RecordedChange {
     const revision = this.changes.length + 1;
     const previous = this.#heads.get(namespace) ?? FIRST_PREVIOUS;
-    const recorded = recordedChange(encodeChange(changeOf(namespace, events, { actor, revision, previous })), revision);
+    const sample = changeOf(namespace, events, { actor, revision, previous });
+    const change = this.#now === undefined ? sample : { ...sample, time: new Date(this.#now()).toISOString() };
+    const recorded = recordedChange(encodeChange(change), revision);
     this.changes.push(recorded);
     this.#heads.set(namespace, recorded.hash);
     this.#state = foldChange(this.#state, recorded);

@@ -5,7 +5,8 @@
 
 import { join } from "node:path";
 import { openAuthority } from "../../src/ca/open-authority.ts";
-import { serveSigning } from "../../src/ca/sign-service.ts";
+import { type SigningService, serveSigning } from "../../src/ca/sign-service.ts";
+import { signingRevocation } from "../../src/control/signing-revocation.ts";
 import type { CommandBody } from "../../src/events/commands.ts";
 import { directReader, openBucket } from "../../src/nats/buckets.ts";
 import { connectBus, type NatsBus } from "../../src/nats/connection.ts";
@@ -48,7 +49,7 @@ export interface TestSidecar {
 }
 
 export class TestMesh {
-  readonly ledger = new TestLedger();
+  readonly ledger = new TestLedger(Date.now);
   readonly #sidecars = new Set<TestSidecar>();
   #instances = 0;
 
@@ -73,11 +74,12 @@ export class TestMesh {
     });
     await endpoints.start();
     const authority = await openAuthority(nats.directory.path, { trustDomain: "mesh.local", nowMs: Date.now() });
-    const signing = serveSigning(bus, {
+    const signing: SigningService = serveSigning(bus, {
       trustDomain: "mesh.local",
       ttlMs: 3_600_000,
       issuer: () => authority.issuer,
       bundle: () => [authority.rootPem],
+      revocation: (namespace, service) => signingRevocation(mesh.ledger.state, namespace, service),
       now: Date.now,
       audit: () => {},
     });

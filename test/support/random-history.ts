@@ -45,6 +45,8 @@ const ACTS = [
   "unpolicy",
   "limit",
   "unlimit",
+  "disbelieve",
+  "reinstate",
   "default",
   "mtls",
   "mesh",
@@ -114,6 +116,13 @@ function serviceEvents(state: MeshState, one: Step): DomainEvent[] {
       return route ? [{ type: "RouteRetriesSet", ...rule, to: { attempts: index } }] : [];
     case "unroute":
       return route ? [{ type: "RouteRemoved", ...routed }] : [];
+  }
+  const identity = { namespace, service };
+  switch (one.act) {
+    case "disbelieve":
+      return [{ type: "IdentityRevoked", ...identity, ...(index < 3 ? {} : { serial: `0${index}` }) }];
+    case "reinstate":
+      return [{ type: "IdentityReinstated", ...identity }];
   }
   if (!services.has(service)) return [];
   switch (one.act) {

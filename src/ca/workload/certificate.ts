@@ -3,6 +3,8 @@
 import { contextTag, DerReader, latin1, primitiveContextTag, TAG } from "./der.ts";
 
 export interface Certificate {
+  /** Lower-case hex, without a sign octet. */
+  readonly serial: string;
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
   readonly subjectEmpty: boolean;
@@ -54,7 +56,8 @@ export function readCertificate(bytes: Uint8Array): Certificate | undefined {
 /** TBSCertificate (§4.1.1.1), in its fixed order. */
 function readToBeSigned(tbs: DerReader): Certificate | undefined {
   if (tbs.read(contextTag(0))?.rest.toHex() !== VERSION_3) return undefined;
-  if (!tbs.read(TAG.integer) || !tbs.read(TAG.sequence) || !tbs.read(TAG.sequence)) return undefined;
+  const serial = tbs.readUnsigned()?.toHex();
+  if (serial === undefined || !tbs.read(TAG.sequence) || !tbs.read(TAG.sequence)) return undefined;
   const validity = tbs.read(TAG.sequence);
   const notBeforeMs = validity?.readTime();
   const notAfterMs = validity?.readTime();
@@ -73,6 +76,7 @@ function readToBeSigned(tbs: DerReader): Certificate | undefined {
   if (uris === undefined || ca === undefined || purposes === undefined) return undefined;
   if (usage !== undefined && keyUsage === undefined) return undefined;
   return {
+    serial,
     notBeforeMs,
     notAfterMs,
     subjectEmpty: subject.done,

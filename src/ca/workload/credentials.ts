@@ -20,6 +20,8 @@ export interface WorkloadCredentials {
   readonly chainPem: string;
   /** PEM of every trusted root, never empty: TLS `ca`. */
   readonly bundle: readonly string[];
+  /** Of the leaf: lower-case hex. */
+  readonly serial: string;
   /** Unix milliseconds, of the leaf. */
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
@@ -48,12 +50,13 @@ export async function assembleCredentials(
   if (subject.value.id !== identity.id)
     return err(`our certificate is for ${subject.value.id}, not for ${identity.id}`);
   if (!(await keyMatches(parts.keyPem, certificate.spki))) return err("our certificate is not for our key");
-  const { notBeforeMs, notAfterMs } = certificate;
+  const { serial, notBeforeMs, notAfterMs } = certificate;
   return ok({
     identity,
     keyPem: parts.keyPem,
     chainPem: parts.chainPem,
     bundle: bundle.value,
+    serial,
     notBeforeMs,
     notAfterMs,
   });

@@ -125,6 +125,16 @@ export class IdentityKeeper {
     this.#enforce({ ...current, bundle: bundle.value });
   }
 
+  /**
+   * Asks for a new certificate after `delayMs`, unless that is under way: the one in force is no longer good. Not
+   * sooner than after a failure it would be asked for anyway.
+   */
+  renew(delayMs = 0): void {
+    if (this.#stopped || this.#nextAttemptMs === undefined || this.#failures > 0) return;
+    this.#cancelTimer();
+    this.#attemptAt(this.#options.clock.now() + delayMs);
+  }
+
   /** Asks for nothing more. Resolves when what was being written to disk is there. */
   stop(): Promise<void> {
     this.#stopped = true;
@@ -154,8 +164,9 @@ export class IdentityKeeper {
     if (outcome.ok) {
       this.#failures = 0;
       this.#lastError = undefined;
-      this.#enforce(outcome.value);
+      // First, so that whoever is told may ask for another one sooner.
       this.#attemptAt(this.#renewalTime(outcome.value));
+      this.#enforce(outcome.value);
     } else {
       this.#failures += 1;
       this.#lastError = outcome.error;

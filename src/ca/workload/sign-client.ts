@@ -8,6 +8,7 @@ import { encodeSignRequest, parseSignReply } from "./sign-protocol.ts";
 export interface SignClientOptions {
   readonly namespace: string;
   readonly service: string;
+  readonly instance: string;
   readonly timeoutMs: number;
 }
 
@@ -15,7 +16,9 @@ export interface SignClientOptions {
 export function signOverBus(bus: Bus, options: SignClientOptions): (csrPem: string) => Promise<Signed> {
   const subject = subjects.sign(options.namespace, options.service);
   return async (csrPem) => {
-    const data = await bus.request(subject, encodeSignRequest({ csr: csrPem }), { timeoutMs: options.timeoutMs });
+    const data = await bus.request(subject, encodeSignRequest({ csr: csrPem, instance: options.instance }), {
+      timeoutMs: options.timeoutMs,
+    });
     const reply = parseSignReply(data);
     if (!reply.ok) throw new Error(reply.error);
     if ("error" in reply.value) throw new Error(`the authority refused to sign: ${reply.value.error}`);

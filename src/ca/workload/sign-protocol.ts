@@ -14,7 +14,11 @@ const SIGN_REPLY_BYTES_MAX = 256 * 1024;
 
 const PEM_CHARACTERS_MAX = 16 * 1024;
 
-const signRequest = z.strictObject({ csr: z.string().max(PEM_CHARACTERS_MAX) });
+const signRequest = z.strictObject({
+  csr: z.string().max(PEM_CHARACTERS_MAX),
+  /** Who of the service asks, as it says of itself; for the audit log, and for what is revoked by instance. */
+  instance: z.string().max(64).optional(),
+});
 
 const signReply = z.union([
   z.strictObject({

@@ -2,6 +2,7 @@
 
 import { err, ok, type Result } from "../../policy/result.ts";
 import { type Certificate, KEY_USAGE, readCertificate } from "./certificate.ts";
+import { decodePem } from "./pem.ts";
 import { type Identity, parseIdentity } from "./spiffe-id.ts";
 
 /** Why a peer is not believed: `reason` for metrics and `response_code_details`, `message` for a person. */
@@ -14,13 +15,17 @@ export interface PeerRefusal {
     | "not_yet_valid"
     | "expired"
     | "foreign_trust_domain"
-    | "unexpected_identity";
+    | "unexpected_identity"
+    | "revoked";
   readonly message: string;
 }
 
 /** Who a peer is, and until when its certificate vouches for that. */
 export interface PeerIdentity extends Identity {
+  /** Of the certificate: lower-case hex. */
+  readonly serial: string;
   /** Unix milliseconds. */
+  readonly notBeforeMs: number;
   readonly notAfterMs: number;
 }
 
@@ -61,8 +66,26 @@ export function svidIdentity(der: Uint8Array, nowMs: number): Result<PeerIdentit
   }
   const identity = parseIdentity(leaf.uris[0] ?? "");
   return identity.ok
-    ? ok({ ...identity.value, notAfterMs: leaf.notAfterMs })
+    ? ok({
+        ...identity.value,
+        serial: leaf.serial,
+        notBeforeMs: leaf.notBeforeMs,
+        notAfterMs: leaf.notAfterMs,
+      })
     : refusal("not_an_svid", `the peer's certificate is no X.509-SVID: ${identity.error}`);
+}
+
+/**
+ * What the leaf of a chain (PEM) of our own says of itself; undefined where it is no certificate of a workload. Its form
+ * and time are not judged.
+ */
+export function certificateFacts(chainPem: string): PeerIdentity | undefined {
+  const [der] = decodePem("CERTIFICATE", chainPem) ?? [];
+  const leaf = der && readCertificate(der);
+  const identity = parseIdentity(leaf?.uris[0] ?? "");
+  if (leaf === undefined || !identity.ok) return undefined;
+  const { serial, notBeforeMs, notAfterMs } = leaf;
+  return { ...identity.value, serial, notBeforeMs, notAfterMs };
 }
 
 function isoTime(timeMs: number): string {

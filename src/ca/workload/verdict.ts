@@ -13,6 +13,7 @@
  */
 
 import type { Result } from "../../policy/result.ts";
+import type { RevocationCheck } from "./revocations.ts";
 import { type PeerIdentity, type PeerRefusal, refusal, svidIdentity } from "./svid.ts";
 
 /** The one error code with which a server's chain has verified: what differs is the host name, which SPIFFE does not use. */
@@ -26,6 +27,8 @@ export interface ServerFacts {
   /** The leaf in DER: `socket.getPeerCertificate().raw`. */
   readonly raw: Uint8Array | undefined;
   readonly expectedSpiffeId: string;
+  /** Absent: nothing is revoked. */
+  readonly revocation?: RevocationCheck | undefined;
   /** Unix milliseconds. */
   readonly nowMs: number;
 }
@@ -36,6 +39,8 @@ export interface ClientFacts {
   /** The leaf in DER: `socket.getPeerCertificate()?.raw`; undefined where the client sent none. */
   readonly raw: Uint8Array | undefined;
   readonly trustDomain: string;
+  /** Absent: nothing is revoked. */
+  readonly revocation?: RevocationCheck | undefined;
   /** Unix milliseconds. */
   readonly nowMs: number;
 }
@@ -50,7 +55,7 @@ export function verifyServer(facts: ServerFacts): Result<PeerIdentity, PeerRefus
     return refusal("chain_not_verified", `the server's certificate does not lead to the trust bundle: ${why}`);
   }
   const identity = svidIdentity(facts.raw, facts.nowMs);
-  if (!identity.ok || identity.value.id === facts.expectedSpiffeId) return identity;
+  if (!identity.ok || identity.value.id === facts.expectedSpiffeId) return believed(identity, facts.revocation);
   return refusal("unexpected_identity", `expected ${facts.expectedSpiffeId}, reached ${identity.value.id}`);
 }
 
@@ -61,6 +66,14 @@ export function verifyClient(facts: ClientFacts): Result<PeerIdentity, PeerRefus
     return refusal("chain_not_verified", "the client's certificate does not lead to the trust bundle");
   }
   const identity = svidIdentity(facts.raw, facts.nowMs);
-  if (!identity.ok || identity.value.trustDomain === facts.trustDomain) return identity;
+  if (!identity.ok || identity.value.trustDomain === facts.trustDomain) return believed(identity, facts.revocation);
   return refusal("foreign_trust_domain", `${identity.value.id} is not of the trust domain ${facts.trustDomain}`);
+}
+
+function believed(
+  identity: Result<PeerIdentity, PeerRefusal>,
+  revocation: RevocationCheck | undefined,
+): Result<PeerIdentity, PeerRefusal> {
+  const fault = identity.ok ? revocation?.(identity.value) : undefined;
+  return fault === undefined ? identity : refusal("revoked", fault);
 }

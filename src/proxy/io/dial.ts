@@ -1,6 +1,8 @@
 /** Outgoing connections: to the application beside us in plain TCP, to peers in mutual TLS 1.3. */
 
 import type { Socket, SocketHandler } from "bun";
+import type { RevocationCheck } from "../../ca/workload/revocations.ts";
+import type { PeerIdentity, PeerRefusal } from "../../ca/workload/svid.ts";
 import { verifyServer } from "../../ca/workload/verdict.ts";
 import { Http1ClientConnection } from "../codec/http1/client-connection.ts";
 import { Http2ClientConnection } from "../codec/http2/client-connection.ts";
@@ -8,6 +10,7 @@ import type { ClientConnection } from "../codec/message.ts";
 import { TcpClientConnection } from "../codec/tcp/client-connection.ts";
 import type { Limits } from "../limits.ts";
 import type { Runtime } from "../runtime.ts";
+import { authorityOf } from "./address.ts";
 import type { Address } from "./listener.ts";
 import { Timer } from "./timers.ts";
 import {
@@ -24,6 +27,10 @@ import { Wire } from "./wire.ts";
 export interface PeerTls {
   readonly identity: TlsIdentity;
   readonly expectedSpiffeId: string;
+  /** Absent: nobody is revoked. */
+  readonly revocation?: RevocationCheck;
+  /** The peer is not who it must be; for the log. `onFailed` is called as well. */
+  readonly onRefused?: (remoteAddress: string, refusal: PeerRefusal) => void;
 }
 
 export interface DialOptions {
@@ -33,8 +40,8 @@ export interface DialOptions {
   readonly tls?: PeerTls | undefined;
   /** What is spoken over plain TCP; under TLS, ALPN decides. */
   readonly plainProtocol?: ApplicationProtocol;
-  /** `validUntilMs`: when the peer's certificate ends, Unix milliseconds; never where it showed none. */
-  readonly onConnected: (codec: ClientConnection, wire: Wire, validUntilMs: number) => void;
+  /** `peer`: who it proved to be; undefined over plain TCP. */
+  readonly onConnected: (codec: ClientConnection, wire: Wire, peer: PeerIdentity | undefined) => void;
   /** Called once, instead of `onConnected`. `detail`: lower_snake_case for logs. */
   readonly onFailed: (detail: string) => void;
   /** The established connection is gone. */
@@ -57,7 +64,7 @@ class Dial {
     this.#socket = socket;
     if (this.#settled) socket.terminate();
     else if (this.options.tls === undefined) {
-      this.#ready(socket, this.options.plainProtocol ?? "http/1.1", Number.POSITIVE_INFINITY);
+      this.#ready(socket, this.options.plainProtocol ?? "http/1.1", undefined);
     }
   }
 
@@ -70,10 +77,15 @@ class Dial {
       authorizationError: (error as { code?: string } | null)?.code,
       raw: peerLeaf(facts),
       expectedSpiffeId: tls.expectedSpiffeId,
+      revocation: tls.revocation,
       nowMs: runtime.wallMs(),
     });
-    if (!verdict.ok) this.fail(`tls_${verdict.error.reason}`);
-    else this.#ready(socket, facts.alpnProtocol === "h2" ? "h2" : "http/1.1", verdict.value.notAfterMs);
+    if (verdict.ok) {
+      this.#ready(socket, facts.alpnProtocol === "h2" ? "h2" : "http/1.1", verdict.value);
+      return;
+    }
+    tls.onRefused?.(authorityOf(this.options.address), verdict.error);
+    this.fail(`tls_${verdict.error.reason}`);
   }
 
   fail(detail: string): void {
@@ -89,7 +101,7 @@ class Dial {
     else this.wire.closedSocket(error);
   }
 
-  #ready(socket: Socket<Dial>, protocol: ApplicationProtocol, validUntilMs: number): void {
+  #ready(socket: Socket<Dial>, protocol: ApplicationProtocol, peer: PeerIdentity | undefined): void {
     this.#settled = true;
     this.#timer.cancel();
     const { runtime, onConnected, onClosed } = this.options;
@@ -97,7 +109,7 @@ class Dial {
     this.wire = wire;
     const codec = clientCodec(protocol, { output: wire, limits: runtime.limits });
     wire.attach(socket as Socket<unknown>, codec);
-    onConnected(codec, wire, validUntilMs);
+    onConnected(codec, wire, peer);
   }
 }
 

@@ -3,6 +3,7 @@
  * no time, cannot keep themselves (a head that never ends, a connection that nobody uses, a certificate that ends).
  */
 
+import type { PeerIdentity } from "../../ca/workload/svid.ts";
 import type { ServiceRef } from "../../policy/names.ts";
 import { refusalText } from "../codec/http1/head-writer.ts";
 import { isHttp1Request } from "../codec/http1/request-line.ts";
@@ -41,8 +42,8 @@ export interface DownstreamFacts {
   readonly caller: Caller | undefined;
   /** SPIFFE ID of the verified peer. */
   readonly principal: string | undefined;
-  /** When the peer's certificate ends (Unix milliseconds), and with it what the connection may be asked. */
-  readonly validUntilMs?: number;
+  /** All that its certificate says; when that ends, so does what the connection may be asked. */
+  readonly peer?: PeerIdentity;
   /** The listener is for this one service, whatever a request's own authority says. */
   readonly boundTo?: BoundService | undefined;
   readonly redirect?: Redirect | undefined;
@@ -226,8 +227,8 @@ export class Downstream implements ConnectionInput {
 
   /** How much longer the peer's certificate vouches for it. */
   get #validForMs(): number {
-    const { validUntilMs = Number.POSITIVE_INFINITY } = this.facts;
-    return validUntilMs - this.#runtime.wallMs();
+    const { notAfterMs = Number.POSITIVE_INFINITY } = this.facts.peer ?? {};
+    return notAfterMs - this.#runtime.wallMs();
   }
 
   /** Asks an idle peer to leave; one that was asked and did not answer is no longer waited for. */

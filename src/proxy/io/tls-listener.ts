@@ -4,6 +4,8 @@
  */
 
 import type { Socket, SocketHandler } from "bun";
+import type { RevocationCheck } from "../../ca/workload/revocations.ts";
+import type { PeerRefusal } from "../../ca/workload/svid.ts";
 import { verifyClient } from "../../ca/workload/verdict.ts";
 import type { Runtime } from "../runtime.ts";
 import { type AcceptRequest, Downstream } from "./downstream.ts";
@@ -14,8 +16,10 @@ import { alpnProtocols, peerLeaf, TLS_1_3, type TlsIdentity, type TlsSocketFacts
 export interface TlsListenerOptions extends ListenerOptions {
   /** Asked at every connection; undefined while there is no certificate yet: the connection is closed. */
   readonly identity: () => TlsIdentity | undefined;
-  /** A peer was refused; `reason` is for the log. */
-  readonly onRefused: (remoteAddress: string, reason: string) => void;
+  /** Absent: nobody is revoked. */
+  readonly revocation?: RevocationCheck;
+  /** A peer was refused. */
+  readonly onRefused: (remoteAddress: string, refusal: PeerRefusal) => void;
 }
 
 const ALPN = alpnProtocols("h2", "http/1.1");
@@ -102,17 +106,19 @@ class TlsAcceptor {
       authorized: facts.authorized,
       raw: peerLeaf(facts),
       trustDomain: handshake.identity.trustDomain,
+      revocation: this.#options.revocation,
       nowMs: this.#runtime.wallMs(),
     });
     if (!verdict.ok) {
-      this.#options.onRefused(remoteAddress, verdict.error.message);
+      this.#options.onRefused(remoteAddress, verdict.error);
       socket.terminate();
       return;
     }
-    const { namespace, service, id, notAfterMs } = verdict.value;
+    const peer = verdict.value;
+    const { namespace, service, id } = peer;
     const caller = { namespace, service };
-    const peer = { remoteAddress, caller, principal: id, validUntilMs: notAfterMs, scheme: "https" } as const;
-    const downstream = new Downstream(peer, this.#runtime, this.#accept, (closed) => this.connections.delete(closed));
+    const known = { remoteAddress, caller, principal: id, peer, scheme: "https" } as const;
+    const downstream = new Downstream(known, this.#runtime, this.#accept, (closed) => this.connections.delete(closed));
     this.connections.add(downstream);
     socket.data = downstream;
     downstream.wire.attach(socket, downstream);

@@ -1,7 +1,7 @@
 /** What a sidecar takes traffic in by: peers, the application's calls, and single services. */
 
+import type { RevocationCheck } from "../../ca/workload/revocations.ts";
 import { serviceRef } from "../../policy/names.ts";
-import type { Logger } from "../../telemetry/logger.ts";
 import { Exchange, recordUnreadable, type Side } from "../exchange.ts";
 import { Inbound } from "../inbound.ts";
 import type { AcceptRequest, Downstream } from "../io/downstream.ts";
@@ -27,6 +27,8 @@ export interface ListenerSources {
   readonly telemetry: Telemetry;
   readonly policy: () => Policy | undefined;
   readonly identity: () => TlsIdentity | undefined;
+  readonly revocation: RevocationCheck;
+  readonly onRefused: TlsListenerOptions["onRefused"];
   readonly upstreams: UpstreamDirectory;
   readonly application: Application;
 }
@@ -58,8 +60,8 @@ interface Closable {
 }
 
 function openEach(options: DataPlaneOptions, sources: ListenerSources, opened: Closable[]): SidecarListeners {
-  const { runtime, logger } = options;
-  const { telemetry, policy, upstreams, application, identity } = sources;
+  const { runtime } = options;
+  const { telemetry, policy, upstreams, application, identity, revocation, onRefused } = sources;
   const version = options.labels.version;
   const endpoints = upstreams.get.bind(upstreams);
   const { interception, sharedListeners } = options;
@@ -74,7 +76,8 @@ function openEach(options: DataPlaneOptions, sources: ListenerSources, opened: C
     runtime,
     accept: acceptInto(runtime, new Inbound({ runtime, telemetry, policy, version, application })),
     identity,
-    onRefused: refusalLog(runtime, logger),
+    revocation,
+    onRefused,
   };
   const peers = opening(options.inbound, () => listenWithTwin(listenTls, peerOptions, ipv6 ? "::" : undefined));
   opened.push(...peers);
@@ -165,21 +168,6 @@ function listenFor(
       return upstream !== undefined && protocolOf(upstream.ports) === "tcp";
     },
   });
-}
-
-/** Logs refused peers, at most one a second: whoever knocks without a key must not fill the disk. */
-function refusalLog({ monotonicMs }: Runtime, logger: Logger): (peer: string, reason: string) => void {
-  let quietUntilMs = 0;
-  let unsaid = 0;
-  return (peer, reason) => {
-    if (monotonicMs() < quietUntilMs) {
-      unsaid++;
-      return;
-    }
-    logger.warn({ peer, reason, ...(unsaid > 0 ? { othersSinceLast: unsaid } : {}) }, "refused a peer");
-    quietUntilMs = monotonicMs() + 1_000;
-    unsaid = 0;
-  };
 }
 
 function openConnections(listeners: readonly Listener[]): number {

@@ -12,6 +12,7 @@ import type { EndpointState } from "../upstream/endpoints.ts";
 import type { DataPlane, ListenerAddresses } from "./data-plane.ts";
 import { applicationEndpoints, openListeners, type SidecarListeners } from "./listeners.ts";
 import type { DataPlaneOptions } from "./options.ts";
+import { PeerTrust } from "./peer-trust.ts";
 import { UpstreamDirectory } from "./upstream-directory.ts";
 
 export class LocalDataPlane implements DataPlane {
@@ -21,12 +22,12 @@ export class LocalDataPlane implements DataPlane {
   readonly #upstreams: UpstreamDirectory;
   readonly #application: Readonly<Record<ApplicationProtocol, EndpointState>>;
   #policy: Policy | undefined;
-  #tls: TlsIdentity | undefined;
+  readonly #trust: PeerTrust;
   #listeners: SidecarListeners | undefined;
 
   /** @param sidecarMetrics shared with whoever else of the sidecar has numbers to show. */
   constructor(options: DataPlaneOptions, sidecarMetrics = new SidecarMetrics()) {
-    const { accessLog, runtime } = options;
+    const { accessLog, runtime, logger } = options;
     this.#options = options;
     this.#telemetry = { requests: new RequestMetrics(), sidecar: sidecarMetrics, accessLog };
     this.families = [
@@ -34,7 +35,11 @@ export class LocalDataPlane implements DataPlane {
       ...sidecarMetrics.families(runtime.wallMs),
       ...(accessLog?.families() ?? []),
     ];
-    this.#upstreams = new UpstreamDirectory(runtime, () => this.#tls);
+    this.#trust = new PeerTrust({ runtime, logger, metrics: sidecarMetrics });
+    this.#upstreams = new UpstreamDirectory(runtime, () => this.#trust.identity, {
+      revocation: this.#trust.revocation,
+      onRefused: (peer, refusal) => this.#trust.refused("outbound", peer, refusal),
+    });
     this.#application = applicationEndpoints(options);
   }
 
@@ -51,6 +56,8 @@ export class LocalDataPlane implements DataPlane {
     this.#policy = policy;
     const { upstreams } = policy.routes;
     this.#upstreams.keep(upstreams);
+    this.#trust.useRevocations(snapshot.revocations);
+    if (snapshot.revocations !== undefined) this.#closeRevoked();
     return upstreams.map(({ ref }) => ref);
   }
 
@@ -63,8 +70,7 @@ export class LocalDataPlane implements DataPlane {
   }
 
   useIdentity(identity: TlsIdentity): void {
-    const previous = this.#tls;
-    this.#tls = identity;
+    const previous = this.#trust.useIdentity(identity);
     if (previous === undefined) return;
     // Connections made with the old certificate end with their requests; new ones show the new one.
     this.#upstreams.retireConnections();
@@ -75,11 +81,29 @@ export class LocalDataPlane implements DataPlane {
     }
   }
 
+  /** Revoked is revoked at once: what was let in before and would not be now ends, whatever is under way on it. */
+  #closeRevoked(): void {
+    const outbound = this.#upstreams.closeConnections((peer) => this.#trust.isRefused(peer));
+    let inbound = 0;
+    for (const { facts, wire } of [...(this.#listeners?.peerConnections() ?? [])]) {
+      if (!this.#trust.isRefused(facts.peer)) continue;
+      wire.destroy();
+      inbound++;
+    }
+    if (outbound + inbound === 0) return;
+    const { connectionsRevoked } = this.#telemetry.sidecar;
+    connectionsRevoked.cell({ direction: "inbound" }).value += inbound;
+    connectionsRevoked.cell({ direction: "outbound" }).value += outbound;
+    this.#options.logger.warn({ inbound, outbound }, "closed the connections of revoked identities");
+  }
+
   async listen(): Promise<void> {
     this.#listeners = openListeners(this.#options, {
       telemetry: this.#telemetry,
       policy: () => this.#policy,
-      identity: () => this.#tls,
+      identity: () => this.#trust.identity,
+      revocation: this.#trust.revocation,
+      onRefused: (peer, refusal) => this.#trust.refused("inbound", peer, refusal),
       upstreams: this.#upstreams,
       application: this.#application,
     });

@@ -5,6 +5,7 @@
 
 import type { WorkloadCredentials } from "../../ca/workload/credentials.ts";
 import { createIdentity, type IdentityKeeper } from "../../ca/workload/identity.ts";
+import { compileRevocations, type RevocationCheck } from "../../ca/workload/revocations.ts";
 import { signOverBus } from "../../ca/workload/sign-client.ts";
 import type { ServiceRef } from "../../policy/names.ts";
 import type { EndpointSet, InstanceStatus, ServiceSnapshot } from "../../projections/snapshot.ts";
@@ -27,6 +28,8 @@ import { StateDirectory } from "./state-directory.ts";
 const WITHDRAWAL_MS = 1_500;
 /** Longest the authority may take to sign. */
 const SIGN_TIMEOUT_MS = 5_000;
+/** Until a new certificate is asked for where the last one was revoked before it came. */
+const RENEWAL_AFTER_REVOCATION_MS = 1_000;
 
 export class Sidecar {
   readonly #options: SidecarOptions;
@@ -42,6 +45,7 @@ export class Sidecar {
   #callable: readonly ServiceRef[] = [];
   #identity: IdentityKeeper | undefined;
   #tls: TlsIdentity | undefined;
+  #revocation: RevocationCheck = () => undefined;
   #rejected: InstanceStatus["rejected"];
   #draining = false;
   #drained: Promise<void> | undefined;
@@ -113,6 +117,8 @@ export class Sidecar {
     if (this.#snapshot === undefined) return `no snapshot yet: is ${namespace}/${service} declared (heddle apply)?`;
     const { lastError = "on its way" } = this.#identity?.status ?? {};
     if (this.#tls === undefined) return `no certificate yet: ${lastError}`;
+    const fault = this.#revocationFault;
+    if (fault !== undefined) return `${fault}: ${lastError}`;
     if (this.#certificateExpired) return `the certificate has expired: ${lastError}`;
     return this.#health.healthy ? undefined : `the application is not healthy: ${this.#health.reason}`;
   }
@@ -155,7 +161,7 @@ export class Sidecar {
   }
 
   async #start(): Promise<void> {
-    const { namespace, service, bus, logger, runtime } = this.#options;
+    const { namespace, service, instance, bus, logger, runtime } = this.#options;
     const stored = await this.#state.load();
     for (const set of stored.endpoints) this.#plane.replaceEndpoints(set);
     this.#identity = await createIdentity({
@@ -163,7 +169,7 @@ export class Sidecar {
       namespace,
       service,
       stateDirectory: this.#options.stateDirectory,
-      sign: signOverBus(bus, { namespace, service, timeoutMs: SIGN_TIMEOUT_MS }),
+      sign: signOverBus(bus, { namespace, service, instance, timeoutMs: SIGN_TIMEOUT_MS }),
       clock: systemClock,
       random: runtime.random,
       onRenewed: (credentials) => this.#useCredentials(credentials),
@@ -228,7 +234,7 @@ export class Sidecar {
 
   /** A snapshot that cannot be enforced changes nothing. False: it was one. */
   #enforce(snapshot: ServiceSnapshot): boolean {
-    const { revision, trustBundle } = snapshot;
+    const { revision, trustBundle, revocations } = snapshot;
     try {
       this.#callable = this.#plane.enforce(snapshot);
       this.#snapshot = snapshot;
@@ -240,8 +246,20 @@ export class Sidecar {
     }
     this.#rejected = undefined;
     this.#metrics.snapshotRevision = revision;
+    this.#revocation = compileRevocations(revocations);
     if (trustBundle.length > 0) this.#identity?.setBundle(trustBundle);
+    const fault = this.#revocationFault;
+    if (fault !== undefined) {
+      this.#options.logger.warn({ revision, reason: fault }, "our own certificate is believed no longer");
+      this.#identity?.renew();
+    }
     return true;
+  }
+
+  /** Why peers do not believe our certificate any more; undefined: they do. */
+  get #revocationFault(): string | undefined {
+    const { credentials } = this.#identity ?? {};
+    return credentials && this.#revocation({ ...credentials.identity, ...credentials });
   }
 
   #takeEndpoints(set: EndpointSet): void {
@@ -257,6 +275,10 @@ export class Sidecar {
     };
     this.#metrics.certificateExpiryS = credentials.notAfterMs / 1000;
     this.#plane.useIdentity(this.#tls);
+    // Signed by a replica that had not heard of the revocation yet.
+    if (this.#revocation({ ...credentials.identity, ...credentials }) !== undefined) {
+      this.#identity?.renew(RENEWAL_AFTER_REVOCATION_MS);
+    }
     this.#heartbeat?.beat();
   }
 
@@ -268,7 +290,7 @@ export class Sidecar {
 
   #status(): InstanceStatus {
     const { instance, namespace, service, labels, version, advertisedHost } = this.#options;
-    const expiryMs = this.#identity?.credentials?.notAfterMs;
+    const { serial, notAfterMs: expiryMs } = this.#identity?.credentials ?? {};
     return {
       instance,
       namespace,
@@ -280,6 +302,7 @@ export class Sidecar {
       revision: this.#plane.revision,
       ...(this.#rejected === undefined ? {} : { rejected: this.#rejected }),
       ...(expiryMs === undefined ? {} : { certificateExpiry: new Date(expiryMs).toISOString() }),
+      ...(serial === undefined ? {} : { certificateSerial: serial }),
       startedAt: this.#startedAt,
       version,
     };
@@ -289,8 +312,9 @@ export class Sidecar {
     if (this.#gone) return "gone";
     if (this.#draining) return "draining";
     if (this.#snapshot === undefined || this.#tls === undefined) return "starting";
-    // With an expired certificate nobody lets us in, nor comes in: callers had better go elsewhere.
-    return this.#health.healthy && !this.#certificateExpired ? "ready" : "unhealthy";
+    // With an expired or revoked certificate nobody lets us in, nor comes in: callers had better go elsewhere.
+    const believed = !this.#certificateExpired && this.#revocationFault === undefined;
+    return this.#health.healthy && believed ? "ready" : "unhealthy";
   }
 
   get #certificateExpired(): boolean {

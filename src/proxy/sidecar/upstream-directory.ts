@@ -1,15 +1,19 @@
 /** The endpoints of every service that this sidecar may call, with their pools. Outlives snapshots. */
 
+import type { PeerIdentity } from "../../ca/workload/svid.ts";
 import { type ServiceRef, serviceRef } from "../../policy/names.ts";
 import type { Endpoint, EndpointSet } from "../../projections/snapshot.ts";
 import type { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
 import { authorityOf, canonicalHost } from "../io/address.ts";
+import type { PeerTls } from "../io/dial.ts";
 import type { Address } from "../io/listener.ts";
 import type { TlsIdentity } from "../io/tls.ts";
 import type { Upstream } from "../route/compile.ts";
 import type { Runtime } from "../runtime.ts";
 import { ServiceEndpoints } from "../upstream/endpoints.ts";
 import { Pool } from "../upstream/pool.ts";
+
+type PeerChecks = Pick<PeerTls, "revocation" | "onRefused">;
 
 interface Entry {
   readonly endpoints: ServiceEndpoints;
@@ -24,16 +28,21 @@ interface Entry {
 export class UpstreamDirectory {
   readonly #runtime: Runtime;
   readonly #identity: () => TlsIdentity | undefined;
+  readonly #peers: PeerChecks;
   readonly #entries = new Map<ServiceRef, Entry>();
   /** Services by the addresses of their applications, put together when it is asked for. */
   #byApplication: ReadonlyMap<string, ServiceRef | undefined> | undefined;
   /** Upstreams whose gauges have been shown. */
   #measured: ReadonlySet<ServiceRef> = new Set();
 
-  /** @param identity what to show peers; asked at every dial. */
-  constructor(runtime: Runtime, identity: () => TlsIdentity | undefined) {
+  /**
+   * @param identity what to show peers; asked at every dial.
+   * @param peers whom not to believe, and who is told of it.
+   */
+  constructor(runtime: Runtime, identity: () => TlsIdentity | undefined, peers: PeerChecks = {}) {
     this.#runtime = runtime;
     this.#identity = identity;
+    this.#peers = peers;
   }
 
   get(service: ServiceRef): ServiceEndpoints | undefined {
@@ -78,6 +87,15 @@ export class UpstreamDirectory {
 
   sets(): EndpointSet[] {
     return [...this.#entries.values()].flatMap((entry) => entry.set ?? []);
+  }
+
+  /** As `Pool.closeConnections`, for every upstream. */
+  closeConnections(isRefused: (peer: PeerIdentity) => boolean): number {
+    let closed = 0;
+    for (const { endpoints } of this.#entries.values()) {
+      for (const { pool } of endpoints.all) closed += pool.closeConnections(isRefused);
+    }
+    return closed;
   }
 
   retireConnections(): void {
@@ -148,7 +166,7 @@ export class UpstreamDirectory {
       tls: () => {
         const identity = this.#identity();
         if (identity === undefined || entry.spiffeId === undefined) return undefined;
-        return { identity, expectedSpiffeId: entry.spiffeId };
+        return { ...this.#peers, identity, expectedSpiffeId: entry.spiffeId };
       },
     });
   }

@@ -3,6 +3,7 @@
  * HTTP/2 ones many; `capacity` is all that the pool asks of either.
  */
 
+import type { PeerIdentity } from "../../ca/workload/svid.ts";
 import type { ClientConnection } from "../codec/message.ts";
 import { dial, type PeerTls } from "../io/dial.ts";
 import type { Address } from "../io/listener.ts";
@@ -56,8 +57,8 @@ export class PooledConnection {
     pool: Pool,
     readonly codec: ClientConnection,
     readonly wire: Wire,
-    /** When the peer's certificate ends: Unix milliseconds. */
-    readonly validUntilMs: number,
+    /** Who is at the other end; undefined where it did not have to prove it. */
+    readonly peer: PeerIdentity | undefined,
   ) {
     this.#pool = pool;
   }
@@ -147,6 +148,13 @@ export class Pool {
     for (const connection of [...this.#connections]) connection.codec.drain();
   }
 
+  /** Ends at once, whatever is under way, what leads to a peer that is believed no longer. Returns how many that were. */
+  closeConnections(isRefused: (peer: PeerIdentity) => boolean): number {
+    const refused = [...this.#connections].filter(({ peer }) => peer !== undefined && isRefused(peer));
+    for (const { wire } of refused) wire.destroy();
+    return refused.length;
+  }
+
   /** The address is gone: refuses who waits, lets requests under way finish. */
   close(): void {
     this.#closed = true;
@@ -201,10 +209,10 @@ export class Pool {
       runtime,
       tls: peer,
       plainProtocol: protocol,
-      onConnected: (codec, wire, validUntilMs) => {
+      onConnected: (codec, wire, proven) => {
         this.#connecting--;
         onGone = this.#options.onOpened?.(wire);
-        connection = new PooledConnection(this, codec, wire, validUntilMs);
+        connection = new PooledConnection(this, codec, wire, proven);
         this.#connections.add(connection);
         if (this.#closed) codec.drain();
         else this.offer(connection);
@@ -257,7 +265,7 @@ export class Pool {
     const idleBeforeMs = runtime.monotonicMs() - this.#idleTimeoutMs;
     const wallMs = runtime.wallMs();
     for (const connection of [...this.#ready]) {
-      if (connection.validUntilMs <= wallMs) connection.codec.drain();
+      if ((connection.peer?.notAfterMs ?? Number.POSITIVE_INFINITY) <= wallMs) connection.codec.drain();
       else if (connection.codec.openStreams > 0) connection.idleSinceMs = runtime.monotonicMs();
       else if (connection.idleSinceMs <= idleBeforeMs) connection.codec.drain();
     }

@@ -30,6 +30,7 @@ test("reads what the certificate library reads, whatever the combination", async
         const usage = certificate.getExtension(x509.KeyUsagesExtension);
         const purposes = certificate.getExtension(x509.ExtendedKeyUsageExtension)?.usages ?? [];
         expect(readCertificate(der)).toEqual({
+          serial: certificate.serialNumber,
           notBeforeMs: certificate.notBefore.getTime(),
           notAfterMs: certificate.notAfter.getTime(),
           subjectEmpty: certificate.subject === "",

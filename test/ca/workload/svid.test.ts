@@ -28,6 +28,8 @@ describe("SVIDs", () => {
         namespace: "shop",
         service: "orders",
         id: "spiffe://mesh.local/ns/shop/sa/orders",
+        serial: expect.stringMatching(/^[0-9a-f]+$/),
+        notBeforeMs: expect.any(Number),
         notAfterMs: expect.any(Number),
       },
     });

@@ -42,7 +42,7 @@ function start(limits: Partial<Limits> = {}, identity: () => TlsIdentity | undef
     runtime: systemRuntime(limits),
     accept: app.accept,
     identity,
-    onRefused: (_peer, reason) => void refused.push(reason),
+    onRefused: (_peer, { message }) => void refused.push(message),
   });
   open.push(listener);
   return { listener, port: listener.address.port, refused, app };

@@ -1,0 +1,33 @@
+/** The part of the vocabulary that is about whom the mesh believes: identities that were revoked. */
+
+import { z } from "zod";
+
+const namespace = z.string();
+const service = z.string();
+
+/** Of a certificate: hex digits, in lower case. */
+export const SERIAL = /^[0-9a-f]{1,40}$/;
+export const serialNumber = z.string().regex(SERIAL, "must be a serial number in lower-case hex");
+
+/**
+ * An identity is believed no longer: the service as a whole, or with `serial` one certificate of it. With `instance`
+ * nothing is signed for that instance any more.
+ */
+export const identityRevoked = z.strictObject({
+  type: z.literal("IdentityRevoked"),
+  namespace,
+  service,
+  serial: serialNumber.optional(),
+  instance: z.string().optional(),
+});
+
+/**
+ * Certificates are signed again for a service, or for one instance of it. Those that were issued before the
+ * revocation stay refused.
+ */
+export const identityReinstated = z.strictObject({
+  type: z.literal("IdentityReinstated"),
+  namespace,
+  service,
+  instance: z.string().optional(),
+});

@@ -1,0 +1,46 @@
+/** Which revocations a service's sidecars must know of: their own, and those of whoever they may meet. */
+
+import type { IdentityRevocation, MeshState } from "../events/state.ts";
+import { type ServiceRef, serviceRef } from "../policy/names.ts";
+import { mayCall, type ServiceName } from "./call-graph.ts";
+import type { SnapshotRevocation } from "./snapshot.ts";
+
+/** @param callable what the service may call */
+export function compileRevocations(
+  state: MeshState,
+  service: ServiceName,
+  callable: ReadonlySet<ServiceRef>,
+): { revocations?: SnapshotRevocation[] } {
+  const own = serviceRef(service.namespace, service.name);
+  const revocations: SnapshotRevocation[] = [];
+  for (const [namespace, content] of state.namespaces) {
+    for (const [name, revocation] of content.revocations) {
+      const ref = serviceRef(namespace, name);
+      if (ref !== own && !callable.has(ref) && !mayCall(state, { namespace, name }, service)) continue;
+      const entry = snapshotRevocation({ namespace, name }, revocation);
+      if (entry !== undefined) revocations.push(entry);
+    }
+  }
+  if (revocations.length === 0) return {};
+  return { revocations: revocations.sort((a, b) => (sortKey(a) < sortKey(b) ? -1 : 1)) };
+}
+
+/** Undefined where nothing is refused for it: instances concern the authority alone. */
+function snapshotRevocation(
+  service: ServiceName,
+  { whole, issuedBefore, serials }: IdentityRevocation,
+): SnapshotRevocation | undefined {
+  if (whole === undefined && issuedBefore === undefined && serials.size === 0) return undefined;
+  const revisions = [...serials.values(), ...(whole === undefined ? [] : [whole])].map(({ revision }) => revision);
+  return {
+    ...service,
+    whole: whole !== undefined,
+    ...(issuedBefore === undefined ? {} : { issuedBeforeMs: Date.parse(issuedBefore) }),
+    serials: [...serials.keys()].sort(),
+    revision: Math.max(0, ...revisions),
+  };
+}
+
+function sortKey({ namespace, name }: SnapshotRevocation): string {
+  return serviceRef(namespace, name);
+}
