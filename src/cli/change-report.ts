@@ -7,6 +7,8 @@ import type { MeshState } from "../events/state.ts";
 import { type NotEnforced, notEnforced } from "../policy/enforcement.ts";
 import { formatPath } from "../policy/problems.ts";
 import type { PolicyDocument } from "../policy/schema.ts";
+import type { AccessDifference } from "../replay/access-diff.ts";
+import { accessText } from "./access-text.ts";
 import type { ChangeOptions } from "./change-options.ts";
 import { confirm } from "./confirm.ts";
 import type { OperatorContext } from "./context.ts";
@@ -20,6 +22,8 @@ export interface Undertaking {
   readonly proposals: readonly Proposal[];
   /** What the proposals were made against, where it was read. */
   readonly before?: MeshState;
+  /** Which calls it makes possible, and which it ends, where that was asked for. */
+  readonly access?: readonly AccessDifference[];
   /** Documents of which to say what this version does not enforce. */
   readonly documents?: readonly PolicyDocument[];
 }
@@ -49,12 +53,13 @@ export async function reportDone(
 }
 
 /** The difference, which is what a person agrees to, and what is to be said about it. */
-function present({ proposals, before, documents = [] }: Undertaking, { output, yes }: ChangeOptions): void {
+function present({ proposals, before, access, documents = [] }: Undertaking, { output, yes }: ChangeOptions): void {
   const forPeople = output === "table";
   // A program that said --yes finds all of it in the result.
   if (!forPeople && yes === true) return;
   const paint = painter(forPeople ? process.stdout : process.stderr);
-  const difference = differenceText(proposals, paint, before);
+  const effects = access === undefined ? "" : accessText(access, paint);
+  const difference = `${differenceText(proposals, paint, before)}${effects}`;
   if (forPeople) printText(difference);
   else if (difference !== "") note(difference.trimEnd());
   for (const remark of remarks(proposals, notEnforced(documents))) note(remark);
@@ -101,7 +106,7 @@ function gapLines(gaps: readonly NotEnforced[]): string[] {
 }
 
 function outcomeValue(
-  { proposals, documents = [] }: Undertaking,
+  { proposals, access, documents = [] }: Undertaking,
   { dryRun }: ChangeOptions,
   waited: WaitReply | undefined,
 ): unknown {
@@ -116,6 +121,7 @@ function outcomeValue(
         lines: decided.events.map(describe),
         events: decided.events,
       })),
+    ...(access === undefined ? {} : { access }),
     warnings: proposals.flatMap(({ decided }) => decided.warnings),
     notEnforced: notEnforced(documents).map(({ key, path, note: text }) => {
       return { document: key, path: formatPath(path), note: text };

@@ -40,6 +40,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "at", summary: "run a command that reads, as of a moment of the past", load: () => import("./at.ts") },
   { name: "blame", summary: "show who put each field of a document there", load: () => import("./blame.ts") },
   { name: "rollback", summary: "bring policy back to an earlier revision", load: () => import("./rollback.ts") },
+  { name: "revert", summary: "undo one change, and keep those after it", load: () => import("./revert.ts") },
+  {
+    name: "access",
+    summary: "show which calls became possible, and which stopped",
+    load: () => import("./access-diff.ts"),
+  },
   { name: "status", summary: "show every instance and what it enforces", load: () => import("./status.ts") },
   { name: "wait", summary: "wait until a revision is enforced everywhere", load: () => import("./wait.ts") },
   { name: "version", summary: "show the version", load: () => import("./version.ts") },

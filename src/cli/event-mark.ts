@@ -47,6 +47,7 @@ export function markOf(event: DomainEvent, before?: MeshState): Mark {
     case "RouteTimeoutSet":
     case "RouteRetriesSet":
     case "RolledBack":
+    case "ChangeReverted":
       return "~";
     default: {
       const unheard: never = event;

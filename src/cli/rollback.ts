@@ -1,20 +1,29 @@
 /** `heddle rollback`: policy as it was at an earlier revision, as a new change. */
 
 import type { Command } from "commander";
+import { documentAt, serviceOfDocument } from "../events/documents.ts";
+import type { EventLog } from "../events/log.ts";
 import type { MeshState } from "../events/state.ts";
 import { parseDocumentKey } from "../policy/document-key.ts";
-import { type DocumentKey, MESH_NAMESPACE } from "../policy/names.ts";
+import { type DocumentKey, MESH_NAMESPACE, parseServiceRef } from "../policy/names.ts";
 import { diffStates } from "../replay/diff.ts";
-import { type ChangeOptions, changeOptions, collect, parseRevision } from "./change-options.ts";
+import { changesUndone, type UndoneChange } from "../replay/rollback.ts";
+import { type ChangeOptions, changeOptions, collect } from "./change-options.ts";
 import { undertake } from "./change-report.ts";
-import { withOperator } from "./context.ts";
-import { parseKeyArgument } from "./document-argument.ts";
-import { UsageError } from "./failure.ts";
+import { type OperatorContext, withOperator } from "./context.ts";
+import { parseKeyArgument, parseKind } from "./document-argument.ts";
+import { Failure, UsageError } from "./failure.ts";
+import { accessEffects, undoneLines } from "./going-back.ts";
 import { currentState, pastState } from "./known-mesh.ts";
+import type { Moment } from "./moment.ts";
+import { MOMENT_HELP, momentOption, revisionOf } from "./moment-argument.ts";
+import { note } from "./output.ts";
 import { type NamespaceCommand, propose } from "./proposal.ts";
 
 interface RollbackOptions extends ChangeOptions {
   readonly only?: readonly string[];
+  readonly except?: readonly string[];
+  readonly withOthers?: true;
 }
 
 /** The mesh as it is to be again, and as it is now. */
@@ -25,48 +34,81 @@ interface Span {
 
 const HELP = `
 Nothing is taken out of the history: the way back is a change like any other, and can be rolled back itself. Without
--n and --only, every namespace whose policy differs goes back. Operators and trust roots stay as they are.
+-n, --only and --except, every namespace whose policy differs goes back, each as one change. Operators and trust roots
+stay as they are. Before anything happens, you see what would change and which calls become possible or stop. Where
+later changes of others would be undone, it refuses: you choose what to leave (--except), or say --with-others.
+A DOCUMENT is KIND/NAMESPACE/NAME; NAMESPACE/NAME stands for all documents about that service.
+${MOMENT_HELP}
 
 Examples:
   heddle rollback 41 --dry-run
   heddle rollback 41 --only Route/shop/catalog --reason "v2 times out"
+  heddle rollback 20m --except shop/payment
 `;
 
 export async function run(command: Command, args: readonly string[]): Promise<void> {
   await changeOptions(command)
-    .description("Bring policy back to what it was after an earlier revision.")
-    .argument("<revision>", "as `heddle log` shows it", parseRevision)
-    .option("--only <document>", "only KIND/NAMESPACE/NAME; may be repeated", collect)
+    .description("Bring policy back to what it was at an earlier moment.")
+    .argument("<moment>", "a revision, as `heddle log` shows it, or a time", momentOption)
+    .option("--only <document>", "only this; may be repeated", collect)
+    .option("--except <document>", "all but this; may be repeated", collect)
+    .option("--with-others", "undo later changes of others as well")
     .addHelpText("after", HELP)
-    .action(async (revision: number, options: RollbackOptions) => {
-      const keys = options.only?.map((text) => keyArgument(text, options.namespace));
-      await withOperator(options, async (context) => {
-        const span = { target: await pastState(context, revision), current: await currentState(context) };
-        const commands = rollbackCommands(span, revision, { keys, namespace: options.namespace });
-        const proposals = await propose(context, commands, options.reason);
-        await undertake(context, { proposals, before: span.current }, options);
-      });
+    .action(async (moment: Moment, options: RollbackOptions) => {
+      await withOperator(options, (context) => rollback(context, moment, options));
     })
     .parseAsync(args, { from: "user" });
 }
 
+async function rollback(context: OperatorContext, moment: Moment, options: RollbackOptions): Promise<void> {
+  const revision = await revisionOf(context.ledger, moment);
+  const span = { target: await pastState(context, revision), current: await currentState(context) };
+  const scope = {
+    only: options.only?.flatMap((text) => keysMeant(text, options.namespace, span)),
+    except: options.except?.flatMap((text) => keysMeant(text, options.namespace, span)),
+    namespace: options.namespace,
+  };
+  const commands = rollbackCommands(span, revision, scope);
+  const others = await changesOfOthers(context, span, commands);
+  if (others.length > 0 && options.withOthers !== true) tellOthers(others, options.dryRun === true);
+  const proposals = await propose(context, commands, options.reason);
+  const access = accessEffects(span.current, proposals);
+  await undertake(context, { proposals, before: span.current, access }, options);
+}
+
 interface Scope {
-  readonly keys: readonly DocumentKey[] | undefined;
-  readonly namespace: string | undefined;
+  readonly only?: readonly DocumentKey[] | undefined;
+  readonly except?: readonly DocumentKey[] | undefined;
+  readonly namespace?: string | undefined;
 }
 
 /** A command for each namespace that is meant: those named, or those whose documents differ. */
-export function rollbackCommands(span: Span, toRevision: number, { keys, namespace }: Scope): NamespaceCommand[] {
-  if (keys !== undefined) {
-    const groups = Map.groupBy(new Set(keys), (key) => parseDocumentKey(key)?.namespace ?? "");
+export function rollbackCommands(
+  span: Span,
+  toRevision: number,
+  { only, except, namespace }: Scope,
+): NamespaceCommand[] {
+  const left = new Set(except);
+  const named = only ?? (except === undefined ? undefined : alteredKeys(span, namespace));
+  if (named !== undefined) {
+    const keys = [...new Set(named)].filter((key) => !left.has(key));
+    const groups = Map.groupBy(keys, (key) => parseDocumentKey(key)?.namespace ?? "");
     return [...groups]
       .sort(([a], [b]) => byNamespace(a, b))
-      .map(([within, only]) => ({ namespace: within, body: { kind: "rollback", toRevision, only } }));
+      .map(([within, own]) => ({ namespace: within, body: { kind: "rollback", toRevision, only: own } }));
   }
-  const candidates = namespace === undefined ? [...span.current.namespaces.keys()].sort(byNamespace) : [namespace];
-  return candidates
-    .filter((within) => diffStates(span.current, span.target, { namespace: within }).events.length > 0)
+  const altered = new Set(alteredKeys(span, namespace).map((key) => parseDocumentKey(key)?.namespace ?? ""));
+  return [...altered]
+    .sort(byNamespace)
     .map((within) => ({ namespace: within, body: { kind: "rollback", toRevision } }));
+}
+
+/** The documents that a return to the target changes. */
+function alteredKeys({ current, target }: Span, namespace: string | undefined): DocumentKey[] {
+  const { documents } = diffStates(current, target, namespace === undefined ? {} : { namespace });
+  // A mesh keeps its Mesh document, whatever was before it.
+  const possible = documents.filter(({ before, after }) => before?.document.kind !== "Mesh" || after !== undefined);
+  return possible.map(({ key }) => key);
 }
 
 /** What is mesh-wide first. */
@@ -76,10 +118,62 @@ function byNamespace(a: string, b: string): number {
   return b === MESH_NAMESPACE || a > b ? 1 : -1;
 }
 
+/** Later changes by somebody else to documents that the commands take back. */
+async function changesOfOthers(
+  { ledger, credentials }: OperatorContext,
+  span: Span,
+  commands: readonly NamespaceCommand[],
+): Promise<UndoneChange[]> {
+  const own = credentials.publicKey;
+  const undone: UndoneChange[] = [];
+  for (const { namespace, body } of commands) {
+    const only = body.kind === "rollback" && body.only !== undefined ? new Set(body.only) : undefined;
+    const altered = alteredKeys(span, namespace).filter((key) => only?.has(key) ?? true);
+    undone.push(...(await changesUndone(laterChanges(ledger, span.target.revision, namespace), new Set(altered))));
+  }
+  return undone.filter(({ recorded }) => recorded.change.data.actor.publicKey !== own);
+}
+
+function laterChanges(ledger: Pick<EventLog, "read">, after: number, namespace: string) {
+  return ledger.read({ from: after + 1, namespace });
+}
+
+/** Says whose changes they are. Throws `Failure`, unless nothing is to happen anyway. */
+function tellOthers(undone: readonly UndoneChange[], dryRun: boolean): void {
+  const lines = undoneLines(undone, Date.now());
+  const [first] = undone;
+  const keys = [...new Set(undone.flatMap((change) => change.keys))];
+  const head = `this would undo ${undone.length === 1 ? "a later change" : `${undone.length} later changes`} of others:`;
+  const choice = [
+    "choose one:",
+    "  --with-others                 undo these as well",
+    `  ${`--except ${keys[0] ?? ""}`.padEnd(29)} leave what they changed (once for each document)`,
+    `  heddle revert REVISION        undo one change alone, such as your own, and keep theirs`,
+  ];
+  note([head, ...lines].join("\n"));
+  if (dryRun || first === undefined) return;
+  throw new Failure(["nothing was changed", ...choice].join("\n"));
+}
+
+/** The documents that a text on the command line stands for. Throws `UsageError`. */
+function keysMeant(text: string, namespace: string | undefined, span: Span): DocumentKey[] {
+  const service = parseServiceRef(text);
+  if (service !== undefined && !parseKind(service.namespace).ok) {
+    const altered = alteredKeys(span, service.namespace);
+    return altered.filter((key) =>
+      [span.current, span.target].some((state) => {
+        const document = documentAt(state, key)?.document;
+        return document !== undefined && serviceOfDocument(document) === service.name;
+      }),
+    );
+  }
+  return [keyArgument(text, namespace)];
+}
+
 function keyArgument(text: string, namespace: string | undefined): DocumentKey {
   const key = parseKeyArgument(text, namespace);
   if (!key.ok) throw new UsageError(key.error);
   const within = parseDocumentKey(key.value)?.namespace;
   if (namespace === undefined || within === namespace) return key.value;
-  throw new UsageError(`--namespace says ${namespace}, and --only ${key.value}`);
+  throw new UsageError(`--namespace says ${namespace}, and the document's name ${key.value}`);
 }

@@ -138,10 +138,14 @@ export class CommandService {
   }
 
   async #context(state: MeshState, { body }: DecidableCommand): Promise<DecisionContext> {
+    const { past } = this.#options;
     // A revision that has not come yet is refused without a look at it.
+    if (body.kind === "revert" && body.revision <= state.revision) {
+      return { reverted: { before: await past.at(body.revision - 1), after: await past.at(body.revision) } };
+    }
     if (body.kind !== "rollback" || body.toRevision > state.revision) return {};
     if (body.toRevision === state.revision) return { target: state };
-    return { target: await this.#options.past.at(body.toRevision) };
+    return { target: await past.at(body.toRevision) };
   }
 
   async #intervening(namespace: string, after: number, upTo: number) {

@@ -50,6 +50,8 @@ const reinstateIdentity = z.strictObject({
   service,
   instance: z.string().min(1).max(64).optional(),
 });
+/** Undo one change of the namespace, and keep what came after it. */
+const revert = z.strictObject({ kind: z.literal("revert"), revision: z.int().min(1) });
 
 const commandBody = z.discriminatedUnion("kind", [
   applyDocuments,
@@ -59,6 +61,7 @@ const commandBody = z.discriminatedUnion("kind", [
   rollback,
   revokeIdentity,
   reinstateIdentity,
+  revert,
 ]);
 
 export const commandRequest = z.strictObject({

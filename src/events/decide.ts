@@ -11,11 +11,12 @@ import type { CommandBody, Decision, Refusal } from "./commands.ts";
 import { planAccess } from "./decide-access.ts";
 import { planApply, planDelete } from "./decide-apply.ts";
 import { decideIdentity, type IdentityCommand } from "./decide-identity.ts";
+import { planRevert, type RevertedChange } from "./decide-revert.ts";
 import { planRollback } from "./decide-rollback.ts";
 import { planShift } from "./decide-shift.ts";
 import { type Plan, placeIn, problem, refuse } from "./decision-plan.ts";
 import { eventsTowards } from "./document-events.ts";
-import { documentsOf } from "./documents.ts";
+import { documentAt, documentsOf } from "./documents.ts";
 import type { DomainEvent } from "./domain-events.ts";
 import { evolve } from "./evolve.ts";
 import type { MeshState, Origin } from "./state.ts";
@@ -23,6 +24,8 @@ import type { MeshState, Origin } from "./state.ts";
 export interface DecisionContext {
   /** The state as of the revision that a rollback names; nothing else needs it. */
   readonly target?: MeshState | undefined;
+  /** The states around the change that a revert names; nothing else needs them. */
+  readonly reverted?: RevertedChange | undefined;
 }
 
 /** A command for one namespace, its sender already authenticated and its form already validated. */
@@ -50,11 +53,14 @@ export function decide(
   const events = eventsTowards(state, wanted);
   if (events.length === 0) {
     if (mark === undefined) return ok({ events, warnings });
-    return refuse(problem("", "nothing differs from that revision, so there is nothing to roll back"));
+    return refuse(problem("", nothingToDo(mark)));
   }
   const findings = newFindings(state, namespace, events, plan.value);
   if (findings.errors.length > 0) {
-    return refuse(...findings.errors.map(({ key, path, message }) => problem(placeIn(key, path), message)));
+    const since = mark === undefined ? () => "" : (key: string) => lastChange(state, key);
+    return refuse(
+      ...findings.errors.map(({ key, path, message }) => problem(placeIn(key, path), `${message}${since(key)}`)),
+    );
   }
   const found = findings.warnings.slice(0, WARNINGS_MAX).map(({ key, path, message }) => {
     return `${placeIn(key, path)}: ${message}`;
@@ -84,6 +90,8 @@ function planFor(
       return planShift(state, namespace, body);
     case "rollback":
       return planRollback(state, context.target, namespace, body);
+    case "revert":
+      return planRevert(state, context.reverted, namespace, body);
     default: {
       const unheard: never = body;
       return unheard;
@@ -103,6 +111,18 @@ function newFindings(state: MeshState, namespace: string, events: readonly Domai
   const named = new Set<string>(plan.wanted.map(({ name }) => keyOf(name.kind, name.namespace, name.name)));
   const isNew = (finding: Finding): boolean => named.has(finding.key) || !known.has(findingText(finding));
   return { errors: after.errors.filter(isNew), warnings: after.warnings.filter(isNew) };
+}
+
+function nothingToDo(mark: DomainEvent): string {
+  return mark.type === "ChangeReverted"
+    ? `nothing of revision ${mark.revision} is in force any more, so there is nothing to revert`
+    : "nothing differs from that revision, so there is nothing to roll back";
+}
+
+/** Where going back is refused for a document's sake: the later change that stands in the way. */
+function lastChange(state: MeshState, key: string): string {
+  const origin = documentAt(state, key)?.origin;
+  return origin === undefined ? "" : ` (as ${origin.actor} has it since revision ${origin.revision})`;
 }
 
 function checkNamespace(state: MeshState, namespace: string): CheckResult {

@@ -58,6 +58,8 @@ function sentence(event: DomainEvent): string {
       return `reinstated ${identity(event)}`;
     case "RolledBack":
       return `rolled ${event.only === undefined ? event.namespace : list(event.only)} back to revision ${event.toRevision}`;
+    case "ChangeReverted":
+      return `reverted revision ${event.revision} in ${event.namespace}`;
     case "RateLimitSet":
       return `${event.from === undefined ? "limited" : "changed"} the rate of calls to ${event.namespace}/${event.to.service}: ${rates(event)}`;
     case "RateLimitRemoved":

@@ -133,6 +133,14 @@ const rolledBack = z.strictObject({
   only: z.array(z.string()).optional(),
 });
 
+/** Marks a change as the undoing of one earlier change; the compensating events stand beside it. */
+const changeReverted = z.strictObject({
+  type: z.literal("ChangeReverted"),
+  namespace,
+  /** The change that was undone. */
+  revision: z.int().min(1),
+});
+
 export const domainEvent = z.discriminatedUnion("type", [
   meshDeclared,
   mtlsModeSet,
@@ -164,6 +172,7 @@ export const domainEvent = z.discriminatedUnion("type", [
   identityRevoked,
   identityReinstated,
   rolledBack,
+  changeReverted,
 ]);
 
 export type DomainEvent = z.infer<typeof domainEvent>;

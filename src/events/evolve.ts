@@ -130,6 +130,7 @@ function evolveNamespace(state: NamespaceState, event: NamespaceEvent, origin: O
     case "IdentityReinstated":
       return { ...state, revocations: evolveRevocations(state.revocations, event, origin) };
     case "RolledBack":
+    case "ChangeReverted":
       // A mark for the reader of history: the events beside it do the work.
       return state;
     default: {

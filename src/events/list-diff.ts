@@ -1,5 +1,7 @@
 /** The smallest edit from one list to another, as removals and insertions. */
 
+import { canonicalJson } from "../policy/canonical.ts";
+
 export interface ListDiff {
   /** Indexes in the old list, highest first, so that each still holds when its turn comes. */
   readonly removals: readonly number[];
@@ -25,6 +27,26 @@ export function listDiff(before: readonly string[], after: readonly string[]): L
     removals: middle.removals.map((index) => index + start).reverse(),
     insertions: middle.insertions.map((index) => index + start),
   };
+}
+
+/**
+ * For each item of the new list, the index of the old one that it is, unchanged or changed; undefined for a new one. Of
+ * a stretch that was written anew, the first of the old items are the first of the new ones.
+ */
+export function itemsReplaced(before: readonly unknown[], after: readonly unknown[]): (number | undefined)[] {
+  const { removals, insertions } = listDiff(before.map(canonicalJson), after.map(canonicalJson));
+  const [gone, come] = [new Set(removals), new Set(insertions)];
+  const from: (number | undefined)[] = [];
+  let old = 0;
+  for (const index of after.keys()) {
+    if (come.has(index)) {
+      from.push(gone.has(old) ? old++ : undefined);
+      continue;
+    }
+    while (gone.has(old)) old += 1;
+    from.push(old++);
+  }
+  return from;
 }
 
 /** Both lists of indexes ascending. */

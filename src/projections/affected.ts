@@ -88,6 +88,7 @@ function affectedBy(transition: Transition, event: NamespaceEvent): Iterable<Ser
     case "IdentityReinstated":
       return neighbourhood(after, { namespace, name: event.service });
     case "RolledBack":
+    case "ChangeReverted":
       return [];
     default: {
       const unheard: never = event;

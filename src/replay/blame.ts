@@ -3,9 +3,9 @@
 import type { RecordedChange } from "../events/change.ts";
 import { documentAt } from "../events/documents.ts";
 import { foldChange } from "../events/evolve.ts";
-import { listDiff } from "../events/list-diff.ts";
+import { itemsReplaced } from "../events/list-diff.ts";
 import { INITIAL_STATE } from "../events/state.ts";
-import { canonicalJson, sameValue } from "../policy/canonical.ts";
+import { sameValue } from "../policy/canonical.ts";
 import type { DocumentKey } from "../policy/names.ts";
 
 /** A change, as far as blame tells of it. */
@@ -121,26 +121,6 @@ function rewriteItems(
       ? rewrite(undefined, undefined, item, by)
       : rewrite(written[from], before[from], item, by);
   });
-}
-
-/**
- * For each item of the new list, the index of the old one that it is, unchanged or changed; undefined for a new one. Of
- * a stretch that was written anew, the first of the old items are the first of the new ones.
- */
-export function itemsReplaced(before: readonly unknown[], after: readonly unknown[]): (number | undefined)[] {
-  const { removals, insertions } = listDiff(before.map(canonicalJson), after.map(canonicalJson));
-  const [gone, come] = [new Set(removals), new Set(insertions)];
-  const from: (number | undefined)[] = [];
-  let old = 0;
-  for (const index of after.keys()) {
-    if (come.has(index)) {
-      from.push(gone.has(old) ? old++ : undefined);
-      continue;
-    }
-    while (gone.has(old)) old += 1;
-    from.push(old++);
-  }
-  return from;
 }
 
 function toBlame({ written, removed }: Traced): DocumentBlame {

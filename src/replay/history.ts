@@ -58,7 +58,7 @@ export async function* history(
   }
 }
 
-/** The document kind that an event changes; undefined for operators, roots, identities and the mark of a rollback. */
+/** The document kind that an event changes; undefined for operators, roots, identities and the marks of a rollback and a revert. */
 export function kindOfEvent(event: DomainEvent): PolicyKind | undefined {
   switch (event.type) {
     case "MeshDeclared":
@@ -96,6 +96,7 @@ export function kindOfEvent(event: DomainEvent): PolicyKind | undefined {
     case "IdentityRevoked":
     case "IdentityReinstated":
     case "RolledBack":
+    case "ChangeReverted":
       return undefined;
     default: {
       const unheard: never = event;
@@ -106,7 +107,7 @@ export function kindOfEvent(event: DomainEvent): PolicyKind | undefined {
 
 /** The service that an event is about; undefined for what is not about one service. */
 export function serviceOfEvent(event: DomainEvent): ServiceRef | undefined {
-  if (!("namespace" in event) || event.type === "RolledBack") return undefined;
+  if (!("namespace" in event) || event.type === "RolledBack" || event.type === "ChangeReverted") return undefined;
   const { namespace } = event;
   if ("service" in event) return `${namespace}/${event.service}`;
   if (event.type === "RouteDefined") return `${namespace}/${event.spec.service}`;
@@ -131,6 +132,7 @@ function isAboutAccess(event: DomainEvent): boolean {
 function concernsService(event: DomainEvent, service: ServiceRef): boolean {
   if (kindOfEvent(event) === "Mesh" || serviceOfEvent(event) === service) return true;
   if (event.type === "RolledBack") return event.only === undefined && service.startsWith(`${event.namespace}/`);
+  if (event.type === "ChangeReverted") return false;
   if (event.type === "RateLimitSet" && event.from !== undefined) {
     return `${event.namespace}/${event.from.service}` === service;
   }

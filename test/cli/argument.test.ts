@@ -83,7 +83,7 @@ describe("a rollback", () => {
 
   test("or the documents that are named, by namespace", () => {
     const keys = ["Service/shop/orders", "Service/bank/vault", "Service/shop/orders"] as const;
-    expect(rollbackCommands(span, 1, { keys, namespace: undefined })).toEqual([
+    expect(rollbackCommands(span, 1, { only: keys, namespace: undefined })).toEqual([
       { namespace: "bank", body: { kind: "rollback", toRevision: 1, only: ["Service/bank/vault"] } },
       { namespace: "shop", body: { kind: "rollback", toRevision: 1, only: ["Service/shop/orders"] } },
     ]);

@@ -117,6 +117,7 @@ const ROWS: [DomainEvent, string][] = [
     "changed the rate of calls to shop/payment: 5 per 1s by source",
   ],
   [{ type: "RateLimitRemoved", ...target, from: limit(5) }, "lifted the rate limit catalog of shop/payment"],
+  [{ type: "ChangeReverted", namespace: "shop", revision: 12 }, "reverted revision 12 in shop"],
   [{ type: "RolledBack", namespace: "shop", toRevision: 12 }, "rolled shop back to revision 12"],
   [
     { type: "RolledBack", namespace: "shop", toRevision: 12, only: ["Route/shop/catalog"] },

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { listDiff } from "../../src/events/list-diff.ts";
+import { itemsReplaced, listDiff } from "../../src/events/list-diff.ts";
 
 function edit(before: readonly string[], after: readonly string[]): string[] {
   const { removals, insertions } = listDiff(before, after);
@@ -63,3 +63,11 @@ function longestCommon([a, ...as]: readonly string[], bs: readonly string[]): nu
   const without = longestCommon(as, bs);
   return at < 0 ? without : Math.max(without, 1 + longestCommon(as, bs.slice(at + 1)));
 }
+
+test("items of a list are followed through moves and changes", () => {
+  expect(itemsReplaced(["a", "b", "c"], ["a", "x", "c"])).toEqual([0, 1, 2]);
+  expect(itemsReplaced(["a", "b", "c"], ["c"])).toEqual([2]);
+  expect(itemsReplaced(["a"], ["n", "a", "m"])).toEqual([undefined, 0, undefined]);
+  expect(itemsReplaced([], ["a"])).toEqual([undefined]);
+  expect(itemsReplaced(["a", "b"], ["x", "y", "z"])).toEqual([0, 1, undefined]);
+});

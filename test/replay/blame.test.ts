@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { DocumentKey } from "../../src/policy/names.ts";
 import { formatPath } from "../../src/policy/problems.ts";
-import { blameDocuments, itemsReplaced } from "../../src/replay/blame.ts";
+import { blameDocuments } from "../../src/replay/blame.ts";
 import { TestLedger } from "../support/ledger.ts";
 import { ledger } from "./ledger.ts";
 
@@ -82,12 +82,4 @@ describe("blame", () => {
   test("a document that never was has neither fields nor anybody who removed it", async () => {
     expect(await blame([], "Service/shop/web")).toMatchObject({ fields: [], removed: undefined });
   });
-});
-
-test("items of a list are followed through moves and changes", () => {
-  expect(itemsReplaced(["a", "b", "c"], ["a", "x", "c"])).toEqual([0, 1, 2]);
-  expect(itemsReplaced(["a", "b", "c"], ["c"])).toEqual([2]);
-  expect(itemsReplaced(["a"], ["n", "a", "m"])).toEqual([undefined, 0, undefined]);
-  expect(itemsReplaced([], ["a"])).toEqual([undefined]);
-  expect(itemsReplaced(["a", "b"], ["x", "y", "z"])).toEqual([0, 1, undefined]);
 });

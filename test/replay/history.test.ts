@@ -95,6 +95,7 @@ describe("what events are about", () => {
       "IdentityRevoked undefined",
       "IdentityReinstated undefined",
       "RolledBack undefined",
+      "ChangeReverted undefined",
     ]);
   });
 
