@@ -80,7 +80,7 @@ function passes({ namespace, service: wanted }: AccessDiffFilter, caller: Servic
 }
 
 /** What the sidecars of a service enforce towards its callers; an undeclared one lets nobody in. */
-export function inboundOf(state: MeshState, service: ServiceName): Inbound {
+function inboundOf(state: MeshState, service: ServiceName): Inbound {
   return (compileSnapshot(state, service) ?? closedSnapshot(state, service)).inbound;
 }
 
