@@ -13,6 +13,8 @@ export type Run = (command: Command, args: readonly string[]) => Promise<void>;
 export interface CommandEntry {
   readonly name: string;
   readonly summary: string;
+  /** Not for people: help does not show it. */
+  readonly hidden?: boolean;
   readonly load: () => Promise<{ readonly run: Run }>;
 }
 
@@ -21,6 +23,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "up", summary: "start a mesh on this machine: NATS and a control replica", load: () => import("./up.ts") },
   { name: "control", summary: "run a control replica", load: () => import("./control.ts") },
   { name: "sidecar", summary: "run the proxy beside one instance of a service", load: () => import("./sidecar.ts") },
+  {
+    name: "sidecar-worker",
+    summary: "one of the processes of a sidecar",
+    hidden: true,
+    load: () => import("./sidecar-worker.ts"),
+  },
   {
     name: "intercept",
     summary: "send the connections of this machine through its sidecar",

@@ -30,7 +30,7 @@ function program(): Command {
     .helpCommand(false);
   for (const entry of COMMANDS) {
     root
-      .command(entry.name)
+      .command(entry.name, { hidden: entry.hidden === true })
       .summary(entry.summary)
       .argument("[args...]")
       // The command itself knows its options, `--help` among them; here they only pass through.

@@ -38,6 +38,7 @@ export class ControlMetrics {
         type: "histogram",
         name: "heddle_convergence_seconds",
         help: "From a change being recorded to the last connected sidecar enforcing it.",
+        bounds: this.#convergence.bounds,
         samples: () => [{ labels: NO_LABELS, histogram: this.#convergence }],
       },
       computed("gauge", "heddle_ledger_revision", "Last revision folded.", revision),

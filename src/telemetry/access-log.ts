@@ -1,7 +1,7 @@
 /** The access log: a line per request, gathered and written in batches, never in the way of traffic. */
 
 import { formatAccessLine } from "./access-line.ts";
-import { descriptorSink, fileSink, type LogSink } from "./log-sink.ts";
+import { descriptorSink, fileSink, type LogSink, sharedDescriptorSink } from "./log-sink.ts";
 import { computed, type MetricFamily } from "./metric-family.ts";
 import type { RequestRecord } from "./request-record.ts";
 import { NO_FLAGS } from "./response-flags.ts";
@@ -17,6 +17,8 @@ export interface AccessLogOptions {
   readonly batchCharacters: number;
   /** Lines waiting for a sink that is stuck, in characters; beyond it lines are dropped and counted. */
   readonly waitingCharactersMax: number;
+  /** Other processes write to the same standard output. */
+  readonly shared: boolean;
 }
 
 const ACCESS_LOG_DEFAULTS: AccessLogOptions = {
@@ -25,6 +27,7 @@ const ACCESS_LOG_DEFAULTS: AccessLogOptions = {
   flushMs: 200,
   batchCharacters: 64 * 1024,
   waitingCharactersMax: 1024 * 1024,
+  shared: false,
 };
 
 export class AccessLog {
@@ -111,6 +114,7 @@ export async function openAccessLog(
   options: Partial<AccessLogOptions> = {},
 ): Promise<AccessLog | undefined> {
   if (target === "off") return undefined;
-  const sink = target === "on" || target === "stdout" ? descriptorSink(STDOUT) : await fileSink(target);
+  const toStdout = options.shared === true ? sharedDescriptorSink : descriptorSink;
+  const sink = target === "on" || target === "stdout" ? toStdout(STDOUT) : await fileSink(target);
   return new AccessLog(sink, options);
 }

@@ -16,6 +16,9 @@ const RETRY_MS = 20;
 const openFile = promisify(open);
 const closeFile = promisify(close);
 
+/** What a pipe takes as a whole or not at all, POSIX's least `PIPE_BUF` on Linux: several may write to one pipe. */
+const PIPE_BYTES = 4096;
+
 /** Appends to a file, made with mode 0640 if it is not there. Rejects when it cannot be opened. */
 export async function fileSink(path: string): Promise<LogSink> {
   const descriptor = await openFile(path, "a", 0o640);
@@ -28,6 +31,22 @@ export async function fileSink(path: string): Promise<LogSink> {
  */
 export function descriptorSink(descriptor: number): LogSink {
   return { write: (text) => writeAll(descriptor, text), close: async () => {} };
+}
+
+/**
+ * The same for a descriptor that other processes write to as well: lines go out whole, in pieces that a pipe does not
+ * part. A line beyond 4,096 bytes may still be parted by theirs.
+ */
+export function sharedDescriptorSink(descriptor: number): LogSink {
+  const write = async (text: string): Promise<void> => {
+    for (let from = 0; from < text.length; ) {
+      const lineEnd = text.lastIndexOf("\n", from + PIPE_BYTES - 1) + 1;
+      const to = lineEnd > from ? lineEnd : text.indexOf("\n", from) + 1 || text.length;
+      await writeAll(descriptor, text.slice(from, to));
+      from = to;
+    }
+  };
+  return { write, close: async () => {} };
 }
 
 async function writeAll(descriptor: number, text: string): Promise<void> {

@@ -23,8 +23,21 @@ interface FamilyHead {
 
 /** One metric name with all its series; `samples` is asked at each scrape. */
 export type MetricFamily =
-  | (FamilyHead & { readonly type: "counter" | "gauge"; samples(): Iterable<Sample> })
-  | (FamilyHead & { readonly type: "histogram"; samples(): Iterable<HistogramSample> });
+  | (FamilyHead & {
+      readonly type: "counter" | "gauge";
+      /** Of a gauge; the largest, where it is not said. Counters add up. */
+      readonly acrossProcesses?: AcrossProcesses | undefined;
+      samples(): Iterable<Sample>;
+    })
+  | (FamilyHead & {
+      readonly type: "histogram";
+      /** Of every series: upper bounds, as `Histogram` has them. */
+      readonly bounds: readonly number[];
+      samples(): Iterable<HistogramSample>;
+    });
+
+/** What the gauges of processes that do one thing together show as one; `first`: that of the process which is asked. */
+export type AcrossProcesses = "sum" | "max" | "first";
 
 /** Counts by upper bound. Doubles count exactly up to 2^53, where 32-bit integers would wrap within hours. */
 export class Histogram {
@@ -65,7 +78,13 @@ export class CellFamily<L extends string> {
   readonly #labelNames: readonly L[];
   readonly #cells = new Interned<Cell & Sample>(CELLS_MAX, (labels) => ({ labels, value: 0 }));
 
-  constructor(type: "counter" | "gauge", name: string, help: string, labelNames: readonly L[]) {
+  constructor(
+    type: "counter" | "gauge",
+    name: string,
+    help: string,
+    labelNames: readonly L[],
+    readonly acrossProcesses?: AcrossProcesses,
+  ) {
     this.type = type;
     this.name = name;
     this.help = help;
@@ -98,11 +117,13 @@ export function computed(
   name: string,
   help: string,
   read: () => number | undefined,
+  acrossProcesses?: AcrossProcesses,
 ): MetricFamily {
   return {
     type,
     name,
     help,
+    acrossProcesses,
     samples() {
       const value = read();
       return value === undefined ? [] : [{ labels: NO_LABELS, value }];

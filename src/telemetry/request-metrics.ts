@@ -90,6 +90,7 @@ export class RequestMetrics {
       type: "histogram",
       name,
       help,
+      bounds: ISTIO_BUCKETS,
       *samples() {
         for (const one of series.values()) yield { labels: one.labels, histogram: of(one) };
       },

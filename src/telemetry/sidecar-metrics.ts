@@ -29,6 +29,7 @@ export class SidecarMetrics {
     "heddle_upstream_connections_active",
     "Open connections to the sidecars of the upstream.",
     ["upstream"],
+    "sum",
   );
   readonly denied = new CellFamily<"reason">("counter", "heddle_denied_total", "Requests turned away by policy.", [
     "reason",
@@ -79,9 +80,20 @@ export function processFamilies(): MetricFamily[] {
       const { user, system } = process.cpuUsage();
       return (user + system) / 1e6;
     }),
-    computed("gauge", "process_resident_memory_bytes", "Resident memory.", () => process.memoryUsage.rss()),
-    computed("gauge", "process_start_time_seconds", "When the process began, in seconds since 1970.", () =>
-      Math.round(performance.timeOrigin / 1000),
+    computed(
+      "gauge",
+      "process_resident_memory_bytes",
+      "Resident memory.",
+      () => process.memoryUsage.rss(),
+      // Pages that processes share count once in each: an upper bound.
+      "sum",
+    ),
+    computed(
+      "gauge",
+      "process_start_time_seconds",
+      "When the process began, in seconds since 1970.",
+      () => Math.round(performance.timeOrigin / 1000),
+      "first",
     ),
   ];
 }

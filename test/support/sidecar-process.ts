@@ -8,6 +8,7 @@ const MAIN = join(import.meta.dir, "../../src/cli/main.ts");
 
 export interface SidecarProcess {
   readonly outboundPort: number;
+  readonly adminPort: number;
   readonly child: Bun.Subprocess<"ignore", "ignore", "pipe">;
 }
 
@@ -38,21 +39,23 @@ export async function startSidecarProcess(
     ],
     { stdin: "ignore", stdout: "ignore", stderr: "pipe", env: { ...process.env, HEDDLE_LOG: "info" } },
   );
-  return { child, outboundPort: await listeningOn(child.stderr) };
+  return { child, ...(await listeningOn(child.stderr)) };
 }
 
-/** The outbound port that the log tells, which is read on for as long as the process lives. */
-async function listeningOn(log: ReadableStream<Uint8Array>): Promise<number> {
-  const port = Promise.withResolvers<number>();
+/** The ports that the log tells, which is read on for as long as the process lives. */
+async function listeningOn(
+  log: ReadableStream<Uint8Array>,
+): Promise<Pick<SidecarProcess, "outboundPort" | "adminPort">> {
+  const ports = Promise.withResolvers<Pick<SidecarProcess, "outboundPort" | "adminPort">>();
   let text = "";
   const read = async (): Promise<void> => {
     for await (const chunk of log) {
       text += new TextDecoder().decode(chunk);
-      const found = /"outbound":"127\.0\.0\.1:(\d+)"/.exec(text)?.[1];
-      if (found !== undefined) port.resolve(Number(found));
+      const found = /"outbound":"127\.0\.0\.1:(\d+)","admin":"127\.0\.0\.1:(\d+)"/.exec(text);
+      if (found !== null) ports.resolve({ outboundPort: Number(found[1]), adminPort: Number(found[2]) });
     }
-    port.reject(new Error(`the sidecar ended: ${text}`));
+    ports.reject(new Error(`the sidecar ended: ${text}`));
   };
   void read();
-  return port.promise;
+  return ports.promise;
 }

@@ -196,6 +196,15 @@ describe("openAccessLog", () => {
     }
   });
 
+  test("on a pipe that several write to, every line arrives whole", async () => {
+    const child = join(import.meta.dir, "stdout-child.ts");
+    const both = `"$0" "$1" shared & "$0" "$1" shared & wait`;
+    const shell = Bun.spawn(["sh", "-c", both, process.execPath, child], { stdout: "pipe", stderr: "ignore" });
+    const lines = (await new Response(shell.stdout).text()).trimEnd().split("\n");
+    expect(lines).toHaveLength(4000);
+    for (const line of lines) expect(() => JSON.parse(line), line.slice(0, 200)).not.toThrow();
+  });
+
   test("says so when the file cannot be opened", async () => {
     await expect(openAccessLog(join(tmpdir(), "no", "such", "directory", "access.log"))).rejects.toThrow("ENOENT");
   });

@@ -6,6 +6,22 @@ import type { MetricFamily } from "../../telemetry/metric-family.ts";
 import type { Address } from "../io/listener.ts";
 import type { TlsIdentity } from "../io/tls.ts";
 
+/** One upstream as `/clusters` shows it. */
+export interface ClusterView {
+  readonly service: string;
+  readonly spiffeId: string | undefined;
+  readonly version: number;
+  readonly endpoints: readonly {
+    readonly instance: string;
+    readonly address: string;
+    readonly labels: Readonly<Record<string, string>>;
+    readonly activeRequests: number;
+    readonly pendingRequests: number;
+    readonly connections: number;
+    readonly ejected: boolean;
+  }[];
+}
+
 /** Where a data plane listens. */
 export interface ListenerAddresses {
   readonly inbound: Address;
@@ -16,6 +32,8 @@ export interface ListenerAddresses {
 
 /** Knows nothing of NATS: it is told what is in force, whom to trust and where others are. */
 export interface DataPlane {
+  /** Takes connections: `listen` has resolved, and what listens is alive. */
+  readonly ready: boolean;
   /** Undefined until `listen` has resolved. */
   readonly addresses: ListenerAddresses | undefined;
   /** Of the snapshot in force; 0: none yet. */
@@ -37,7 +55,7 @@ export interface DataPlane {
   listen(): Promise<void>;
   measure(): Promise<void>;
   /** For `/clusters`. */
-  clusters(): Promise<unknown>;
+  clusters(): Promise<ClusterView[]>;
   /** Takes nothing new, and lets requests under way end. Resolves with the connections left after `timeoutMs`. */
   drain(timeoutMs: number): Promise<number>;
   /** Ends everything now. */

@@ -9,7 +9,7 @@ import type { ApplicationProtocol, TlsIdentity } from "../io/tls.ts";
 import { compilePolicy, type Policy } from "../policy.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { EndpointState } from "../upstream/endpoints.ts";
-import type { DataPlane, ListenerAddresses } from "./data-plane.ts";
+import type { ClusterView, DataPlane, ListenerAddresses } from "./data-plane.ts";
 import { applicationEndpoints, openListeners, type SidecarListeners } from "./listeners.ts";
 import type { DataPlaneOptions } from "./options.ts";
 import { PeerTrust } from "./peer-trust.ts";
@@ -41,6 +41,10 @@ export class LocalDataPlane implements DataPlane {
       onRefused: (peer, refusal) => this.#trust.refused("outbound", peer, refusal),
     });
     this.#application = applicationEndpoints(options);
+  }
+
+  get ready(): boolean {
+    return this.#listeners !== undefined;
   }
 
   get addresses(): ListenerAddresses | undefined {
@@ -113,7 +117,7 @@ export class LocalDataPlane implements DataPlane {
     this.#upstreams.measure(this.#telemetry.sidecar);
   }
 
-  async clusters(): Promise<unknown> {
+  async clusters(): Promise<ClusterView[]> {
     return this.#upstreams.describe();
   }
 

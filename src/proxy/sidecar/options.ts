@@ -41,8 +41,11 @@ export interface SidecarOptions extends DataPlaneOptions {
   readonly appHealth: HealthCheck;
   /** Listen only when the application has been healthy once. */
   readonly waitForApplication: boolean;
-  /** Carries the traffic; absent: this process does. `metrics`: to show beside its own. */
-  readonly dataPlane?: (metrics: SidecarMetrics) => DataPlane;
+  /**
+   * Carries the traffic; absent: this process does. It shows `metrics` beside its own, and calls `onChange` when its
+   * revision or its readiness changed by itself.
+   */
+  readonly dataPlane?: (metrics: SidecarMetrics, onChange: () => void) => DataPlane;
   /** The host under which peers find the inbound listener. */
   readonly advertisedHost: string;
   /** Loopback only. */

@@ -59,7 +59,8 @@ export class Sidecar {
     this.#options = options;
     this.#state = state;
     this.#startedAt = new Date(options.runtime.wallMs()).toISOString();
-    this.#plane = options.dataPlane?.(this.#metrics) ?? new LocalDataPlane(options, this.#metrics);
+    this.#plane =
+      options.dataPlane?.(this.#metrics, () => this.#heartbeat?.beat()) ?? new LocalDataPlane(options, this.#metrics);
     const { application: address, runtime } = options;
     const idleTimeoutMs = runtime.limits.applicationIdleTimeoutMs;
     this.#healthPool = new Pool({ address, runtime, protocol: "h2", idleTimeoutMs });
@@ -119,6 +120,7 @@ export class Sidecar {
     if (this.#tls === undefined) return `no certificate yet: ${lastError}`;
     const fault = this.#revocationFault;
     if (fault !== undefined) return `${fault}: ${lastError}`;
+    if (!this.#plane.ready) return "nothing listens: every worker has ended, and is being started again";
     if (this.#certificateExpired) return `the certificate has expired: ${lastError}`;
     return this.#health.healthy ? undefined : `the application is not healthy: ${this.#health.reason}`;
   }
@@ -314,7 +316,7 @@ export class Sidecar {
     if (this.#snapshot === undefined || this.#tls === undefined) return "starting";
     // With an expired or revoked certificate nobody lets us in, nor comes in: callers had better go elsewhere.
     const believed = !this.#certificateExpired && this.#revocationFault === undefined;
-    return this.#health.healthy && believed ? "ready" : "unhealthy";
+    return this.#health.healthy && this.#plane.ready && believed ? "ready" : "unhealthy";
   }
 
   get #certificateExpired(): boolean {

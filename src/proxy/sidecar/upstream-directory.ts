@@ -12,6 +12,7 @@ import type { Upstream } from "../route/compile.ts";
 import type { Runtime } from "../runtime.ts";
 import { ServiceEndpoints } from "../upstream/endpoints.ts";
 import { Pool } from "../upstream/pool.ts";
+import type { ClusterView } from "./data-plane.ts";
 
 type PeerChecks = Pick<PeerTls, "revocation" | "onRefused">;
 
@@ -125,7 +126,7 @@ export class UpstreamDirectory {
   }
 
   /** For `/clusters`. */
-  describe(): unknown {
+  describe(): ClusterView[] {
     return [...this.#entries].map(([service, { endpoints, spiffeId }]) => ({
       service,
       spiffeId,

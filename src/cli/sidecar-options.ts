@@ -1,0 +1,172 @@
+/** What `heddle sidecar` can be told on its command line, for itself and for its workers, which are told the same. */
+
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { parseServiceRef } from "../policy/names.ts";
+import { messageOf } from "../projections/backoff.ts";
+import { openOriginalDestination } from "../proxy/intercept/original-destination.ts";
+import { systemRuntime } from "../proxy/runtime.ts";
+import type { HealthCheck } from "../proxy/sidecar/app-health.ts";
+import type {
+  DataPlaneOptions,
+  Interception,
+  OutboundTrafficPolicy,
+  SidecarOptions,
+} from "../proxy/sidecar/options.ts";
+import { openAccessLog } from "../telemetry/access-log.ts";
+import { leanLogger, logLevelOf } from "../telemetry/logger.ts";
+import { isLoopback, parseAddress, parseOptionalAddress } from "./address.ts";
+import { connectionOptions } from "./context.ts";
+import { Failure, UsageError } from "./failure.ts";
+import { addressFamilies } from "./iptables.ts";
+
+export interface SidecarArguments {
+  readonly service: string;
+  readonly app: string;
+  readonly appHealth: string;
+  readonly waitApp: boolean;
+  readonly inbound: string;
+  readonly outbound: string;
+  readonly intercept: boolean;
+  readonly outboundTrafficPolicy?: OutboundTrafficPolicy;
+  readonly upstream: readonly string[];
+  readonly admin: string;
+  readonly health: string;
+  readonly metrics: string;
+  readonly advertise?: string;
+  readonly instance?: string;
+  readonly label: readonly string[];
+  readonly accessLog: string;
+  readonly workers: number;
+  readonly stateDir?: string;
+  readonly trustDomain?: string;
+  readonly dir?: string;
+  readonly natsUrl?: string;
+  readonly creds?: string;
+}
+
+/** Declares the options; what they say is a `SidecarArguments`. */
+export function declareSidecarOptions(command: Command): Command {
+  return connectionOptions(command)
+    .description("Run the proxy beside one instance of a service.")
+    .requiredOption("--service <namespace/name>", "the service that the application is an instance of")
+    .requiredOption("--app <address>", "where the application listens, such as 127.0.0.1:8080")
+    .option("--inbound <address>", "where peers come in, over mutual TLS", "0.0.0.0:15006")
+    .option("--outbound <address>", "where the application's own calls come in", "127.0.0.1:15001")
+    .option("--intercept", "take in the connections that `heddle intercept` redirects", false)
+    .addOption(
+      new Option(
+        "--outbound-traffic-policy <policy>",
+        "with --intercept: calls to nobody of the mesh (default: registry-only)",
+      ).choices(["registry-only", "allow-any"]),
+    )
+    .option("--upstream <service=address>", "a local port for one service, such as shop/db=127.0.0.1:5432", collect, [])
+    .option("--app-health <check>", "how the application is asked: tcp, http:/PATH, grpc or none", "tcp")
+    .option("--wait-app", "listen only when the application has been healthy once", false)
+    .option("--admin <address>", "admin endpoints, on loopback only", "127.0.0.1:15000")
+    .option("--health <address>", "/healthz/ready and /healthz/live, or off", "0.0.0.0:15021")
+    .option("--metrics <address>", "/metrics for Prometheus, or off", "0.0.0.0:15090")
+    .option("--advertise <host>", "host under which peers find the inbound listener (default: found out)")
+    .option("--instance <name>", "name of this instance (default: from host name and inbound port)")
+    .option("--label <name=value>", "label of this instance, such as version=v2; repeatable", collect, [])
+    .option("--access-log <target>", "off, stdout or a file", "off")
+    .option(
+      "--workers <n>",
+      "processes that carry traffic, one for each core; limits hold for each by itself",
+      parseCount,
+      1,
+    )
+    .option("--state-dir <directory>", "what to keep between runs (default: below the mesh's directory)")
+    .option("--trust-domain <domain>", "trust domain of the mesh, where there is no directory to tell it")
+    .addHelpText(
+      "after",
+      "\nExample:\n  heddle sidecar --service shop/catalog --app 127.0.0.1:8080 --label version=v2\n" +
+        "\nThe application calls others through --outbound: by the Host header, or with HTTP_PROXY set to it.",
+    );
+}
+
+function collect(value: string, previous: readonly string[]): string[] {
+  return [...previous, value];
+}
+
+/** More processes than that are no use on any machine, and each costs memory. */
+const WORKERS_MAX = 256;
+
+function parseCount(text: string): number {
+  const count = Number(text);
+  if (!/^\d+$/.test(text) || count < 1 || count > WORKERS_MAX) {
+    throw new InvalidArgumentError(`write a number from 1 to ${WORKERS_MAX}`);
+  }
+  return count;
+}
+
+/** All that the traffic needs to know, whichever process carries it. */
+export async function dataPlaneOptions(options: SidecarArguments, trustDomain: string): Promise<DataPlaneOptions> {
+  const logger = leanLogger(logLevelOf(process.env.HEDDLE_LOG));
+  return {
+    trustDomain,
+    labels: parseLabels(options.label),
+    application: parseAddress(options.app, "--app", "127.0.0.1"),
+    inbound: parseAddress(options.inbound, "--inbound", "0.0.0.0"),
+    outbound: parseAddress(options.outbound, "--outbound", "127.0.0.1"),
+    upstreams: options.upstream.map(parseUpstream),
+    interception: await openInterception(options),
+    accessLog: await openAccessLog(options.accessLog, { shared: options.workers > 1 }),
+    logger,
+    runtime: systemRuntime({}, (error) => logger.error({ err: error }, "a bug of Heddle ended a connection")),
+  };
+}
+
+/** What `--intercept` needs; undefined without it. */
+async function openInterception({
+  intercept,
+  outboundTrafficPolicy,
+}: SidecarArguments): Promise<Interception | undefined> {
+  if (!intercept) {
+    if (outboundTrafficPolicy === undefined) return undefined;
+    throw new UsageError("--outbound-traffic-policy: only with --intercept do calls to others come to the sidecar");
+  }
+  // Rules never leave root alone, so each of our own connections would come back to us.
+  if (process.getuid?.() === 0) {
+    throw new UsageError("--intercept: run the sidecar as the user that `heddle intercept --user` names, not as root");
+  }
+  const originalDestination = await openOriginalDestination().catch((error: unknown) => {
+    throw new Failure(`--intercept: ${messageOf(error)}`, { cause: error });
+  });
+  const ipv6 = addressFamilies().includes("ipv6");
+  return { originalDestination, ipv6, outboundTrafficPolicy: outboundTrafficPolicy ?? "registry-only" };
+}
+
+/** Where the sidecar's own pages are. */
+export function pageAddresses(options: SidecarArguments): Pick<SidecarOptions, "admin" | "health" | "metrics"> {
+  const admin = parseAddress(options.admin, "--admin", "127.0.0.1");
+  if (!isLoopback(admin.host)) throw new UsageError("--admin: must be on loopback: it can stop the sidecar");
+  return {
+    admin,
+    health: parseOptionalAddress(options.health, "--health", "0.0.0.0"),
+    metrics: parseOptionalAddress(options.metrics, "--metrics", "0.0.0.0"),
+  };
+}
+
+export function parseHealthCheck(text: string): HealthCheck {
+  if (text === "tcp" || text === "grpc" || text === "none") return { kind: text };
+  if (text.startsWith("http:/")) return { kind: "http", path: text.slice("http:".length) };
+  throw new UsageError(`--app-health: '${text}' is no check; write tcp, http:/PATH, grpc or none`);
+}
+
+function parseUpstream(text: string) {
+  const [ref = "", address = ""] = text.split("=", 2);
+  const service = parseServiceRef(ref);
+  if (service === undefined) throw new UsageError(`--upstream: '${text}' is no NAMESPACE/NAME=HOST:PORT`);
+  return { ...service, address: parseAddress(address, "--upstream", "127.0.0.1") };
+}
+
+function parseLabels(texts: readonly string[]): Record<string, string> {
+  const labels: Record<string, string> = {};
+  for (const text of texts) {
+    const parts = /^([A-Za-z0-9](?:[A-Za-z0-9_./-]{0,61}[A-Za-z0-9])?)=([^=]{0,253})$/.exec(text);
+    if (parts?.[1] === undefined) throw new UsageError(`--label: '${text}' is no label; write NAME=VALUE`);
+    if (Object.hasOwn(labels, parts[1])) throw new UsageError(`--label: ${parts[1]} is given twice`);
+    labels[parts[1]] = parts[2] ?? "";
+  }
+  return labels;
+}

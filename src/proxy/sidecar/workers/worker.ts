@@ -1,0 +1,77 @@
+/** A worker's own side: a data plane that does what the sidecar which started it says. */
+
+import { reportOf } from "../../../telemetry/metric-sum.ts";
+import type { DataPlane } from "../data-plane.ts";
+import { type WorkerNews, type WorkerOrder, workerOrder } from "./messages.ts";
+
+type Start = Extract<WorkerOrder, { kind: "start" }>;
+
+export interface WorkerOptions {
+  readonly send: (news: WorkerNews) => void;
+  /** Makes the data plane, once it is told where to listen. */
+  readonly dataPlane: (start: Omit<Start, "kind">) => DataPlane;
+  /** It is over: `failure` says why, where it is not because it was told to end. */
+  readonly onEnd: (failure?: string) => void;
+}
+
+/** Takes orders. Everything that comes in goes through `receive`, in its order. */
+export class Worker {
+  readonly #options: WorkerOptions;
+  #plane: DataPlane | undefined;
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+    options.send({ kind: "hello" });
+  }
+
+  receive(message: unknown): void {
+    const order = workerOrder.safeParse(message);
+    if (!order.success) this.#fail(`the sidecar said what this worker does not understand: ${order.error.message}`);
+    else this.#obey(order.data).catch((error: unknown) => this.#fail(messageOf(error)));
+  }
+
+  async #obey(order: WorkerOrder): Promise<void> {
+    const { send, dataPlane, onEnd } = this.#options;
+    if (order.kind === "start") {
+      this.#plane = dataPlane(order);
+      return;
+    }
+    const plane = this.#plane;
+    if (plane === undefined) throw new Error(`told to ${order.kind} before it was started`);
+    switch (order.kind) {
+      case "identity":
+        plane.useIdentity(order.identity);
+        break;
+      case "snapshot":
+        plane.enforce(order.snapshot);
+        send({ kind: "enforcing", revision: plane.revision });
+        break;
+      case "endpoints":
+        plane.replaceEndpoints(order.set);
+        break;
+      case "listen":
+        await plane.listen();
+        send({ kind: "listening" });
+        break;
+      case "report":
+        await plane.measure();
+        send({ kind: "report", id: order.id, metrics: reportOf(plane.families), clusters: await plane.clusters() });
+        break;
+      case "drain":
+        send({ kind: "drained", connections: await plane.drain(order.timeoutMs) });
+        break;
+      case "close":
+        await plane.close();
+        onEnd();
+    }
+  }
+
+  #fail(message: string): void {
+    this.#options.send({ kind: "failed", message });
+    this.#options.onEnd(message);
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
