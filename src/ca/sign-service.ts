@@ -1,4 +1,4 @@
-/** The authority's door on NATS: signs what arrives on `heddle.ca.sign.<namespace>.<service>`. */
+/** The authority's door on NATS: signs what arrives on `heddle.ca.sign.<namespace>.<service>.<user>`. */
 
 import type { Bus, BusMessage } from "../nats/bus.ts";
 import { CONTROL_QUEUE, subjects } from "../nats/subjects.ts";
@@ -37,6 +37,8 @@ export interface SigningOptions {
   readonly bundle: () => readonly string[];
   /** What was revoked of this workload; undefined: nothing. */
   readonly revocation?: (namespace: string, service: string) => SigningRevocation | undefined;
+  /** Resolves with why this instance may not join with the key that it comes with; undefined: it may. */
+  readonly admit?: (asker: Asker, instance: string | undefined) => Promise<string | undefined>;
   /** Unix milliseconds. */
   readonly now: () => number;
   readonly audit: (line: SignAudit) => void;
@@ -46,9 +48,12 @@ export interface SigningService {
   stop(): void;
 }
 
-interface Asker {
+/** As the subject says, which the NATS server vouches for. */
+export interface Asker {
   readonly namespace: string;
   readonly service: string;
+  /** nkey (`U…`). */
+  readonly publicKey: string;
 }
 
 /**
@@ -64,8 +69,8 @@ export function serveSigning(bus: Bus, options: SigningOptions): SigningService 
 }
 
 async function answer(message: BusMessage, options: SigningOptions, limiter: SignLimiter): Promise<void> {
-  const [namespace = "", service = ""] = message.subject.split(".").slice(3);
-  const signed = await signFor({ namespace, service }, message.data, options, limiter);
+  const [namespace = "", service = "", publicKey = ""] = message.subject.split(".").slice(3);
+  const signed = await signFor({ namespace, service, publicKey }, message.data, options, limiter);
   const timeMs = options.now();
   if (!signed.ok) {
     options.audit({ timeMs, namespace, service, outcome: "refused", reason: signed.error });
@@ -79,11 +84,12 @@ async function answer(message: BusMessage, options: SigningOptions, limiter: Sig
 }
 
 async function signFor(
-  { namespace, service }: Asker,
+  asker: Asker,
   data: Uint8Array,
   options: SigningOptions,
   limiter: SignLimiter,
 ): Promise<Result<SignedLeaf & { spiffeId: string }, string>> {
+  const { namespace, service } = asker;
   if (!isDnsLabel(namespace) || !isDnsLabel(service)) return err("namespace and service must be DNS labels");
   const nowMs = options.now();
   const busy = limiter.enter(`${namespace}/${service}`, nowMs);
@@ -95,6 +101,8 @@ async function signFor(
     const refused = revocation?.refusal(request.value.instance);
     if (refused !== undefined) return err(refused);
     const notBeforeMinMs = revocation?.issuedBeforeMs;
+    const unwelcome = await options.admit?.(asker, request.value.instance);
+    if (unwelcome !== undefined) return err(unwelcome);
     const spiffeId = workloadIdentity(options.trustDomain, namespace, service).id;
     const leaf = await options.issuer().sign(request.value.csr, {
       spiffeId,

@@ -26,14 +26,14 @@ export interface ChangeOptions extends ConnectionOptions {
 
 /** Adds the options of a command that changes the mesh, those of the connection among them. */
 export function changeOptions(command: Command): Command {
-  command
-    .option("--dry-run", "show what would change, and change nothing")
-    .option("-y, --yes", "do not ask")
-    .addOption(
-      new Option("--reason <text>", "why, for whoever reads the history").argParser(parseReason).default("", "none"),
-    )
-    .option("--wait", "wait until every connected instance enforces it");
+  command.option("--dry-run", "show what would change, and change nothing").option("-y, --yes", "do not ask");
+  reasonOption(command).option("--wait", "wait until every connected instance enforces it");
   return connectionOptions(outputOption(namespaceOption(timeoutOption(command))));
+}
+
+export function reasonOption(command: Command): Command {
+  const option = new Option("--reason <text>", "why, for whoever reads the history");
+  return command.addOption(option.argParser(parseReason).default("", "none"));
 }
 
 /** Adds `--timeout`, which comes out in milliseconds. */
@@ -64,7 +64,8 @@ export function collect(text: string, before: readonly string[] | undefined): re
   return [...(before ?? []), text];
 }
 
-function parseNamespace(text: string): string {
+/** Reads the name of a namespace, or of what is mesh-wide. */
+export function parseNamespace(text: string): string {
   if (text === MESH_NAMESPACE || DNS_LABEL.test(text)) return text;
   throw new InvalidArgumentError(`A namespace is a DNS label such as shop, or ${MESH_NAMESPACE}.`);
 }

@@ -4,7 +4,9 @@ import { ulid } from "ulid";
 import type { z } from "zod";
 import {
   type CommandReply,
+  type CredentialsReply,
   commandReply,
+  credentialsReply,
   type StatusReply,
   signedText,
   statusReply,
@@ -21,6 +23,8 @@ import { Failure } from "./failure.ts";
 /** Deciding takes milliseconds; a rollback far back folds history, and an append may have to outlast an election. */
 const COMMAND_TIMEOUT_MS = 30_000;
 const STATUS_TIMEOUT_MS = 10_000;
+/** For a key that was revoked the replica waits until the NATS servers know. */
+const CREDENTIALS_TIMEOUT_MS = 15_000;
 /** A replica answers a ping within a round trip. One that is just being started again is waited for. */
 const PING_TIMEOUT_MS = 500;
 const PINGS_MAX = 6;
@@ -80,6 +84,17 @@ export function askWait(sender: CommandSender, request: { revision: number; time
   const subject = subjects.query(sender.credentials.publicKey, "wait");
   const timeoutMs = request.timeoutMs + WAIT_GRACE_MS;
   return ask(sender, { subject, payload: request, answer: waitReply, timeoutMs, what: "wait" });
+}
+
+/** What the mesh says of a key. Rejects as `sendCommand` does. */
+export function askCredentials(sender: CommandSender, publicKey: string): Promise<CredentialsReply> {
+  return ask(sender, {
+    subject: subjects.query(sender.credentials.publicKey, "credentials"),
+    payload: { publicKey },
+    answer: credentialsReply,
+    timeoutMs: CREDENTIALS_TIMEOUT_MS,
+    what: "ask for credentials",
+  });
 }
 
 interface Question<T> {

@@ -35,6 +35,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./intercept.ts"),
   },
   { name: "identity", summary: "show and revoke the identities of services", load: () => import("./identity.ts") },
+  { name: "operator", summary: "say who may change the mesh", load: () => import("./operator.ts") },
   { name: "token", summary: "make the credentials that a service's sidecars need", load: () => import("./token.ts") },
   { name: "apply", summary: "bring the mesh to what policy files say", load: () => import("./apply.ts") },
   { name: "get", summary: "show policy as it is, or as it was", load: () => import("./get.ts") },

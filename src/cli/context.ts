@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import { readEventLog } from "../events/jetstream-log.ts";
 import type { EventLog } from "../events/log.ts";
 import { PermissionDenied } from "../nats/bus.ts";
-import { connectBus, type NatsBus } from "../nats/connection.ts";
+import { connectBus, type NatsBus, type ServerAddress } from "../nats/connection.ts";
 import { type Credentials, readCredentials } from "../nats/credentials.ts";
 import { type Directory, openDirectory } from "../nats/directory.ts";
 import { Failure, UsageError } from "./failure.ts";
@@ -47,6 +47,8 @@ export interface OperatorContext {
   readonly bus: NatsBus;
   /** Whoever holds these signs commands with their key. */
   readonly credentials: Credentials;
+  /** Where the servers are, for whoever is to find them as well. */
+  readonly server: ServerAddress;
   /** The ledger, to read. */
   readonly ledger: Omit<EventLog, "append">;
 }
@@ -59,7 +61,7 @@ export async function withOperator<T>(
   const { url, credentials } = await operatorTarget(options);
   const bus = await connect(url, credentials);
   try {
-    return await use({ bus, credentials, ledger: readEventLog(bus) });
+    return await use({ bus, credentials, server: { url }, ledger: readEventLog(bus) });
   } finally {
     await bus.close();
   }
@@ -67,7 +69,10 @@ export async function withOperator<T>(
 
 async function operatorTarget(options: ConnectionOptions): Promise<{ url: string; credentials: Credentials }> {
   const { dir, natsUrl, creds } = options;
-  if (natsUrl !== undefined && creds !== undefined) return { url: natsUrl, credentials: await readCredentials(creds) };
+  const given = creds === undefined ? undefined : await readCredentials(creds);
+  // Credentials may tell where they are good. What is said by hand goes before that.
+  const where = natsUrl ?? (dir === undefined ? given?.mesh?.url : undefined);
+  if (where !== undefined && given !== undefined) return { url: where, credentials: given };
   if (natsUrl !== undefined && dir === undefined) {
     throw new UsageError("--nats-url needs --creds: the credentials to use there");
   }
@@ -76,8 +81,7 @@ async function operatorTarget(options: ConnectionOptions): Promise<{ url: string
   if (url === undefined) {
     throw new Failure(`the mesh in ${directory.path} has never run: start it with \`${upCommand(directory)}\``);
   }
-  const credentials = creds === undefined ? await directory.operatorCredentials() : await readCredentials(creds);
-  return { url, credentials };
+  return { url, credentials: given ?? (await directory.operatorCredentials()) };
 }
 
 async function connect(url: string, credentials: Credentials): Promise<NatsBus> {

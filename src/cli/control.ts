@@ -6,9 +6,12 @@ import { FileCustody } from "../ca/custody.ts";
 import type { FirstOperator } from "../control/bootstrap.ts";
 import type { ListenAddress } from "../control/monitoring.ts";
 import { type ControlReplica, startControl } from "../control/replica.ts";
+import { openAccounts } from "../nats/accounts.ts";
 import { connectBus } from "../nats/connection.ts";
 import { type Credentials, readCredentials } from "../nats/credentials.ts";
+import { readTrust } from "../nats/directory.ts";
 import { isUserPublicKey } from "../nats/keys.ts";
+import type { NatsTrust } from "../nats/trust.ts";
 import { type Logger, logLevelOf, openLogger } from "../telemetry/logger.ts";
 import { parseAddress } from "./address.ts";
 import { connectionOptions, requireDirectory } from "./context.ts";
@@ -25,6 +28,7 @@ interface Options {
   readonly caDir?: string;
   readonly trustDomain?: string;
   readonly firstOperator?: string;
+  readonly natsKeys?: string;
   readonly listen?: string;
 }
 
@@ -35,6 +39,8 @@ interface Target {
   readonly caPath: string;
   readonly trustDomain: string;
   readonly operator: FirstOperator | undefined;
+  /** Keys of the NATS accounts: undefined where others keep them. */
+  readonly trust: NatsTrust | undefined;
 }
 
 export async function run(command: Command, args: readonly string[]): Promise<void> {
@@ -43,6 +49,7 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
     .option("--ca-dir <directory>", "keys of the certificate authority, instead of the directory's")
     .option("--trust-domain <domain>", "trust domain of the mesh, where there is no directory to tell it")
     .option("--first-operator <name=key>", "first admin (name and public nkey) of a ledger that is empty")
+    .option("--nats-keys <file>", "keys of the NATS accounts, as in the directory's trust/: adds and revokes users")
     .option("--listen <address>", "/metrics and /healthz (default: 127.0.0.1:15014)")
     .addHelpText(
       "after",
@@ -64,9 +71,12 @@ async function runControl(options: Options): Promise<void> {
     onError: (error) => logger.warn({ err: error }, "NATS"),
     retryUntil: stopping,
   });
+  const onError = (error: Error): void => logger.warn({ err: error }, "NATS accounts");
+  const accounts = target.trust && openAccounts({ server: { url: target.url }, trust: target.trust, onError });
   try {
     const replica = await startControl({
       bus,
+      ...(accounts === undefined ? {} : { accounts }),
       custody: new FileCustody(target.caPath),
       trustDomain: target.trustDomain,
       ...(target.operator === undefined ? {} : { operator: target.operator }),
@@ -83,6 +93,7 @@ async function runControl(options: Options): Promise<void> {
     const why = error instanceof Error ? error.message : String(error);
     throw new Failure(`the control replica did not start: ${why}`, { cause: error });
   } finally {
+    await accounts?.close();
     await bus.close();
     // The channel to whoever started us would keep a replica alive that did not start.
     if (process.connected) process.disconnect?.();
@@ -107,11 +118,19 @@ async function untilStopped(replica: ControlReplica, stopping: AbortSignal, logg
 }
 
 async function controlTarget(options: Options): Promise<Target> {
-  const { dir, natsUrl, creds, caDir, trustDomain } = options;
+  const { dir, natsUrl, creds, caDir, natsKeys, trustDomain } = options;
   const named = parseFirstOperator(options.firstOperator);
   if (natsUrl !== undefined && creds !== undefined && caDir !== undefined && dir === undefined) {
     if (trustDomain === undefined) throw new UsageError("--trust-domain is needed where there is no --dir");
-    return { url: natsUrl, credentials: await readCredentials(creds), caPath: caDir, trustDomain, operator: named };
+    const trust = natsKeys === undefined ? undefined : await readTrust(natsKeys);
+    return {
+      url: natsUrl,
+      credentials: await readCredentials(creds),
+      caPath: caDir,
+      trustDomain,
+      operator: named,
+      trust,
+    };
   }
   const directory = await requireDirectory(dir);
   const url = natsUrl ?? directory.context.url;
@@ -128,6 +147,7 @@ async function controlTarget(options: Options): Promise<Target> {
     caPath: caDir ?? directory.caPath,
     trustDomain: trustDomain ?? directory.context.trustDomain,
     operator: named ?? { name, publicKey },
+    trust: natsKeys === undefined ? await directory.trustIfPresent() : await readTrust(natsKeys),
   };
 }
 

@@ -17,6 +17,7 @@ export function markOf(event: DomainEvent, before?: MeshState): Mark {
     case "AccessGranted":
     case "AccessForbidden":
     case "OperatorAdded":
+    case "TokenCreated":
     case "RootAdded":
     case "IdentityReinstated":
       return "+";
@@ -28,6 +29,8 @@ export function markOf(event: DomainEvent, before?: MeshState): Mark {
     case "RateLimitRemoved":
     case "RootRetired":
     case "IdentityRevoked":
+    case "OperatorRevoked":
+    case "TokenRevoked":
       return "-";
     case "RouteDefined": {
       const isNew = before !== undefined && !before.namespaces.get(event.namespace)?.routes.has(event.name);
@@ -38,6 +41,7 @@ export function markOf(event: DomainEvent, before?: MeshState): Mark {
     case "MtlsModeSet":
     case "AccessDefaultSet":
     case "RootActivated":
+    case "TokenUsed":
     case "ServicePortsSet":
     case "SubsetsDefined":
     case "LoadBalancerSet":

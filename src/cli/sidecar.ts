@@ -77,6 +77,7 @@ async function runSidecar(options: SidecarArguments, args: readonly string[]): P
     advertisedHost: options.advertise ?? advertisedHost(inbound.host),
     stateDirectory: options.stateDir ?? join(target.stateRoot, `${service.namespace}.${service.name}.${instance}`),
     mesh: issuerOf(target.credentials),
+    user: target.credentials.publicKey,
     bus,
     config: bus.reader(CONFIG_BUCKET),
     endpoints: bus.reader(ENDPOINT_BUCKET),
@@ -154,18 +155,19 @@ async function connectionTarget(options: SidecarArguments, service: ServiceRefPa
   const { creds, natsUrl, dir, trustDomain } = options;
   const path = directoryPath(dir);
   const stateRoot = join(path, "sidecars");
-  if (creds !== undefined && natsUrl !== undefined) {
-    const credentials = await readServiceCredentials(creds, service);
-    return { url: natsUrl, credentials, trustDomain: trustDomain ?? MESH_DEFAULTS.trustDomain, stateRoot };
+  const given = creds === undefined ? undefined : await readServiceCredentials(creds, service);
+  // Credentials may tell where they are good. What is said by hand goes before that.
+  const known = dir === undefined ? given?.mesh : undefined;
+  const where = natsUrl ?? known?.url;
+  if (given !== undefined && where !== undefined) {
+    const domain = trustDomain ?? known?.trustDomain ?? MESH_DEFAULTS.trustDomain;
+    return { url: where, credentials: given, trustDomain: domain, stateRoot };
   }
   const directory = await requireDirectory(dir);
   const { context } = directory;
   const url = natsUrl ?? context.url;
   if (url === undefined) throw new Failure(`the mesh in ${path} has never run: start it with \`heddle up\``);
-  const credentials =
-    creds === undefined
-      ? await mintServiceUser(await directory.trust(), service.namespace, service.name)
-      : await readServiceCredentials(creds, service);
+  const credentials = given ?? (await mintServiceUser(await directory.trust(), service.namespace, service.name));
   return { url, credentials, trustDomain: trustDomain ?? context.trustDomain, stateRoot };
 }
 

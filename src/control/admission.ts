@@ -7,6 +7,7 @@ import type { z } from "zod";
 import { type CommandRequest, commandRequest } from "../events/commands.ts";
 import type { MeshState, Operator } from "../events/state.ts";
 import { isUserPublicKey, verify } from "../nats/keys.ts";
+import { MESH_NAMESPACE } from "../policy/names.ts";
 import { formatPath } from "../policy/problems.ts";
 import { err, ok, type Result } from "../policy/result.ts";
 import { type CommandReply, signedCommand, signedText } from "./protocol.ts";
@@ -79,7 +80,8 @@ function mayChange({ role, namespaces }: Operator, namespace: string): boolean {
     case "admin":
       return true;
     case "editor":
-      return namespaces.includes(namespace);
+      // What is mesh-wide, operators among it, is nobody's namespace, whatever the ledger grants.
+      return namespace !== MESH_NAMESPACE && namespaces.includes(namespace);
     case "viewer":
       return false;
   }

@@ -8,7 +8,7 @@ import { MESH_NAMESPACE } from "../policy/names.ts";
 import { type Ledger, namespaceRevision } from "./ledger.ts";
 
 /** The name under which the control plane itself acts. */
-const SYSTEM_ACTOR = "heddle";
+export const SYSTEM_ACTOR = "heddle";
 
 /** The ledger and what this replica was started with do not belong together. For the person who starts it. */
 export class BootstrapError extends Error {

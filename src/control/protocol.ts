@@ -57,6 +57,21 @@ const refused = z.strictObject({
 export const commandReply = z.discriminatedUnion("kind", [decided, conflicted, refused]);
 export type CommandReply = z.infer<typeof commandReply>;
 
+/**
+ * `heddle.query.<nkey>.credentials`: what the mesh says of a key that the ledger names as an operator's or a token's.
+ * A JWT is no secret: it is worth nothing without the key.
+ */
+export const credentialsRequest = z.strictObject({ publicKey: z.string().max(64) });
+export const credentialsReply = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("valid"), jwt: z.string() }),
+  /** `enforced`: the NATS servers know it, and have closed its connections. */
+  z.strictObject({ kind: z.literal("revoked"), enforced: z.boolean(), why: z.string().optional() }),
+  z.strictObject({ kind: z.literal("unknown") }),
+  /** The ledger knows the key; the replica was not given what signs JWTs. */
+  z.strictObject({ kind: z.literal("keyless") }),
+]);
+export type CredentialsReply = z.infer<typeof credentialsReply>;
+
 /** `heddle.query.<nkey>.status`: every instance that the replica knows, and what each should enforce. */
 export const statusReply = z.strictObject({
   /** Last revision that the replica has folded. */

@@ -1,4 +1,4 @@
-/** Answers operators' questions about the mesh as it is: `status`, `wait` and `ping`. History they read from the ledger. */
+/** Answers operators' questions about the mesh as it is: `status`, `wait`, `credentials` and `ping`. History they read from the ledger. */
 
 import type { MeshState } from "../events/state.ts";
 import type { Bus, BusMessage } from "../nats/bus.ts";
@@ -6,7 +6,14 @@ import { CONTROL_QUEUE, subjects } from "../nats/subjects.ts";
 import type { ServiceRef } from "../policy/names.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Convergence } from "./convergence.ts";
-import { type StatusReply, type WaitReply, waitRequest } from "./protocol.ts";
+import type { CredentialService } from "./credential-service.ts";
+import {
+  type CredentialsReply,
+  credentialsRequest,
+  type StatusReply,
+  type WaitReply,
+  waitRequest,
+} from "./protocol.ts";
 import type { Roster } from "./roster.ts";
 import { statusReport } from "./status-report.ts";
 
@@ -16,6 +23,7 @@ export interface QueryServiceOptions {
   readonly expectedRevision: (service: ServiceRef) => number | undefined;
   readonly roster: Roster;
   readonly convergence: Convergence;
+  readonly credentials: CredentialService;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly logger: Logger;
@@ -39,7 +47,7 @@ export function serveQueries(options: QueryServiceOptions): QueryService {
   );
 }
 
-type Answer = Record<string, never> | StatusReply | WaitReply;
+type Answer = Record<string, never> | StatusReply | WaitReply | CredentialsReply;
 
 async function answerTo(message: BusMessage, options: QueryServiceOptions): Promise<Answer | undefined> {
   const { state, expectedRevision, roster, convergence, now } = options;
@@ -51,6 +59,10 @@ async function answerTo(message: BusMessage, options: QueryServiceOptions): Prom
     case "wait": {
       const request = waitRequest.safeParse(parseJson(message.data));
       return request.success ? convergence.wait(request.data.revision, request.data.timeoutMs) : undefined;
+    }
+    case "credentials": {
+      const request = credentialsRequest.safeParse(parseJson(message.data));
+      return request.success ? options.credentials.answer(request.data.publicKey) : undefined;
     }
     default:
       return undefined;

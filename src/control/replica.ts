@@ -9,6 +9,7 @@ import { type Authority, openAuthorityIn } from "../ca/open-authority.ts";
 import { serveSigning } from "../ca/sign-service.ts";
 import { openEventLog } from "../events/jetstream-log.ts";
 import type { MeshState } from "../events/state.ts";
+import type { Accounts } from "../nats/accounts.ts";
 import { openBucket } from "../nats/buckets.ts";
 import type { Bucket } from "../nats/bus.ts";
 import type { NatsBus } from "../nats/connection.ts";
@@ -24,6 +25,8 @@ import { CLOCK_TOLERANCE_MS } from "./admission.ts";
 import { bootstrap, type FirstOperator } from "./bootstrap.ts";
 import { CommandService } from "./command-service.ts";
 import { ControlMetrics } from "./control-metrics.ts";
+import { CredentialService } from "./credential-service.ts";
+import { admitInstance } from "./join-tokens.ts";
 import { Ledger } from "./ledger.ts";
 import { type ListenAddress, serveMonitoring } from "./monitoring.ts";
 import { PastStates } from "./past-states.ts";
@@ -43,6 +46,8 @@ export interface ControlOptions {
   /** Keys of the certificate authority, the same for every replica. */
   readonly custody: KeyCustody;
   readonly trustDomain: string;
+  /** The keys of the NATS accounts at work, which remain the caller's to close; absent where another replica has them. */
+  readonly accounts?: Accounts;
   /** Written into an empty ledger; means nothing to any other. */
   readonly operator?: FirstOperator;
   /** Where `/metrics` and `/healthz` are. */
@@ -109,6 +114,12 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
   const recent = new RecentCommands(2 * CLOCK_TOLERANCE_MS);
   const past = new PastStates(log, () => readCheckpoint(checkpoints));
 
+  const credentials = new CredentialService({
+    ...options,
+    accounts: options.accounts,
+    state: () => projection.state,
+    latest: () => ledger.latest(),
+  });
   const projection = await runProjection({
     log,
     projection: meshProjection,
@@ -119,6 +130,7 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
       metrics.recorded(change);
       recent.recorded(change);
       past.keep(after);
+      if (before.revokedKeys !== after.revokedKeys) credentials.check();
     },
     warn: (message) => logger.warn({}, message),
     random,
@@ -126,6 +138,9 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
   stack.defer(() => projection.stop());
   const ledger = new Ledger({ ...options, log, projection });
   const first = await begin(ledger, authority(), options);
+  stack.defer(() => credentials.stop());
+  stack.defer(bus.onConnection((event) => event === "connected" && credentials.check({ again: true })));
+  credentials.start();
 
   stack.defer(() => snapshots.stop());
   await snapshots.start(first);
@@ -134,7 +149,7 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
   stack.defer(publication.watchSilence());
   const gauges = { revision: () => projection.revision, instances: () => roster.connected(now()) };
   const url = monitor(options, metrics.families(gauges), stack);
-  await serve({ ...options, authority, ledger, recent, past, projection, publication }, stack);
+  await serve({ ...options, authority, ledger, recent, past, projection, publication, credentials }, stack);
   const settled = async (): Promise<void> => {
     await Promise.all([snapshots.settled(), endpoints.settled()]);
   };
@@ -167,18 +182,21 @@ interface ServiceParts extends ControlOptions {
   readonly past: PastStates;
   readonly projection: RunningProjection<MeshState>;
   readonly publication: Publication;
+  readonly credentials: CredentialService;
 }
 
 /** Opens the doors: certificates, questions, commands. Resolves when the server knows of them. */
 async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<void> {
   const { bus, trustDomain, now, logger, authority, ledger, recent, past, projection, publication } = parts;
   const { roster, convergence, snapshots } = publication;
+  const { credentials } = parts;
   const signing = serveSigning(bus, {
     trustDomain,
     ttlMs: parts.leafTtlMs ?? LEAF_TTL_MS,
     issuer: () => authority().issuer,
     bundle: () => trustedRoots(projection.state),
     revocation: (namespace, service) => signingRevocation(projection.state, namespace, service),
+    admit: (asker, instance) => admitInstance({ ...asker, instance }, { ...parts, state: () => projection.state }),
     now,
     audit: (line) => logger.info({ ...line }, "certificate requested"),
   });
@@ -189,7 +207,7 @@ async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<
   // Last: whoever gets an answer to a question may send a command at once, and a command that nobody hears is lost.
   const state = (): MeshState => projection.state;
   const expectedRevision = snapshots.expectedRevision.bind(snapshots);
-  const queries = serveQueries({ bus, state, expectedRevision, roster, convergence, now, logger });
+  const queries = serveQueries({ bus, state, expectedRevision, roster, convergence, credentials, now, logger });
   stack.defer(() => {
     queries.stop();
     convergence.stop();

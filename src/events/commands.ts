@@ -3,8 +3,13 @@
 import { z } from "zod";
 import { DNS_LABEL } from "../policy/names.ts";
 import { accessRule, policyDocument } from "../policy/schema.ts";
-import type { DomainEvent } from "./domain-events.ts";
+import { type DomainEvent, OPERATOR_ROLES } from "./domain-events.ts";
 import { serialNumber } from "./trust-events.ts";
+
+/** A user's nkey in NATS's text form. */
+const userPublicKey = z.string().regex(/^U[A-Z2-7]{55}$/, "is no user's public nkey (U…)");
+/** Names of people and pipelines, as logs and files show them. */
+const OPERATOR_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._@-]{0,62}[A-Za-z0-9])?$/;
 
 const service = z.strictObject({ namespace: z.string().regex(DNS_LABEL), name: z.string().regex(DNS_LABEL) });
 
@@ -52,6 +57,27 @@ const reinstateIdentity = z.strictObject({
 });
 /** Undo one change of the namespace, and keep what came after it. */
 const revert = z.strictObject({ kind: z.literal("revert"), revision: z.int().min(1) });
+/** Whoever holds the key becomes an operator. Mesh-wide, and so for admins only. */
+const addOperator = z.strictObject({
+  kind: z.literal("operator-add"),
+  name: z.string().regex(OPERATOR_NAME),
+  publicKey: userPublicKey,
+  role: z.enum(OPERATOR_ROLES),
+  /** Those that an editor may change; empty for the other roles. */
+  namespaces: z.array(z.string().regex(DNS_LABEL)).max(1_000),
+});
+const revokeOperator = z.strictObject({ kind: z.literal("operator-revoke"), name: z.string().max(64) });
+
+/** Sidecars of the service may join with the key. */
+const createToken = z.strictObject({
+  kind: z.literal("token-create"),
+  service,
+  publicKey: userPublicKey,
+  /** UTC. */
+  expiresAt: z.iso.datetime().optional(),
+  usesMax: z.int().min(1).max(100_000).optional(),
+});
+const revokeToken = z.strictObject({ kind: z.literal("token-revoke"), publicKey: userPublicKey });
 
 const commandBody = z.discriminatedUnion("kind", [
   applyDocuments,
@@ -62,6 +88,10 @@ const commandBody = z.discriminatedUnion("kind", [
   revokeIdentity,
   reinstateIdentity,
   revert,
+  addOperator,
+  revokeOperator,
+  createToken,
+  revokeToken,
 ]);
 
 export const commandRequest = z.strictObject({

@@ -11,9 +11,11 @@ import type { CommandBody, Decision, Refusal } from "./commands.ts";
 import { planAccess } from "./decide-access.ts";
 import { planApply, planDelete } from "./decide-apply.ts";
 import { decideIdentity, type IdentityCommand } from "./decide-identity.ts";
+import { planOperatorAdd, planOperatorRevoke } from "./decide-operators.ts";
 import { planRevert, type RevertedChange } from "./decide-revert.ts";
 import { planRollback } from "./decide-rollback.ts";
 import { planShift } from "./decide-shift.ts";
+import { planTokenCreate, planTokenRevoke } from "./decide-tokens.ts";
 import { type Plan, placeIn, problem, refuse } from "./decision-plan.ts";
 import { eventsTowards } from "./document-events.ts";
 import { documentAt, documentsOf } from "./documents.ts";
@@ -49,8 +51,8 @@ export function decide(
   if (isIdentityCommand(body)) return decideIdentity(state, namespace, body);
   const plan = planFor(state, namespace, body, context);
   if (!plan.ok) return plan;
-  const { wanted, warnings, mark } = plan.value;
-  const events = eventsTowards(state, wanted);
+  const { wanted, warnings, mark, facts = [] } = plan.value;
+  const events = [...facts, ...eventsTowards(state, wanted)];
   if (events.length === 0) {
     if (mark === undefined) return ok({ events, warnings });
     return refuse(problem("", nothingToDo(mark)));
@@ -92,6 +94,14 @@ function planFor(
       return planRollback(state, context.target, namespace, body);
     case "revert":
       return planRevert(state, context.reverted, namespace, body);
+    case "operator-add":
+      return planOperatorAdd(state, namespace, body);
+    case "operator-revoke":
+      return planOperatorRevoke(state, namespace, body);
+    case "token-create":
+      return planTokenCreate(state, namespace, body);
+    case "token-revoke":
+      return planTokenRevoke(state, namespace, body);
     default: {
       const unheard: never = body;
       return unheard;

@@ -12,6 +12,8 @@ import type { DomainEvent } from "./domain-events.ts";
 
 export interface Plan {
   readonly wanted: readonly WantedDocument[];
+  /** Events about what no document says, such as operators. */
+  readonly facts?: readonly DomainEvent[];
   readonly warnings: readonly string[];
   /** Stands before the events, and is nothing without them. */
   readonly mark?: DomainEvent;
@@ -42,6 +44,11 @@ export function placeIn(key: string, path: DocumentPath): string {
 export function wanting(document: PolicyDocument): WantedDocument {
   const { kind, metadata } = document;
   return { name: { kind, namespace: documentNamespace(document), name: metadata.name }, document };
+}
+
+/** A plan for what no document says. */
+export function recording(fact: DomainEvent, warnings: readonly string[] = []): { readonly ok: true; value: Plan } {
+  return ok({ wanted: [], facts: [fact], warnings });
 }
 
 /** A plan for one document that a decider has put together, which may have outgrown the schema's bounds. */

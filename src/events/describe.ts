@@ -46,6 +46,14 @@ function sentence(event: DomainEvent): string {
       const where = event.role === "admin" || event.namespaces.length === 0 ? "" : ` of ${list(event.namespaces)}`;
       return `added ${event.name} as ${event.role}${where}`;
     }
+    case "OperatorRevoked":
+      return `revoked the operator ${event.name}`;
+    case "TokenCreated":
+      return `created a join token for ${event.namespace}/${event.service}${tokenTerms(event)}`;
+    case "TokenUsed":
+      return `let ${event.namespace}/${event.service} ${event.instance} join with token ${tokenId(event.publicKey)}`;
+    case "TokenRevoked":
+      return `revoked join token ${tokenId(event.publicKey)} of ${event.namespace}/${event.service}`;
     case "RootAdded":
       return `added root ${shortFingerprint(event.fingerprint)} to the trust bundle`;
     case "RootActivated":
@@ -90,6 +98,12 @@ function sentence(event: DomainEvent): string {
       return unheard;
     }
   }
+}
+
+function tokenTerms({ publicKey, expiresAt, usesMax }: EventOf<"TokenCreated">): string {
+  const until = expiresAt === undefined ? "" : `, until ${expiresAt}`;
+  const uses = usesMax === undefined ? "" : `, for ${usesMax} instance${usesMax === 1 ? "" : "s"}`;
+  return `: ${tokenId(publicKey)}${uses}${until}`;
 }
 
 function serviceSentence(
@@ -230,6 +244,11 @@ function fields(value: Readonly<Record<string, unknown>> | undefined): string {
 /** Enough of a SHA-256 to tell roots apart, as git does with commits. */
 function shortFingerprint(fingerprint: string): string {
   return fingerprint.slice(0, 12);
+}
+
+/** How people name a key: its first characters after the prefix, which is the same for all. */
+export function tokenId(publicKey: string): string {
+  return publicKey.slice(1, 9);
 }
 
 function list(items: readonly string[]): string {

@@ -36,6 +36,35 @@ const operatorAdded = z.strictObject({
   namespaces: z.array(z.string()),
 });
 
+/** The key is void for good, with the server as well: whoever comes back gets another one. */
+const operatorRevoked = z.strictObject({ type: z.literal("OperatorRevoked"), name: z.string(), publicKey: z.string() });
+
+/** Sidecars of a service may join with the key that is named. The secret half never leaves whoever made it. */
+const tokenCreated = z.strictObject({
+  type: z.literal("TokenCreated"),
+  namespace,
+  service: z.string(),
+  publicKey: z.string(),
+  /** RFC 3339; absent: it does not end. */
+  expiresAt: z.string().optional(),
+  /** Instances that may join with it; absent: any number. */
+  usesMax: z.int().min(1).optional(),
+});
+/** An instance has joined with a token whose uses are counted. It may come back, under its name, as often as it likes. */
+const tokenUsed = z.strictObject({
+  type: z.literal("TokenUsed"),
+  namespace,
+  service: z.string(),
+  publicKey: z.string(),
+  instance: z.string(),
+});
+const tokenRevoked = z.strictObject({
+  type: z.literal("TokenRevoked"),
+  namespace,
+  service: z.string(),
+  publicKey: z.string(),
+});
+
 const rootAdded = z.strictObject({
   type: z.literal("RootAdded"),
   /** SHA-256 of the certificate's DER, lower-case hex. */
@@ -146,6 +175,10 @@ export const domainEvent = z.discriminatedUnion("type", [
   mtlsModeSet,
   accessDefaultSet,
   operatorAdded,
+  operatorRevoked,
+  tokenCreated,
+  tokenUsed,
+  tokenRevoked,
   rootAdded,
   rootActivated,
   rootRetired,

@@ -13,16 +13,20 @@ import {
   type AccessPolicyState,
   EMPTY_NAMESPACE,
   INITIAL_STATE,
+  type JoinToken,
   type MeshState,
   type NamespaceState,
   type Origin,
+  type RevokedKey,
   type RouteState,
   type TrustRoot,
   type WithOrigin,
 } from "./state.ts";
 
 /** The part of the vocabulary that happens to the documents of one namespace. */
-type NamespaceEvent = Extract<DomainEvent, { namespace: string }>;
+type NamespaceEvent = Exclude<Extract<DomainEvent, { namespace: string }>, TokenEvent>;
+/** About who may join: no document says so. */
+type TokenEvent = Extract<DomainEvent, { type: `Token${string}` }>;
 type EventOf<T extends DomainEvent["type"]> = Extract<DomainEvent, { type: T }>;
 
 /** The state after one event. `origin` becomes the origin of every value that the event puts in place. */
@@ -38,6 +42,16 @@ export function evolve(state: MeshState, event: DomainEvent, origin: Origin): Me
       const { name, publicKey, role, namespaces } = event;
       return { ...state, operators: withEntry(state.operators, publicKey, { name, publicKey, role, namespaces }) };
     }
+    case "OperatorRevoked": {
+      const { name, publicKey } = event;
+      const revoked: RevokedKey = { name, expiresAt: undefined, origin };
+      const revokedKeys = withEntry(state.revokedKeys, publicKey, revoked);
+      return { ...state, operators: withoutEntry(state.operators, publicKey), revokedKeys };
+    }
+    case "TokenCreated":
+    case "TokenUsed":
+    case "TokenRevoked":
+      return evolveTokens(state, event, origin);
     case "RootAdded": {
       const { fingerprint, pem } = event;
       return { ...state, roots: withEntry(state.roots, fingerprint, { fingerprint, pem, status: "added" }) };
@@ -136,6 +150,28 @@ function evolveNamespace(state: NamespaceState, event: NamespaceEvent, origin: O
     default: {
       const unheard: never = event;
       return unheard;
+    }
+  }
+}
+
+function evolveTokens(state: MeshState, event: TokenEvent, origin: Origin): MeshState {
+  const { publicKey, namespace, service } = event;
+  const token = state.tokens.get(publicKey);
+  switch (event.type) {
+    case "TokenCreated": {
+      const { expiresAt, usesMax } = event;
+      const created: JoinToken = { publicKey, namespace, service, expiresAt, usesMax, instances: [], origin };
+      return { ...state, tokens: withEntry(state.tokens, publicKey, created) };
+    }
+    case "TokenUsed": {
+      if (token === undefined) return state;
+      const used = { ...token, instances: [...token.instances, event.instance] };
+      return { ...state, tokens: withEntry(state.tokens, publicKey, used) };
+    }
+    case "TokenRevoked": {
+      const revoked: RevokedKey = { name: `${namespace}/${service}`, expiresAt: token?.expiresAt, origin };
+      const revokedKeys = withEntry(state.revokedKeys, publicKey, revoked);
+      return { ...state, tokens: withoutEntry(state.tokens, publicKey), revokedKeys };
     }
   }
 }

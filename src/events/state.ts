@@ -61,6 +61,29 @@ export interface Operator {
   readonly namespaces: readonly string[];
 }
 
+/** What sidecars of one service may join with. */
+export interface JoinToken {
+  readonly publicKey: string;
+  readonly namespace: string;
+  readonly service: string;
+  /** RFC 3339; undefined: it does not end. */
+  readonly expiresAt: string | undefined;
+  /** Instances that may join; undefined: any number. */
+  readonly usesMax: number | undefined;
+  /** Instances that have joined, where they are counted. */
+  readonly instances: readonly string[];
+  readonly origin: Origin;
+}
+
+/** A key that was an operator's or a token's, and is nobody's any more. */
+export interface RevokedKey {
+  /** `alice`, or `shop/orders`. */
+  readonly name: string;
+  /** RFC 3339; what it signed is void then even without the revocation. */
+  readonly expiresAt: string | undefined;
+  readonly origin: Origin;
+}
+
 export interface TrustRoot {
   readonly fingerprint: string;
   readonly pem: string;
@@ -73,6 +96,10 @@ export interface MeshState {
   readonly mesh: WithOrigin<MeshSpec> | undefined;
   /** By public key. */
   readonly operators: ReadonlyMap<string, Operator>;
+  /** By public key. */
+  readonly tokens: ReadonlyMap<string, JoinToken>;
+  /** By public key; none of them is among the operators or tokens. */
+  readonly revokedKeys: ReadonlyMap<string, RevokedKey>;
   /** By fingerprint. */
   readonly roots: ReadonlyMap<string, TrustRoot>;
   /** Includes `_mesh`, whose maps stay empty and whose revision counts. */
@@ -92,6 +119,8 @@ export const INITIAL_STATE: MeshState = {
   revision: 0,
   mesh: undefined,
   operators: new Map(),
+  tokens: new Map(),
+  revokedKeys: new Map(),
   roots: new Map(),
   namespaces: new Map(),
 };

@@ -33,9 +33,13 @@ const PINGS_OUT_MAX = 2;
 /** Time that `close` gives to what is under way. */
 const DRAIN_TIMEOUT_MS = 2_000;
 
-export interface ConnectOptions {
+/** Where the servers are. */
+export interface ServerAddress {
   /** One server or several of a cluster, such as `nats://127.0.0.1:4222`. */
   readonly url: string | readonly string[];
+}
+
+export interface ConnectOptions extends ServerAddress {
   readonly credentials: Credentials;
   /** What the server's monitoring calls this connection. */
   readonly name: string;
@@ -61,7 +65,9 @@ export async function connectBus(options: ConnectOptions): Promise<NatsBus> {
     try {
       const client = await connect({
         servers: typeof url === "string" ? url : [...url],
-        authenticator: credsAuthenticator(new TextEncoder().encode(formatCredentials(credentials))),
+        authenticator: credsAuthenticator(
+          new TextEncoder().encode(formatCredentials({ ...credentials, mesh: undefined })),
+        ),
         name,
         inboxPrefix: inboxPrefix(credentials.publicKey),
         timeout: DIAL_TIMEOUT_MS,

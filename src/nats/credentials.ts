@@ -1,50 +1,23 @@
 /**
- * NATS's decentralised authentication: an operator signs accounts, the account signs users, and a server that knows
- * only the operator's JWT and the accounts' can judge every user. No server ever holds a user's key, there is no
- * anonymous user, and a user's permissions travel inside its JWT.
+ * Users of the mesh's NATS: keys, and what an account says of them. A user's permissions and limits travel inside its
+ * JWT, and no server ever holds a user's key.
  */
 
-import { readFile } from "node:fs/promises";
-import {
-  type Account,
-  createAccount,
-  createOperator,
-  decode,
-  type Export,
-  encodeAccount,
-  encodeOperator,
-  encodeUser,
-  fmtCreds,
-  fromSeed,
-  type KeyPair,
-  parseCreds,
-} from "@nats-io/jwt";
+import { decode, encodeUser, fmtCreds, fromSeed, parseCreds } from "@nats-io/jwt";
 import { z } from "zod";
 import type { OperatorRole } from "../events/domain-events.ts";
+import { TRUST_DOMAIN } from "../policy/names.ts";
 import { createUserKey, publicKeyOf } from "./keys.ts";
 import {
-  ACCOUNT_BORDER,
+  accountsPermissions,
   controlPermissions,
   operatorPermissions,
   type SubjectPermissions,
   servicePermissions,
 } from "./permissions.ts";
-import { writePrivateFile } from "./private-file.ts";
-
-const issuer = z.strictObject({ jwt: z.string(), seed: z.string() });
-
-/** The keys that a mesh's NATS trusts. Whoever holds an account's seed can mint any of its users. */
-export const natsTrust = z.strictObject({
-  operator: issuer,
-  /** The server's own account. */
-  system: issuer,
-  /** Control replicas, the ledger and the buckets. */
-  control: issuer,
-  /** Workloads and operators: whoever asks. */
-  clients: issuer,
-});
-
-export type NatsTrust = z.infer<typeof natsTrust>;
+import { readIfPresent, writePrivateFile } from "./private-file.ts";
+import type { NatsTrust } from "./trust.ts";
+import { OPERATOR_LIMITS, SERVICE_LIMITS, UNBOUNDED, type UserLimits } from "./user-limits.ts";
 
 /** What a process needs to connect: who it is, what it was granted, and the key that proves it. */
 export interface Credentials {
@@ -54,68 +27,22 @@ export interface Credentials {
   readonly publicKey: string;
   readonly jwt: string;
   readonly seed: string;
+  /** Which mesh they are for, where the file tells. */
+  readonly mesh?: MeshAddress;
 }
 
-/** -1 is "no limit" in account claims; an absent field would mean zero. */
-const UNLIMITED = -1;
-
-const CORE_LIMITS = {
-  subs: UNLIMITED,
-  data: UNLIMITED,
-  payload: UNLIMITED,
-  conn: UNLIMITED,
-  // No leaf node may join: it could speak for any user of the account.
-  leaf: 0,
-  imports: UNLIMITED,
-  exports: UNLIMITED,
-  wildcards: true,
-  // A bearer token proves nothing about who sends it.
-  disallow_bearer: true,
-};
-
-const JETSTREAM_LIMITS = {
-  mem_storage: UNLIMITED,
-  disk_storage: UNLIMITED,
-  streams: UNLIMITED,
-  consumer: UNLIMITED,
-};
-
-/** A new operator with its accounts. Only control's has JetStream; the clients' sees what crosses the border. */
-export async function createTrust(): Promise<NatsTrust> {
-  const operator = createOperator();
-  const [system, control, clients] = [createAccount(), createAccount(), createAccount()];
-  const account = async (name: string, pair: KeyPair, claims: Partial<Account>): Promise<z.infer<typeof issuer>> => ({
-    jwt: await encodeAccount(name, pair, claims, { signer: operator }),
-    seed: seedOf(pair),
-  });
-  return {
-    operator: {
-      jwt: await encodeOperator("heddle", operator, { system_account: system.getPublicKey() }),
-      seed: seedOf(operator),
-    },
-    system: await account("SYS", system, { limits: CORE_LIMITS }),
-    control: await account("HEDDLE", control, {
-      limits: { ...CORE_LIMITS, ...JETSTREAM_LIMITS },
-      exports: border(),
-    }),
-    clients: await account("HEDDLE_CLIENTS", clients, {
-      limits: CORE_LIMITS,
-      imports: border().map((crossing) => ({ ...crossing, account: control.getPublicKey() })),
-    }),
-  };
-}
-
-/** The subjects that one account exports and the other imports: a request one way, a feed the other. */
-function border(): Export[] {
-  return [
-    ...ACCOUNT_BORDER.requests.map((subject): Export => ({ name: subject, subject, type: "service" })),
-    ...ACCOUNT_BORDER.feeds.map((subject): Export => ({ name: subject, subject, type: "stream" })),
-  ];
-}
-
-function seedOf(pair: KeyPair): string {
-  return new TextDecoder().decode(pair.getSeed());
-}
+/** Where a mesh is, for whoever gets credentials for it. */
+const meshAddress = z.strictObject({
+  /** Of NATS; several with commas between. */
+  url: z.string().max(4_096),
+  trustDomain: z.string().regex(TRUST_DOMAIN),
+  /** PEM of the authority that signed the NATS servers' certificates; absent: one that the system trusts, or no TLS. */
+  ca: z
+    .string()
+    .max(64 * 1024)
+    .optional(),
+});
+export type MeshAddress = z.infer<typeof meshAddress>;
 
 export interface OperatorUser {
   readonly name: string;
@@ -124,9 +51,11 @@ export interface OperatorUser {
   readonly namespaces: readonly string[];
 }
 
-/** Credentials of a person or a pipeline. Their nkey is the actor of every command they send. */
-export function mintOperatorUser(trust: NatsTrust, user: OperatorUser): Promise<Credentials> {
-  return mintUser(trust.clients, user.name, (publicKey) => operatorPermissions(publicKey, user.role, user.namespaces));
+export interface ServiceUser {
+  readonly namespace: string;
+  readonly service: string;
+  /** Milliseconds since the epoch; absent: it does not end. */
+  readonly expiresMs?: number | undefined;
 }
 
 /** How long credentials live: `ttlMs` from `now` (milliseconds since the epoch). The server ends what has expired. */
@@ -135,54 +64,110 @@ export interface Lifetime {
   readonly now: number;
 }
 
-/** Credentials of one service's sidecars: good for that service's subjects and no others. */
+/** Whose JWT: what a name may do, and until when. */
+interface UserGrant {
+  readonly name: string;
+  readonly permissions: SubjectPermissions;
+  readonly limits: UserLimits;
+  /** Milliseconds since the epoch; absent: it does not end. */
+  readonly expiresMs?: number | undefined;
+}
+
+/** The JWT of a person or a pipeline who holds the key. Their nkey is the actor of every command they send. */
+export function operatorJwt(trust: NatsTrust, user: OperatorUser, publicKey: string): Promise<string> {
+  const permissions = operatorPermissions(publicKey, user.role, user.namespaces);
+  return userJwt(trust.clients, publicKey, { name: user.name, permissions, limits: OPERATOR_LIMITS });
+}
+
+/** The JWT of one service's sidecars: good for that service's subjects and no others. */
+export function serviceJwt(
+  trust: NatsTrust,
+  { namespace, service, expiresMs }: ServiceUser,
+  publicKey: string,
+): Promise<string> {
+  const permissions = servicePermissions(publicKey, namespace, service);
+  const name = `${namespace}/${service}`;
+  return userJwt(trust.clients, publicKey, { name, permissions, limits: SERVICE_LIMITS, expiresMs });
+}
+
+/** Credentials of an operator, with a new key. */
+export function mintOperatorUser(trust: NatsTrust, user: OperatorUser): Promise<Credentials> {
+  return mintUser(user.name, (publicKey) => operatorJwt(trust, user, publicKey));
+}
+
+/** Credentials of one service's sidecars, with a new key. */
 export function mintServiceUser(
   trust: NatsTrust,
   namespace: string,
   service: string,
   lifetime?: Lifetime,
 ): Promise<Credentials> {
-  return mintUser(
-    trust.clients,
-    `${namespace}/${service}`,
-    (key) => servicePermissions(key, namespace, service),
-    lifetime,
+  const expiresMs = lifetime === undefined ? undefined : lifetime.now + lifetime.ttlMs;
+  return mintUser(`${namespace}/${service}`, (publicKey) =>
+    serviceJwt(trust, { namespace, service, expiresMs }, publicKey),
   );
 }
 
 /** Credentials of a control replica. */
 export function mintControlUser(trust: NatsTrust): Promise<Credentials> {
-  return mintUser(trust.control, "control", controlPermissions);
+  const grant = (publicKey: string): UserGrant => {
+    return { name: "control", permissions: controlPermissions(publicKey), limits: UNBOUNDED };
+  };
+  return mintUser("control", (publicKey) => userJwt(trust.control, publicKey, grant(publicKey)));
 }
 
-async function mintUser(
+/** Credentials for telling the servers what the accounts are, for as long as a replica runs. */
+export function mintAccountsUser(trust: NatsTrust): Promise<Credentials> {
+  const name = "control accounts";
+  return mintUser(name, (publicKey) =>
+    userJwt(trust.system, publicKey, { name, permissions: accountsPermissions(publicKey), limits: UNBOUNDED }),
+  );
+}
+
+async function mintUser(name: string, jwtOf: (publicKey: string) => Promise<string>): Promise<Credentials> {
+  const { publicKey, seed } = createUserKey();
+  return { name, publicKey, jwt: await jwtOf(publicKey), seed };
+}
+
+function userJwt(
   account: NatsTrust["control"],
-  name: string,
-  permissionsOf: (publicKey: string) => SubjectPermissions,
-  lifetime?: Lifetime,
-): Promise<Credentials> {
-  const key = createUserKey();
-  const { publish, subscribe } = permissionsOf(key.publicKey);
-  const jwt = await encodeUser(
+  publicKey: string,
+  { name, permissions: { publish, subscribe }, limits, expiresMs }: UserGrant,
+): Promise<string> {
+  return encodeUser(
     name,
-    key.publicKey,
+    publicKey,
     fromSeed(new TextEncoder().encode(account.seed)),
     {
       pub: { allow: [...publish], deny: [] },
       sub: { allow: [...subscribe], deny: [] },
-      subs: UNLIMITED,
-      data: UNLIMITED,
-      payload: UNLIMITED,
+      ...limits,
       bearer_token: false,
     },
-    lifetime === undefined ? {} : { exp: Math.floor((lifetime.now + lifetime.ttlMs) / 1000) },
+    expiresMs === undefined ? {} : { exp: Math.floor(expiresMs / 1000) },
   );
-  return { name, publicKey: key.publicKey, jwt, seed: key.seed };
 }
 
-/** The text of a `.creds` file, as every NATS client reads it. */
-export function formatCredentials(credentials: Credentials): string {
-  return new TextDecoder().decode(fmtCreds(credentials.jwt, fromSeed(new TextEncoder().encode(credentials.seed))));
+type CredentialParts = Pick<Credentials, "jwt" | "seed"> & { readonly mesh?: MeshAddress | undefined };
+
+/** The text of a `.creds` file, as every NATS client reads it. What it tells of the mesh stands at the end, for us alone. */
+export function formatCredentials({ jwt, seed, mesh }: CredentialParts): string {
+  const text = new TextDecoder().decode(fmtCreds(jwt, fromSeed(new TextEncoder().encode(seed))));
+  if (mesh === undefined) return text;
+  const block = Buffer.from(JSON.stringify(mesh)).toString("base64url");
+  return `${text.trimEnd()}\n\n${MESH_BEGIN}\n${block}\n${MESH_END}\n`;
+}
+
+const MESH_BEGIN = "-----BEGIN HEDDLE MESH-----";
+const MESH_END = "------END HEDDLE MESH------";
+
+function parseMeshBlock(text: string): MeshAddress | undefined {
+  const start = text.indexOf(MESH_BEGIN);
+  if (start < 0) return undefined;
+  const end = text.indexOf(MESH_END, start);
+  if (end < 0) throw new Error(`${MESH_BEGIN} has no end`);
+  const block = text.slice(start + MESH_BEGIN.length, end).trim();
+  return meshAddress.parse(JSON.parse(Buffer.from(block, "base64url").toString("utf8")));
 }
 
 const userClaims = z.object({ name: z.string(), sub: z.string(), nats: z.object({ type: z.literal("user") }) });
@@ -197,7 +182,8 @@ export async function parseCredentials(text: string, source: string): Promise<Cr
     const claims = userClaims.parse(decode(jwt));
     const publicKey = publicKeyOf(seed);
     if (publicKey !== claims.sub) throw new Error(`the JWT is for ${claims.sub}, but the seed is of ${publicKey}`);
-    return { name: claims.name, publicKey, jwt, seed };
+    const mesh = parseMeshBlock(text);
+    return { name: claims.name, publicKey, jwt, seed, ...(mesh === undefined ? {} : { mesh }) };
   } catch (cause) {
     const detail = cause instanceof z.ZodError ? z.prettifyError(cause) : (cause as Error).message;
     throw new Error(`${source}: not a NATS credentials file: ${detail}`, { cause });
@@ -206,7 +192,9 @@ export async function parseCredentials(text: string, source: string): Promise<Cr
 
 /** Reads a `.creds` file; errors name the file. */
 export async function readCredentials(path: string): Promise<Credentials> {
-  return parseCredentials(await readFile(path, "utf8"), path);
+  const text = await readIfPresent(path);
+  if (text === undefined) throw new Error(`${path}: there is no such file; it should hold NATS credentials`);
+  return parseCredentials(text, path);
 }
 
 /** Writes a `.creds` file, mode 0600, atomically. */

@@ -14,15 +14,13 @@ import { z } from "zod";
 import { TRUST_DOMAIN } from "../policy/names.ts";
 import {
   type Credentials,
-  createTrust,
   mintControlUser,
   mintOperatorUser,
-  type NatsTrust,
-  natsTrust,
   readCredentials,
   writeCredentials,
 } from "./credentials.ts";
-import { makePrivateDirectory, writePrivateFile } from "./private-file.ts";
+import { makePrivateDirectory, readIfPresent, writePrivateFile } from "./private-file.ts";
+import { createTrust, type NatsTrust, natsTrust } from "./trust.ts";
 
 const serverUrl = z.string().regex(/^(?:nats|tls):\/\/\S+$/, "must be a URL such as nats://127.0.0.1:4222");
 
@@ -43,6 +41,11 @@ export interface DirectoryOptions {
   readonly trustDomain: string;
   /** Name of the first operator, who becomes admin. */
   readonly operator: string;
+}
+
+/** Reads a file of keys as `trust/nats.json` is. Rejects, naming it, where it is absent or damaged. */
+export async function readTrust(path: string): Promise<NatsTrust> {
+  return parseFile(path, await readFile(path, "utf8"), natsTrust);
 }
 
 /** An existing state directory. */
@@ -67,9 +70,13 @@ export class Directory {
   }
 
   /** The mesh's NATS keys. Rejects, naming the file, where they are absent or damaged. */
-  async trust(): Promise<NatsTrust> {
-    const path = trustFile(this.path);
-    return parseFile(path, await readFile(path, "utf8"), natsTrust);
+  trust(): Promise<NatsTrust> {
+    return readTrust(trustFile(this.path));
+  }
+
+  /** The same where the keys are on this machine. */
+  async trustIfPresent(): Promise<NatsTrust | undefined> {
+    return (await readIfPresent(trustFile(this.path))) === undefined ? undefined : this.trust();
   }
 
   operatorCredentials(): Promise<Credentials> {

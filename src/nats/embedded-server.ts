@@ -3,12 +3,12 @@
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { connectBus } from "./connection.ts";
-import type { NatsTrust } from "./credentials.ts";
 import type { Directory } from "./directory.ts";
 import { publicKeyOf } from "./keys.ts";
-import { makePrivateDirectory, writePrivateFile } from "./private-file.ts";
+import { makePrivateDirectory, readIfPresent, writePrivateFile } from "./private-file.ts";
 import { LockHeld, type ProcessLock, takeLock } from "./process-lock.ts";
 import { type ServerBinary, versionAtLeast } from "./server-binary.ts";
+import { isAccountJwt, type NatsTrust } from "./trust.ts";
 
 /** Largest message: a command that applies some 10,000 documents. nats-server itself warns above 8 MiB. */
 const PAYLOAD_BYTES_MAX = 8 * 1024 * 1024;
@@ -59,7 +59,7 @@ export async function startServer(options: ServerOptions): Promise<EmbeddedServe
   try {
     await sweep(directory.natsPath);
     const configPath = join(directory.natsPath, "server.conf");
-    await writePrivateFile(configPath, serverConfig(options, trust));
+    await writePrivateFile(configPath, serverConfig(options, trust, await knownAccounts(directory, trust)));
     return await launch(directory, binary, configPath, lock);
   } catch (error) {
     await lock.release();
@@ -73,14 +73,16 @@ async function launch(
   configPath: string,
   lock: ProcessLock,
 ): Promise<EmbeddedServer> {
-  const child = Bun.spawn([binary.path, "--config", configPath], {
-    stdin: "ignore",
-    stdout: "ignore",
-    // What comes before the log is open (a bad configuration) and after all hope (a panic).
-    stderr: Bun.file(join(directory.natsPath, "server.stderr")),
-    // Its own process group: Ctrl-C is for us, and we stop the server when those who need it have drained.
-    detached: true,
-  });
+  const child = withPrivateFiles(() =>
+    Bun.spawn([binary.path, "--config", configPath], {
+      stdin: "ignore",
+      stdout: "ignore",
+      // What comes before the log is open (a bad configuration) and after all hope (a panic).
+      stderr: Bun.file(join(directory.natsPath, "server.stderr")),
+      // Its own process group: Ctrl-C is for us, and we stop the server when those who need it have drained.
+      detached: true,
+    }),
+  );
   await lock.handTo(child.pid);
   let requested = false;
   const exited = child.exited.then(async (): Promise<ServerExit> => {
@@ -102,6 +104,16 @@ async function launch(
     await stop();
     const tail = await logTail(directory.natsPath);
     throw new Error(`nats-server did not start: ${(cause as Error).message}${tail}`, { cause });
+  }
+}
+
+/** Whatever the process that is started here writes, its log and its store, is for its owner alone. */
+function withPrivateFiles<T>(start: () => T): T {
+  const before = process.umask(0o077);
+  try {
+    return start();
+  } finally {
+    process.umask(before);
   }
 }
 
@@ -138,8 +150,11 @@ function signalProcess(pid: number, signal: NodeJS.Signals): void {
 }
 
 /** nats-server's configuration format is a superset of JSON. */
-function serverConfig({ directory, binary, host = "127.0.0.1", port }: ServerOptions, trust: NatsTrust): string {
-  const accounts = [trust.system, trust.control, trust.clients];
+function serverConfig(
+  { directory, binary, host = "127.0.0.1", port }: ServerOptions,
+  trust: NatsTrust,
+  accounts: Readonly<Record<string, string>>,
+): string {
   const config = {
     server_name: "heddle",
     // -1: any free port; the ports file tells which.
@@ -156,10 +171,31 @@ function serverConfig({ directory, binary, host = "127.0.0.1", port }: ServerOpt
     },
     operator: trust.operator.jwt,
     system_account: publicKeyOf(trust.system.seed),
-    resolver: "MEMORY",
-    resolver_preload: Object.fromEntries(accounts.map(({ seed, jwt }) => [publicKeyOf(seed), jwt])),
+    // One that takes news of the accounts while it runs, and keeps them: revocations arrive so.
+    resolver: { type: "full", dir: accountsPath(directory), allow_delete: false, interval: "2m" },
+    resolver_preload: accounts,
   };
   return `${JSON.stringify(config, null, 2)}\n`;
+}
+
+/** Where the server keeps what it is told of the accounts: `<public key>.jwt`. */
+function accountsPath({ natsPath }: Directory): string {
+  return join(natsPath, "accounts");
+}
+
+/**
+ * The accounts' JWTs by public key: what the server was told last, else what the mesh began with. Were it to start with
+ * the latter, it would forget revocations that are no more than a second younger.
+ */
+async function knownAccounts(directory: Directory, trust: NatsTrust): Promise<Record<string, string>> {
+  const known: Record<string, string> = {};
+  for (const { seed, jwt } of [trust.system, trust.control, trust.clients]) {
+    const publicKey = publicKeyOf(seed);
+    const told = (await readIfPresent(join(accountsPath(directory), `${publicKey}.jwt`))) ?? "";
+    // Cut short by a loss of power, it is as good as none.
+    known[publicKey] = isAccountJwt(told.trim(), publicKey) ? told.trim() : jwt;
+  }
+  return known;
 }
 
 function lastPort(directory: Directory): number | undefined {

@@ -40,7 +40,7 @@ export function servicePermissions(publicKey: string, namespace: string, service
   return {
     publish: [
       subjects.status(namespace, service, "*"),
-      subjects.sign(namespace, service),
+      subjects.sign(namespace, service, publicKey),
       directGetSubject(CONFIG_BUCKET, `${namespace}.${service}`),
       directGetSubject(ENDPOINT_BUCKET, "*.*"),
     ],
@@ -88,6 +88,14 @@ export function operatorPermissions(
   return {
     publish: [...commandSubjects(publicKey, role, namespaces), subjects.query(publicKey, "*"), ...READ_REQUESTS],
     subscribe: [subjects.allRecorded, `${inboxPrefix(publicKey)}.>`],
+  };
+}
+
+/** Whoever tells the servers what the accounts are, and asks what they take them for. In the servers' own account. */
+export function accountsPermissions(publicKey: string): SubjectPermissions {
+  return {
+    publish: [subjects.updateAccount, subjects.lookUpAccount("*")],
+    subscribe: [`${inboxPrefix(publicKey)}.>`],
   };
 }
 

@@ -29,6 +29,11 @@ export const subjects = {
   status: (namespace: string, service: string, instance: string): string =>
     `heddle.status.${namespace}.${service}.${instance}`,
   allStatus: "heddle.status.*.*.*",
-  sign: (namespace: string, service: string): string => `heddle.ca.sign.${namespace}.${service}`,
-  allSign: "heddle.ca.sign.*.*",
+  /** A request for a certificate of a service, by a user (nkey). */
+  sign: (namespace: string, service: string, user: string): string => `heddle.ca.sign.${namespace}.${service}.${user}`,
+  allSign: "heddle.ca.sign.*.*.*",
+  /** In the servers' own account: takes an account's JWT, and keeps it where the resolver is a full one. */
+  updateAccount: "$SYS.REQ.CLAIMS.UPDATE",
+  /** Likewise: answers with an account's JWT. */
+  lookUpAccount: (account: string): string => `$SYS.REQ.ACCOUNT.${account}.CLAIMS.LOOKUP`,
 } as const;

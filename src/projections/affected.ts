@@ -18,7 +18,7 @@ import { allowedPatterns, callableServices, callersOf, expandPatterns, type Serv
 export type Affected = Set<ServiceRef> | "all";
 
 type EventOf<T extends DomainEvent["type"]> = Extract<DomainEvent, { type: T }>;
-type NamespaceEvent = Extract<DomainEvent, { namespace: string }>;
+type NamespaceEvent = Exclude<Extract<DomainEvent, { namespace: string }>, { type: `Token${string}` }>;
 
 /** The states on both sides of a change. */
 interface Transition {
@@ -43,6 +43,11 @@ export function affectedServices(before: MeshState, after: MeshState, change: Re
       case "RootRetired":
         return "all";
       case "OperatorAdded":
+      case "OperatorRevoked":
+      case "TokenCreated":
+      case "TokenUsed":
+      case "TokenRevoked":
+        // Who may connect is between the server, the replicas and whoever does; no snapshot says it.
         break;
       default:
         for (const ref of affectedBy(transition, event)) affected.add(ref);

@@ -63,6 +63,23 @@ const operator = z.strictObject({
   namespaces: z.array(z.string()),
 });
 
+/** `undefined` within the state; JSON leaves such a field out. */
+const joinToken = z
+  .strictObject({
+    publicKey: z.string(),
+    namespace: z.string(),
+    service: z.string(),
+    expiresAt: z.string().optional(),
+    usesMax: z.int().optional(),
+    instances: z.array(z.string()),
+    origin,
+  })
+  .transform(({ expiresAt, usesMax, ...rest }) => ({ ...rest, expiresAt, usesMax }));
+
+const revokedKey = z
+  .strictObject({ name: z.string(), expiresAt: z.string().optional(), origin })
+  .transform(({ expiresAt, ...rest }) => ({ ...rest, expiresAt }));
+
 const trustRoot = z.strictObject({
   fingerprint: z.string(),
   pem: z.string(),
@@ -73,16 +90,20 @@ const meshState = z.strictObject({
   revision,
   mesh: withOrigin(meshSpec).nullable(),
   operators: entries(operator),
+  tokens: entries(joinToken),
+  revokedKeys: entries(revokedKey),
   roots: entries(trustRoot),
   namespaces: entries(namespaceState),
 });
 
 export const meshStateCodec: StateCodec<MeshState> = {
-  toJson({ revision, mesh, operators, roots, namespaces }) {
+  toJson({ revision, mesh, operators, tokens, revokedKeys, roots, namespaces }) {
     return {
       revision,
       mesh: mesh ?? null,
       operators: sortedEntries(operators),
+      tokens: sortedEntries(tokens),
+      revokedKeys: sortedEntries(revokedKeys),
       roots: sortedEntries(roots),
       namespaces: sortedEntries(namespaces).map(([name, state]) => [name, namespaceToJson(state)]),
     };

@@ -58,7 +58,7 @@ export async function* history(
   }
 }
 
-/** The document kind that an event changes; undefined for operators, roots, identities and the marks of a rollback and a revert. */
+/** The document kind that an event changes; undefined for operators, tokens, roots, identities and the marks of a rollback or revert. */
 export function kindOfEvent(event: DomainEvent): PolicyKind | undefined {
   switch (event.type) {
     case "MeshDeclared":
@@ -90,6 +90,10 @@ export function kindOfEvent(event: DomainEvent): PolicyKind | undefined {
     case "RateLimitRemoved":
       return "RateLimit";
     case "OperatorAdded":
+    case "OperatorRevoked":
+    case "TokenCreated":
+    case "TokenUsed":
+    case "TokenRevoked":
     case "RootAdded":
     case "RootActivated":
     case "RootRetired":

@@ -11,6 +11,7 @@ import { signOverBus } from "../../src/ca/workload/sign-client.ts";
 import { parseSignReply, SIGN_REQUEST_BYTES_MAX } from "../../src/ca/workload/sign-protocol.ts";
 import { svidIdentity } from "../../src/ca/workload/svid.ts";
 import { PermissionDenied, RequestTimeout } from "../../src/nats/bus.ts";
+import type { Credentials } from "../../src/nats/credentials.ts";
 import { subjects } from "../../src/nats/subjects.ts";
 import { startTestNats, type TestBus, type TestNats } from "../support/nats.ts";
 import { type TemporaryDirectory, temporaryDirectory } from "./temporary.ts";
@@ -22,7 +23,7 @@ let directory: TemporaryDirectory;
 let nats: TestNats;
 let authority: Authority;
 let services: SigningService[];
-let orders: TestBus;
+let orders: TestBus & { credentials: Credentials };
 const audit: SignAudit[] = [];
 /** When the service `revoked` was. */
 const REVOKED_MS = Date.now() - 1_500;
@@ -52,7 +53,7 @@ beforeAll(async () => {
     }),
   );
   for (const { bus } of replicas) await bus.flush();
-  orders = await nats.connect(await nats.mintService("shop", "orders"));
+  orders = await connectAs("orders");
 });
 
 afterAll(async () => {
@@ -61,9 +62,20 @@ afterAll(async () => {
   await directory[Symbol.asyncDispose]();
 });
 
+/** What a sidecar of the service says of itself when it asks with these credentials. */
+function asking(service: string, { credentials: { publicKey } }: typeof orders) {
+  return { namespace: "shop", service, user: publicKey, instance: `${service}-1` };
+}
+
+/** A connection with credentials of the service. */
+async function connectAs(service: string): Promise<TestBus & { credentials: Credentials }> {
+  const credentials = await nats.mintService("shop", service);
+  return { ...(await nats.connect(credentials)), credentials };
+}
+
 test("a workload gets a certificate for what its credentials say it is", async () => {
   const before = audit.length;
-  const sign = signOverBus(orders.bus, { namespace: "shop", service: "orders", instance: "a", ...TIMEOUT });
+  const sign = signOverBus(orders.bus, { ...asking("orders", orders), ...TIMEOUT });
   const signed = await sign((await createKeyAndRequest()).csrPem);
   expect(signed.bundle).toEqual([authority.rootPem]);
   const [leaf] = decodePem("CERTIFICATE", signed.chainPem) ?? [];
@@ -77,7 +89,7 @@ test("a workload gets a certificate for what its credentials say it is", async (
 
 test("it cannot ask for somebody else: the server does not let it", async () => {
   const before = audit.length;
-  const sign = signOverBus(orders.bus, { namespace: "shop", service: "payment", instance: "a", timeoutMs: 1_000 });
+  const sign = signOverBus(orders.bus, { ...asking("payment", orders), timeoutMs: 1_000 });
   const { csrPem } = await createKeyAndRequest();
   const error = await sign(csrPem).then(
     () => undefined,
@@ -103,19 +115,23 @@ describe("refusals are words, and audited", () => {
       'the request must be JSON of the form {"csr": "<PEM>"}, of at most 16384 bytes',
     ],
   ])("%s", async (_, data, error) => {
-    const reply = await orders.bus.request(subjects.sign("shop", "orders"), data, TIMEOUT);
+    const reply = await orders.bus.request(
+      subjects.sign("shop", "orders", orders.credentials.publicKey),
+      data,
+      TIMEOUT,
+    );
     expect(parseSignReply(reply)).toEqual({ ok: true, value: { error } });
     expect(audit.at(-1)).toMatchObject({ namespace: "shop", service: "orders", outcome: "refused", reason: error });
   });
 
   test("a revoked workload", async () => {
-    const { bus } = await nats.connect(await nats.mintService("shop", "revoked"));
-    const sign = signOverBus(bus, { namespace: "shop", service: "revoked", instance: "bad", ...TIMEOUT });
+    const revoked = await connectAs("revoked");
+    const sign = signOverBus(revoked.bus, { ...asking("revoked", revoked), ...TIMEOUT });
     await expect(sign((await createKeyAndRequest()).csrPem)).rejects.toThrow(
       "the authority refused to sign: the identity of this workload is revoked",
     );
     // One that was reinstated since: its validity begins after the revocation, whatever the allowance for slow clocks.
-    const again = signOverBus(bus, { namespace: "shop", service: "revoked", instance: "good", ...TIMEOUT });
+    const again = signOverBus(revoked.bus, { ...asking("revoked", revoked), instance: "good", ...TIMEOUT });
     const { chainPem } = await again((await createKeyAndRequest()).csrPem);
     const leaf = decodePem("CERTIFICATE", chainPem)?.[0] ?? new Uint8Array();
     expect(readCertificate(leaf)?.notBeforeMs).toBe(Math.ceil(REVOKED_MS / 1000) * 1000);

@@ -13,6 +13,7 @@ import { startControl } from "../../src/control/replica.ts";
 import type { CommandBody } from "../../src/events/commands.ts";
 import type { DomainEvent } from "../../src/events/domain-events.ts";
 import { openEventLog } from "../../src/events/jetstream-log.ts";
+import { type Accounts, openAccounts } from "../../src/nats/accounts.ts";
 import type { NatsBus } from "../../src/nats/connection.ts";
 import type { OperatorUser } from "../../src/nats/credentials.ts";
 import { MESH_NAMESPACE } from "../../src/policy/names.ts";
@@ -36,8 +37,8 @@ export interface ControlMesh {
   readonly nats: TestNats;
   /** The first operator, an admin called ada. */
   readonly ada: CommandSender;
-  /** `anonymous`: started without naming a first operator. */
-  startReplica(options?: Partial<ControlOptions> & { anonymous?: true }): Promise<TestReplica>;
+  /** `anonymous`: started without naming a first operator; `keyless`: without the keys of the NATS accounts. */
+  startReplica(options?: Partial<ControlOptions> & { anonymous?: true; keyless?: true }): Promise<TestReplica>;
   /** Writes into the ledger what no command can: that there is such an operator. */
   admit(replica: TestReplica, user: OperatorUser, publicKey: string): Promise<void>;
   /** Credentials that the server accepts, which say nothing about whether the ledger knows their owner. */
@@ -50,6 +51,7 @@ export async function startMesh(): Promise<ControlMesh> {
   const authorityPath = await mkdtemp(join(tmpdir(), "heddle-authority-"));
   const operator = await nats.directory.operatorCredentials();
   const replicas: ControlReplica[] = [];
+  const opened: Accounts[] = [];
   const connect = async (credentials: typeof operator): Promise<CommandSender> => {
     const { bus } = await nats.connect(credentials);
     return { bus, credentials };
@@ -57,13 +59,17 @@ export async function startMesh(): Promise<ControlMesh> {
   return {
     nats,
     ada: await connect(operator),
-    startReplica: async ({ anonymous, ...options } = {}) => {
+    startReplica: async ({ anonymous, keyless, ...options } = {}) => {
       const { bus } = await nats.connectControl();
+      const trust = await nats.directory.trust();
+      const accounts = openAccounts({ server: { url: nats.url }, trust, onError: () => {} });
+      opened.push(accounts);
       const { logger, lines } = memoryLogger();
       const replica = await startControl({
         bus,
         custody: new FileCustody(join(authorityPath, "ca")),
         trustDomain: "mesh.local",
+        ...(keyless ? {} : { accounts }),
         ...(anonymous ? {} : { operator: { name: operator.name, publicKey: operator.publicKey } }),
         listen: { hostname: "127.0.0.1", port: 0 },
         now: Date.now,
@@ -88,6 +94,7 @@ export async function startMesh(): Promise<ControlMesh> {
     connectOperator: async (user) => connect(await nats.mintOperator(user)),
     stop: async () => {
       for (const replica of replicas) await replica.stop();
+      for (const accounts of opened) await accounts.close();
       await nats.stop();
       await rm(authorityPath, { recursive: true, force: true });
     },

@@ -5,6 +5,7 @@ import { type DomainEvent, domainEvent } from "../../src/events/domain-events.ts
 const target = { namespace: "shop", name: "catalog" };
 const rule = { ...target, service: "catalog", rule: 1 };
 const payment = { namespace: "shop", name: "front", service: "payment" };
+const token = { namespace: "shop", service: "orders", publicKey: "UABCDEFGHIJ" };
 const ports = [{ port: 8080, protocol: "http" as const }];
 const charge = { allow: { from: ["shop/orders"], methods: ["POST"], paths: ["/charge"] } };
 const limit = (requests: number) => ({ service: "payment", rules: [{ requests, per: "1s", by: "source" as const }] });
@@ -24,6 +25,13 @@ const ROWS: [DomainEvent, string][] = [
     "added bob as editor of shop",
   ],
   [{ type: "OperatorAdded", name: "eve", publicKey: "UE", role: "admin", namespaces: [] }, "added eve as admin"],
+  [{ type: "OperatorRevoked", name: "bob", publicKey: "UB" }, "revoked the operator bob"],
+  [
+    { type: "TokenCreated", ...token, expiresAt: "2026-12-01T00:00:00Z", usesMax: 1 },
+    "created a join token for shop/orders: ABCDEFGH, for 1 instance, until 2026-12-01T00:00:00Z",
+  ],
+  [{ type: "TokenUsed", ...token, instance: "vm-1" }, "let shop/orders vm-1 join with token ABCDEFGH"],
+  [{ type: "TokenRevoked", ...token }, "revoked join token ABCDEFGH of shop/orders"],
   [{ type: "RootAdded", fingerprint: "0123456789abcdef", pem: "" }, "added root 0123456789ab to the trust bundle"],
   [{ type: "RootActivated", fingerprint: "0123456789abcdef" }, "made root 0123456789ab the one that signs"],
   [{ type: "RootRetired", fingerprint: "0123456789abcdef" }, "retired root 0123456789ab"],

@@ -6,16 +6,15 @@ import { createUser } from "@nats-io/nkeys";
 import { connectBus } from "../../src/nats/connection.ts";
 import {
   type Credentials,
-  createTrust,
   formatCredentials,
   mintServiceUser,
-  type NatsTrust,
   parseCredentials,
   readCredentials,
   writeCredentials,
 } from "../../src/nats/credentials.ts";
 import { createDirectory, openDirectory } from "../../src/nats/directory.ts";
 import { createUserKey, isUserPublicKey, publicKeyOf, sign, verify } from "../../src/nats/keys.ts";
+import { createTrust, type NatsTrust } from "../../src/nats/trust.ts";
 import { startTestNats } from "../support/nats.ts";
 
 let path: string;

@@ -6,10 +6,11 @@ import { openEventLog } from "../../src/events/jetstream-log.ts";
 import { directReader, openBucket } from "../../src/nats/buckets.ts";
 import { PermissionDenied } from "../../src/nats/bus.ts";
 import { connectBus } from "../../src/nats/connection.ts";
-import { type Credentials, createTrust, mintControlUser } from "../../src/nats/credentials.ts";
+import { type Credentials, mintControlUser } from "../../src/nats/credentials.ts";
 import { inboxPrefix } from "../../src/nats/permissions.ts";
 import { getMessage, lastSequence } from "../../src/nats/stream-client.ts";
 import { CONFIG_BUCKET, ENDPOINT_BUCKET, EVENT_STREAM, subjects } from "../../src/nats/subjects.ts";
+import { createTrust } from "../../src/nats/trust.ts";
 import { mustAppend, sampleChange } from "../contracts/event-log.ts";
 import { startTestNats, type TestBus, type TestNats } from "../support/nats.ts";
 
@@ -106,15 +107,17 @@ describe("a service's user", () => {
     web.bus.publish(subjects.status("shop", "web", "web-1"), bytes("{}"));
     expect(await status.promise).toBe("heddle.status.shop.web.web-1");
     subscription.stop();
-    const signed = await web.bus.request(subjects.sign("shop", "web"), bytes("csr"), { timeoutMs });
-    expect(text(signed)).toBe("signed for heddle.ca.sign.shop.web");
+    const sign = subjects.sign("shop", "web", credentials.publicKey);
+    const signed = await web.bus.request(sign, bytes("csr"), { timeoutMs });
+    expect(text(signed)).toBe(`signed for ${sign}`);
   });
 
   test("publishes nothing else", async () => {
     const list = [
       ...controlOnly,
       subjects.status("shop", "payment", "x"),
-      subjects.sign("shop", "payment"),
+      subjects.sign("shop", "payment", credentials.publicKey),
+      subjects.sign("shop", "web", payment.publicKey),
       subjects.command(credentials.publicKey, "shop"),
       subjects.query(credentials.publicKey, "status"),
       `$JS.API.DIRECT.GET.${EVENT_STREAM}`,
@@ -154,6 +157,7 @@ describe("a service's user", () => {
       control.bus.subscribe(subject, (message) => strays.push(message.subject)),
     );
     await control.bus.flush();
+    const sign = subjects.sign("shop", "web", credentials.publicKey);
     const get = `$JS.API.DIRECT.GET.KV_${CONFIG_BUCKET}.$KV.${CONFIG_BUCKET}.shop.web`;
     for (const reply of [
       subjects.events("shop"),
@@ -161,10 +165,10 @@ describe("a service's user", () => {
       "$KV.heddle-config.shop.payment",
     ]) {
       web.bus.client.publish(get, bytes(""), { reply });
-      web.bus.client.publish(subjects.sign("shop", "web"), bytes("csr"), { reply });
+      web.bus.client.publish(sign, bytes("csr"), { reply });
     }
     // Answers come in order, so that the last one has been through when this one has.
-    await web.bus.request(subjects.sign("shop", "web"), bytes("csr"), { timeoutMs });
+    await web.bus.request(sign, bytes("csr"), { timeoutMs });
     await control.bus.flush();
     expect(strays).toEqual([]);
     expect(await lastSequence(control.bus, EVENT_STREAM)).toBe(before);
@@ -213,7 +217,7 @@ describe("an operator's user", () => {
       subjects.command(payment.publicKey, "shop"),
       subjects.query(payment.publicKey, "status"),
       subjects.status("shop", "web", "x"),
-      subjects.sign("shop", "web"),
+      subjects.sign("shop", "web", admin.key),
     ];
     expect(await refusedTo(admin, "publish", list)).toEqual(list);
   });

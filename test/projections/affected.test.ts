@@ -54,6 +54,8 @@ describe("an event touches", () => {
     [declare("bank/vault"), ["bank/ledger", "bank/vault"]],
     [{ type: "ServiceRemoved", ...at }, ["shop/admin", "shop/orders", "shop/payment", "shop/web"]],
     [{ type: "OperatorAdded", name: "bob", publicKey: "U", role: "viewer", namespaces: [] }, []],
+    [{ type: "OperatorRevoked", name: "bob", publicKey: "U" }, []],
+    [{ type: "TokenCreated", namespace: "shop", service: "orders", publicKey: "U" }, []],
     [{ type: "RootAdded", fingerprint: "aa", pem: "PEM" }, "all"],
     [{ type: "AccessDefaultSet", from: "deny", to: "allow" }, "all"],
   ];

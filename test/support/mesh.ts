@@ -146,6 +146,7 @@ export class TestMesh {
       metrics: undefined,
       stateDirectory,
       mesh: issuerOf(credentials),
+      user: credentials.publicKey,
       bus,
       config: directReader(bus, CONFIG_BUCKET),
       endpoints: directReader(bus, ENDPOINT_BUCKET),

@@ -4,9 +4,16 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectBus, type NatsBus } from "../../src/nats/connection.ts";
-import { type Credentials, mintOperatorUser, mintServiceUser, type OperatorUser } from "../../src/nats/credentials.ts";
+import {
+  type Credentials,
+  mintOperatorUser,
+  mintServiceUser,
+  type OperatorUser,
+  operatorJwt,
+} from "../../src/nats/credentials.ts";
 import { createDirectory, type Directory } from "../../src/nats/directory.ts";
 import { type EmbeddedServer, startServer } from "../../src/nats/embedded-server.ts";
+import type { UserKey } from "../../src/nats/keys.ts";
 import { findServerBinary } from "../../src/nats/server-binary.ts";
 
 export interface TestNats {
@@ -14,12 +21,14 @@ export interface TestNats {
   readonly directory: Directory;
   /** Credentials of services and operators, with any permissions the mesh has to give. */
   mintService(namespace: string, service: string): Promise<Credentials>;
-  mintOperator(user: OperatorUser): Promise<Credentials>;
+  mintOperator(user: OperatorUser, key?: UserKey): Promise<Credentials>;
   /** A connection that `stop` closes. Errors that it reports collect in `errors`. */
   connect(credentials: Credentials): Promise<TestBus>;
   connectControl(): Promise<TestBus>;
   /** Ends the server as a crash would, and waits until it is dead. */
   kill9(): Promise<void>;
+  /** Takes from the server, which must be dead, whatever it was told of the accounts while it ran. */
+  forgetAccounts(): Promise<void>;
   /** Starts it again, on the same port and store. */
   restart(): Promise<void>;
   stop(): Promise<void>;
@@ -50,13 +59,17 @@ export async function startTestNats(): Promise<TestNats> {
     url,
     directory,
     mintService: (namespace, service) => mintServiceUser(trust, namespace, service),
-    mintOperator: (user) => mintOperatorUser(trust, user),
+    mintOperator: async (user, key) => {
+      if (key === undefined) return mintOperatorUser(trust, user);
+      return { name: user.name, ...key, jwt: await operatorJwt(trust, user, key.publicKey) };
+    },
     connect,
     connectControl: async () => connect(await directory.controlCredentials()),
     kill9: async () => {
       process.kill(server.pid, "SIGKILL");
       await server.exited;
     },
+    forgetAccounts: () => rm(join(directory.natsPath, "accounts"), { recursive: true, force: true }),
     restart: async () => {
       server = await startServer({ directory, binary });
     },

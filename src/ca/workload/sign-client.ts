@@ -8,13 +8,15 @@ import { encodeSignRequest, parseSignReply } from "./sign-protocol.ts";
 export interface SignClientOptions {
   readonly namespace: string;
   readonly service: string;
+  /** nkey (`U…`) of the credentials in use. */
+  readonly user: string;
   readonly instance: string;
   readonly timeoutMs: number;
 }
 
 /** The `sign` of `createIdentity`, over `bus`. What it returns rejects in words when the authority does not sign. */
 export function signOverBus(bus: Bus, options: SignClientOptions): (csrPem: string) => Promise<Signed> {
-  const subject = subjects.sign(options.namespace, options.service);
+  const subject = subjects.sign(options.namespace, options.service, options.user);
   return async (csrPem) => {
     const data = await bus.request(subject, encodeSignRequest({ csr: csrPem, instance: options.instance }), {
       timeoutMs: options.timeoutMs,

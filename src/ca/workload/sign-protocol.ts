@@ -1,5 +1,5 @@
 /**
- * Request and reply on `heddle.ca.sign.<namespace>.<service>`, in JSON. Who asks is in the subject, which the NATS
+ * Request and reply on `heddle.ca.sign.<namespace>.<service>.<user>`, in JSON. Who asks is in the subject, which the NATS
  * server has checked against the asker's credentials; the request holds only a key and its proof.
  */
 

@@ -55,6 +55,8 @@ export interface SidecarOptions extends DataPlaneOptions {
   readonly stateDirectory: string;
   /** Names the mesh that issued our credentials; state of another is not believed. */
   readonly mesh: string;
+  /** nkey (`U…`) of the credentials that `bus` uses: certificates are asked for in its name. */
+  readonly user: string;
   readonly bus: Bus;
   readonly config: Pick<Bucket, "get">;
   readonly endpoints: Pick<Bucket, "get">;

@@ -163,7 +163,7 @@ export class Sidecar {
   }
 
   async #start(): Promise<void> {
-    const { namespace, service, instance, bus, logger, runtime } = this.#options;
+    const { namespace, service, instance, user, bus, logger, runtime } = this.#options;
     const stored = await this.#state.load();
     for (const set of stored.endpoints) this.#plane.replaceEndpoints(set);
     this.#identity = await createIdentity({
@@ -171,7 +171,7 @@ export class Sidecar {
       namespace,
       service,
       stateDirectory: this.#options.stateDirectory,
-      sign: signOverBus(bus, { namespace, service, instance, timeoutMs: SIGN_TIMEOUT_MS }),
+      sign: signOverBus(bus, { namespace, service, user, instance, timeoutMs: SIGN_TIMEOUT_MS }),
       clock: systemClock,
       random: runtime.random,
       onRenewed: (credentials) => this.#useCredentials(credentials),

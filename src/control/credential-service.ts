@@ -1,0 +1,127 @@
+/**
+ * Who may connect, as the ledger says, brought to the NATS servers: JWTs for the keys that it knows, and the revocation
+ * of those that it knows no more. Works with any number of replicas, and is nothing where no replica has the keys of the
+ * accounts: then whoever keeps them elsewhere has to do both.
+ */
+
+import type { MeshState } from "../events/state.ts";
+import type { Accounts, Revocations } from "../nats/accounts.ts";
+import { backoffMs, messageOf, pause } from "../projections/backoff.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { CredentialsReply } from "./protocol.ts";
+
+/** How long an answer about a revoked key waits for the servers to have heard of it. */
+const ENFORCED_TIMEOUT_MS = 5_000;
+
+export interface CredentialServiceOptions {
+  /** Absent where this replica was not given the accounts' keys. */
+  readonly accounts: Accounts | undefined;
+  readonly state: () => MeshState;
+  /** The state that includes every change until now. */
+  readonly latest: () => Promise<MeshState>;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  readonly logger: Logger;
+}
+
+export class CredentialService {
+  readonly #options: CredentialServiceOptions;
+  readonly #stopping = new AbortController();
+  #running: Promise<void> | undefined;
+  /** The keys that the servers have been told of. */
+  #enforced: MeshState["revokedKeys"] | undefined;
+  #ailment: string | undefined;
+  #started = false;
+
+  constructor(options: CredentialServiceOptions) {
+    this.#options = options;
+    if (options.accounts === undefined) {
+      this.#ailment = "this replica has no keys of the NATS accounts: what is revoked, the servers are not told";
+    }
+  }
+
+  /** Why the servers may still let somebody in who was revoked; undefined when they do not. */
+  get ailment(): string | undefined {
+    return this.#ailment;
+  }
+
+  /** From now on there is a state, and the servers are told of it. */
+  start(): void {
+    this.#started = true;
+    this.check();
+  }
+
+  /** To be called when keys may have been revoked, and when the servers may have been replaced. */
+  check({ again = false }: { readonly again?: boolean } = {}): void {
+    if (again) this.#enforced = undefined;
+    const { accounts } = this.#options;
+    if (accounts === undefined || !this.#started || this.#stopping.signal.aborted) return;
+    this.#running ??= this.#enforce(accounts);
+  }
+
+  /** What is to be known of a key: its JWT, or that it is void. */
+  async answer(publicKey: string): Promise<CredentialsReply> {
+    const { accounts } = this.#options;
+    const { operators, tokens, revokedKeys } = await this.#options.latest();
+    if (revokedKeys.has(publicKey)) return { kind: "revoked", ...(await this.#enforcement()) };
+    const operator = operators.get(publicKey);
+    const token = tokens.get(publicKey);
+    if (operator === undefined && token === undefined) return { kind: "unknown" };
+    if (accounts === undefined) return { kind: "keyless" };
+    if (operator !== undefined) return { kind: "valid", jwt: await accounts.operatorJwt(operator, publicKey) };
+    if (token === undefined) return { kind: "unknown" };
+    const expiresMs = token.expiresAt === undefined ? undefined : Date.parse(token.expiresAt);
+    return { kind: "valid", jwt: await accounts.serviceJwt({ ...token, expiresMs }, publicKey) };
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+  }
+
+  /** Whether the servers know what was revoked until now, which they are given a moment for. */
+  async #enforcement(): Promise<{ readonly enforced: boolean; readonly why?: string }> {
+    this.check();
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, ENFORCED_TIMEOUT_MS);
+    await Promise.race([this.#running, late.promise]).finally(() => clearTimeout(timer));
+    const why = this.#ailment;
+    if (why !== undefined) return { enforced: false, why };
+    const enforced = this.#enforced === this.#options.state().revokedKeys;
+    return enforced ? { enforced } : { enforced, why: "the NATS servers have not answered yet" };
+  }
+
+  /** Tells the servers until they know it all. */
+  async #enforce(accounts: Accounts): Promise<void> {
+    const { state, now, random, logger } = this.#options;
+    const { signal } = this.#stopping;
+    // Whoever starts this has to know of it before it can end.
+    await Promise.resolve();
+    let failures = 0;
+    while (this.#enforced !== state().revokedKeys && !signal.aborted) {
+      const { revokedKeys } = state();
+      try {
+        await accounts.enforce(revocationsOf(revokedKeys, now()));
+        this.#enforced = revokedKeys;
+        this.#ailment = undefined;
+        failures = 0;
+      } catch (error) {
+        this.#ailment = messageOf(error);
+        failures += 1;
+        logger.warn({ err: error }, "the NATS servers could not be told who is revoked; trying again");
+        await pause(backoffMs(failures, random), signal);
+      }
+    }
+    // Right after the last look, with nothing awaited between: whoever checks next starts a new run.
+    this.#running = undefined;
+  }
+}
+
+function revocationsOf(revokedKeys: MeshState["revokedKeys"], nowMs: number): Revocations {
+  const expired = [...revokedKeys].filter(
+    ([, { expiresAt }]) => expiresAt !== undefined && Date.parse(expiresAt) < nowMs,
+  );
+  return { revoked: [...revokedKeys.keys()], expired: new Set(expired.map(([publicKey]) => publicKey)) };
+}

@@ -1,0 +1,74 @@
+/** `operator-add` and `operator-revoke`: who may command. */
+
+import { MESH_NAMESPACE } from "../policy/names.ts";
+import { nearest } from "../policy/nearest.ts";
+import type { Result } from "../policy/result.ts";
+import type { CommandBody, Refusal } from "./commands.ts";
+import { type Plan, problem, type RefusalProblem, recording, refuse } from "./decision-plan.ts";
+import type { MeshState } from "./state.ts";
+
+type Body<K extends CommandBody["kind"]> = Extract<CommandBody, { kind: K }>;
+
+export function planOperatorAdd(
+  state: MeshState,
+  namespace: string,
+  body: Body<"operator-add">,
+): Result<Plan, Refusal> {
+  const { name, publicKey, role } = body;
+  const problems = [...meshWideProblems(namespace), ...usedKeyProblems(state, publicKey)];
+  if (operatorNamed(state, name) !== undefined) {
+    problems.push(
+      problem("name", `there is an operator ${name} already: revoke that one first, or choose another name`),
+    );
+  }
+  const namespaces = [...new Set(body.namespaces)].sort();
+  if (role === "editor" && namespaces.length === 0) {
+    problems.push(problem("namespaces", "an editor needs at least one namespace to edit"));
+  }
+  if (role !== "editor" && namespaces.length > 0) {
+    const reach = role === "admin" ? "may change every namespace" : "may change none";
+    problems.push(problem("namespaces", `${role === "admin" ? "an admin" : "a viewer"} ${reach}: name none`));
+  }
+  if (problems.length > 0) return refuse(...problems);
+  return recording({ type: "OperatorAdded", name, publicKey, role, namespaces });
+}
+
+export function planOperatorRevoke(
+  state: MeshState,
+  namespace: string,
+  { name }: Body<"operator-revoke">,
+): Result<Plan, Refusal> {
+  const wrong = meshWideProblems(namespace);
+  if (wrong.length > 0) return refuse(...wrong);
+  const operators = [...state.operators.values()];
+  const operator = operatorNamed(state, name);
+  if (operator === undefined) {
+    const known = operators.map((other) => other.name);
+    const meant = nearest(name, known);
+    return refuse(
+      problem("name", `there is no operator ${name}${meant === undefined ? "" : `; did you mean ${meant}?`}`),
+    );
+  }
+  const admins = operators.filter(({ role }) => role === "admin");
+  if (operator.role === "admin" && admins.length === 1) {
+    return refuse(problem("name", `${name} is the last admin: without one nobody could ever add another`));
+  }
+  return recording({ type: "OperatorRevoked", name, publicKey: operator.publicKey });
+}
+
+/** A key stands for one thing once: what was revoked stays so, and the ledger's signatures name one actor. */
+export function usedKeyProblems(state: MeshState, publicKey: string): RefusalProblem[] {
+  const { operators, tokens, revokedKeys } = state;
+  if (revokedKeys.has(publicKey)) return [problem("publicKey", "this key was revoked: make a new one")];
+  const used = operators.has(publicKey) || tokens.has(publicKey);
+  return used ? [problem("publicKey", "this key is in use already: make a new one")] : [];
+}
+
+function operatorNamed({ operators }: MeshState, name: string) {
+  return [...operators.values()].find((operator) => operator.name === name);
+}
+
+function meshWideProblems(namespace: string): RefusalProblem[] {
+  if (namespace === MESH_NAMESPACE) return [];
+  return [problem("namespace", `operators are of the whole mesh, and this command is for ${namespace}`)];
+}
