@@ -5,7 +5,7 @@
  */
 
 import { RequestRecord } from "../telemetry/request-record.ts";
-import { flagSet } from "../telemetry/response-flags.ts";
+import { type FlagSet, flagSet } from "../telemetry/response-flags.ts";
 import type {
   HeaderList,
   RequestHead,
@@ -14,44 +14,23 @@ import type {
   StreamFault,
   StreamListener,
 } from "./codec/message.ts";
-import { asksForTcp, headerValue } from "./headers.ts";
+import { headerValue } from "./headers.ts";
 import type { Downstream } from "./io/downstream.ts";
 import { Timer } from "./io/timers.ts";
-import { type FaultName, faultFlags, faultResponse, faultTrailers, isGrpc, type LocalResponse } from "./respond.ts";
+import type { OpenExchanges } from "./open-exchanges.ts";
+import { recordGrpcStatus, recordRequest } from "./record.ts";
+import {
+  type FaultName,
+  faultFlags,
+  faultResponse,
+  faultTrailers,
+  grpcTrailersOf,
+  isGrpc,
+  type LocalResponse,
+} from "./respond.ts";
 import type { Runtime } from "./runtime.ts";
-import { type CallFailure, type CallOwner, type CallPlan, UpstreamCall } from "./upstream/call.ts";
-
-/** Where a finished request, or connection, is counted. */
-export interface Counter {
-  count(record: RequestRecord): void;
-}
-
-/** What a side decides about a request: one reading of policy, held to the request's end. */
-export type Admission =
-  | { readonly kind: "answer"; readonly response: LocalResponse; readonly edge: Counter | undefined }
-  | {
-      readonly kind: "call";
-      readonly plan: CallPlan;
-      /** For all attempts together. */
-      readonly timeoutMs: number | undefined;
-      /** The caller's own deadline, where it named one. */
-      readonly callerTimeoutMs?: number | undefined;
-      readonly edge: Counter;
-      /** The called service, for messages: `namespace/name`. */
-      readonly service: string;
-    };
-
-/** One direction of the sidecar. */
-export interface Side {
-  /** Decides; fills in what policy has to say in the record. Must not throw. */
-  admit(request: RequestHead, downstream: Downstream, record: RequestRecord): Admission;
-  /** The request is over. `edge` is what its admission named. */
-  finished(record: RequestRecord, edge: Counter | undefined): void;
-  /** Another attempt was made; `service` is what its admission named. */
-  retried(service: string): void;
-  /** A request could not even be read, and was refused: there was nothing to admit, only to count. */
-  unreadable(record: RequestRecord, downstream: Downstream): void;
-}
+import type { Counter, Side } from "./side.ts";
+import { type CallFailure, type CallOwner, UpstreamCall } from "./upstream/call.ts";
 
 /** The response is whole, and the rest of the request has no reader. */
 const ANSWERED: StreamFault = { kind: "cancelled", detail: "answered_early" };
@@ -72,22 +51,10 @@ function isSuccess(status: number): boolean {
   return status >= 200 && status < 300;
 }
 
-/** Records a request that could not be read. */
-export function recordUnreadable(runtime: Runtime, side: Side, downstream: Downstream, fault: StreamFault): void {
-  const record = new RequestRecord();
-  record.startMs = runtime.wallMs();
-  record.startNs = Bun.nanoseconds();
-  record.endNs = record.startNs;
-  record.status = fault.status ?? 0;
-  record.flags = flagSet("DPE");
-  record.details = fault.detail;
-  record.downstreamAddress = downstream.facts.remoteAddress;
-  side.unreadable(record, downstream);
-}
-
 export class Exchange implements StreamListener<RequestHead>, CallOwner {
   readonly #runtime: Runtime;
   readonly #side: Side;
+  readonly #open: OpenExchanges;
   readonly #downstream: Downstream;
   readonly #stream: ServerStream;
   readonly #record = new RequestRecord();
@@ -99,6 +66,8 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
   #timeout: Timer | undefined;
   #idle: Timer | undefined;
   #idleTimeoutMs = 0;
+  /** Policy would no longer let this request in; it may end in its own time until then. */
+  #withdrawal: Timer | undefined;
   /** Bytes moved since the idle watch last looked. */
   #active = true;
   #requestEnded = false;
@@ -109,9 +78,10 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
   #tunnelResponseEnded = false;
   #over = false;
 
-  constructor(runtime: Runtime, side: Side, downstream: Downstream, stream: ServerStream) {
+  constructor(runtime: Runtime, side: Side, open: OpenExchanges, downstream: Downstream, stream: ServerStream) {
     this.#runtime = runtime;
     this.#side = side;
+    this.#open = open;
     this.#downstream = downstream;
     this.#stream = stream;
   }
@@ -123,7 +93,8 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
     this.#request = head;
     this.#requestEnded = end;
     this.#contentType = headerValue(head.headers, "content-type");
-    this.#beginRecord(head);
+    recordRequest(this.#runtime, this.#record, head, this.#downstream);
+    this.#record.isGrpc = isGrpc(this.#contentType);
     const admission = this.#side.admit(head, this.#downstream, this.#record);
     this.#edge = admission.edge;
     if (admission.kind === "answer") {
@@ -138,6 +109,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
     timers.arm(this.#idle, this.#idleTimeoutMs);
     const call = new UpstreamCall(this.#runtime, admission.plan, this);
     this.#call = call;
+    this.#open.add(this);
     if (end) this.#requestEndNs = this.#record.startNs;
     call.sendHead(head, end);
   }
@@ -199,7 +171,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
       this.#timeout?.cancel();
       this.#idleTimeoutMs = this.#runtime.limits.tunnelIdleTimeoutMs;
     }
-    if (record.isGrpc) this.#noteGrpcStatus(head.headers);
+    if (record.isGrpc) recordGrpcStatus(this.#record, head.headers);
     this.#stream.sendHead(head, end);
     if (end) this.#endResponse();
   }
@@ -213,7 +185,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
   }
 
   upstreamTrailers(trailers: HeaderList): void {
-    if (this.#record.isGrpc) this.#noteGrpcStatus(trailers);
+    if (this.#record.isGrpc) recordGrpcStatus(this.#record, trailers);
     this.#stream.sendTrailers(trailers);
     this.#endResponse();
   }
@@ -230,6 +202,39 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
   upstreamFailed(failure: CallFailure): void {
     this.#record.flags |= failure.flags;
     this.#fail(failure.fault, failure.details);
+  }
+
+  // From policy
+
+  /**
+   * One request sees one policy from beginning to end. A tunnel has no end of its own, so it is cut as soon as policy
+   * would refuse it; anything else has the grace that ordinary requests need, and is then as good as a tunnel.
+   */
+  review(): void {
+    const refusal = this.#refusal;
+    if (refusal === undefined) return;
+    if (this.#tunnel) {
+      this.#withdraw(refusal);
+      return;
+    }
+    this.#withdrawal ??= new Timer(() => {
+      const still = this.#refusal;
+      if (still !== undefined) this.#withdraw(still);
+    });
+    const { timers, limits } = this.#runtime;
+    if (!this.#withdrawal.armed) timers.arm(this.#withdrawal, limits.withdrawalGraceMs);
+  }
+
+  /** What policy as it is now would answer to the request. */
+  get #refusal(): LocalResponse | undefined {
+    if (this.#over || this.#request === undefined || this.#service === undefined) return undefined;
+    return this.#side.review(this.#request, this.#downstream, this.#service);
+  }
+
+  #withdraw(refusal: LocalResponse): void {
+    this.#call?.cancel();
+    if (this.#responding) this.#breakOff(refusal.flags, refusal.details, grpcTrailersOf(refusal));
+    else this.#answer(refusal);
   }
 
   // Ends
@@ -255,13 +260,17 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
       this.#answer(faultResponse(fault, context));
       return;
     }
+    const now = details.replace("_before_response_started", "_after_response_started");
+    this.#breakOff(faultFlags(fault), now, faultTrailers(fault, context));
+  }
+
+  /** Ends a response that is under way: by a gRPC status where one may still come, for a caller learns more from it. */
+  #breakOff(flags: FlagSet, details: string, trailers: HeaderList): void {
     const record = this.#record;
-    record.flags |= faultFlags(fault);
-    record.details = details.replace("_before_response_started", "_after_response_started");
-    if (record.isGrpc && version === "2") {
-      // A gRPC status may still come: a caller learns more from it than from a reset.
-      const trailers = faultTrailers(fault, context);
-      this.#noteGrpcStatus(trailers);
+    record.flags |= flags;
+    record.details = details;
+    if (record.isGrpc && this.#request?.version === "2") {
+      recordGrpcStatus(this.#record, trailers);
       this.#stream.sendTrailers(trailers);
     } else {
       this.#stream.reset(CLIENT_GONE);
@@ -323,6 +332,8 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
   #finish(): void {
     if (this.#over) return;
     this.#over = true;
+    this.#open.delete(this);
+    this.#withdrawal?.cancel();
     this.#timeout?.cancel();
     this.#idle?.cancel();
     const record = this.#record;
@@ -339,40 +350,5 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
     }
     this.#active = false;
     if (this.#idle !== undefined) this.#runtime.timers.arm(this.#idle, this.#idleTimeoutMs);
-  }
-
-  #beginRecord(head: RequestHead): void {
-    const record = this.#record;
-    const { facts } = this.#downstream;
-    record.startMs = this.#runtime.wallMs();
-    record.startNs = Bun.nanoseconds();
-    record.method = head.method;
-    record.path = head.path;
-    record.protocol = asksForTcp(head) ? "TCP" : `HTTP/${head.version}`;
-    record.authority = head.authority;
-    record.isGrpc = isGrpc(this.#contentType);
-    record.downstreamAddress = facts.remoteAddress;
-    const { headers } = head;
-    for (let at = 0; at < headers.length; at += 2) {
-      switch (headers[at]) {
-        case "user-agent":
-          record.userAgent = headers[at + 1];
-          break;
-        case "x-forwarded-for":
-          record.forwardedFor = headers[at + 1];
-          break;
-        case "x-request-id":
-          record.requestId = headers[at + 1];
-          break;
-        case "traceparent":
-          record.traceparent = headers[at + 1];
-          break;
-      }
-    }
-  }
-
-  #noteGrpcStatus(headers: HeaderList): void {
-    const text = headerValue(headers, "grpc-status");
-    if (text !== undefined && /^\d{1,2}$/.test(text)) this.#record.grpcStatus = Number(text);
   }
 }

@@ -15,8 +15,7 @@ import { serviceRef } from "../policy/names.ts";
 import type { Edge } from "../telemetry/request-metrics.ts";
 import type { RequestRecord } from "../telemetry/request-record.ts";
 import type { RequestHead } from "./codec/message.ts";
-import type { Admission, Counter, Side } from "./exchange.ts";
-import { callerRef } from "./filters/access.ts";
+import { callerRef, type Decision } from "./filters/access.ts";
 import { describeDenial } from "./filters/denial.ts";
 import { asksForTcp, headerValue, withoutFields } from "./headers.ts";
 import type { Downstream } from "./io/downstream.ts";
@@ -32,6 +31,7 @@ import {
 } from "./respond.ts";
 import { normalisePath } from "./route/path.ts";
 import type { Runtime } from "./runtime.ts";
+import type { Admission, Counter, Side } from "./side.ts";
 import { countRequest, EdgeCounters, type Telemetry } from "./telemetry.ts";
 import type { CallPlan } from "./upstream/call.ts";
 import type { EndpointState } from "./upstream/endpoints.ts";
@@ -91,9 +91,7 @@ export class Inbound implements Side {
     record.policyOrigin = decision.origin;
     if (!decision.allowed) {
       this.#countDenial(decision.reason === "allow_rule" ? "default" : decision.reason);
-      const { revision } = snapshot;
-      const call = { caller, service, method: request.method, target: request.path, revision, decision };
-      return answer(denialResponse(describeDenial(call), context), edge);
+      return answer(denied(policy, downstream, request, decision, context), edge);
     }
 
     const limited = rateLimits.check(request, request.path, caller && callerRef(caller), runtime.monotonicMs());
@@ -104,6 +102,15 @@ export class Inbound implements Side {
     }
     record.upstreamCluster = "inbound";
     return { kind: "call", plan: this.#plan(downstream, policy), timeoutMs: undefined, edge, service };
+  }
+
+  review(request: RequestHead, downstream: Downstream): LocalResponse | undefined {
+    const policy = this.#options.policy();
+    if (policy === undefined) return undefined;
+    const decision = policy.access(downstream.facts.caller, request.method, request.path);
+    if (decision.allowed) return undefined;
+    const contentType = headerValue(request.headers, "content-type");
+    return denied(policy, downstream, request, decision, { version: request.version, contentType });
   }
 
   #countDenial(reason: string): void {
@@ -168,6 +175,18 @@ export class Inbound implements Side {
 
 function answer(response: LocalResponse, edge: Counter | undefined): Admission {
   return { kind: "answer", response, edge };
+}
+
+function denied(
+  { snapshot }: Policy,
+  { facts: { caller } }: Downstream,
+  { method, path }: RequestHead,
+  decision: Decision,
+  context: FaultContext,
+): LocalResponse {
+  const { revision } = snapshot;
+  const service = serviceRef(snapshot.namespace, snapshot.name);
+  return denialResponse(describeDenial({ caller, service, method, target: path, revision, decision }), context);
 }
 
 /** The head as the application gets it, its list changed in place. Envoy's form of `x-forwarded-client-cert`: who vouches, and for whom. */

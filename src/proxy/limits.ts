@@ -47,6 +47,11 @@ export interface Limits {
   readonly applicationIdleTimeoutMs: number;
   /** No byte either way on an open stream. */
   readonly streamIdleTimeoutMs: number;
+  /**
+   * How long a request that was let in may go on after policy has changed so that it would be refused. Tunnels, which
+   * have no end of their own, are cut at once.
+   */
+  readonly withdrawalGraceMs: number;
   /** HTTP/2: from a response that came early to the reset that calls off the rest of its request. */
   readonly earlyAnswerGraceMs: number;
   /** No byte either way on a tunnel (TCP, WebSocket): Envoy's hour. */
@@ -76,6 +81,7 @@ export const DEFAULT_LIMITS: Limits = {
   upstreamIdleTimeoutMs: 55_000,
   applicationIdleTimeoutMs: 4_000,
   streamIdleTimeoutMs: 300_000,
+  withdrawalGraceMs: 10_000,
   earlyAnswerGraceMs: 1_000,
   tunnelIdleTimeoutMs: 3_600_000,
   drainTimeoutMs: 30_000,

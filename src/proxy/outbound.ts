@@ -10,11 +10,10 @@
  *  7. timeout, retries, balancing        (the call; timeouts enclose retries, retries enclose balancing)
  */
 
-import { parseServiceRef, type ServiceRef } from "../policy/names.ts";
+import { parseServiceRef, type ServiceRef, serviceRef } from "../policy/names.ts";
 import type { Edge, Workload } from "../telemetry/request-metrics.ts";
 import type { RequestRecord } from "../telemetry/request-record.ts";
 import type { HeaderList, RequestHead } from "./codec/message.ts";
-import type { Admission, Counter, Side } from "./exchange.ts";
 import type { Decision } from "./filters/access.ts";
 import { describeDenial } from "./filters/denial.ts";
 import { formatGrpcTimeout, parseGrpcTimeout } from "./grpc-timeout.ts";
@@ -26,6 +25,7 @@ import { denialResponse, type FaultContext, faultResponse, type LocalResponse, p
 import type { Route, RouteMiss, RouteTable, Upstream } from "./route/compile.ts";
 import { normalisePath } from "./route/path.ts";
 import type { Runtime } from "./runtime.ts";
+import type { Admission, Counter, Side } from "./side.ts";
 import { countRequest, EdgeCounters, type Telemetry } from "./telemetry.ts";
 import type { CallPlan } from "./upstream/call.ts";
 import type { ServiceEndpoints } from "./upstream/endpoints.ts";
@@ -131,6 +131,17 @@ export class Outbound implements Side {
     countRequest(this.#options.telemetry, record, policy && this.#missCounter(policy, undefined));
   }
 
+  review(request: RequestHead, _downstream: Downstream, service: string): LocalResponse | undefined {
+    const policy = this.#options.policy();
+    // What leaves the mesh is no service of it.
+    const called = parseServiceRef(service);
+    if (policy === undefined || called === undefined) return undefined;
+    if (policy.routes.upstreams.some(({ ref }) => ref === service)) return undefined;
+    const contentType = headerValue(request.headers, "content-type");
+    const context = { version: request.version, contentType };
+    return unreachable(policy, request, serviceRef(called.namespace, called.name), context);
+  }
+
   retried(service: string): void {
     this.#options.telemetry.sidecar.retries.cell({ upstream: service }).value++;
   }
@@ -186,16 +197,7 @@ export class Outbound implements Side {
     if (reason !== "unreachable" || service === undefined) return faultResponse(reason, { ...context, service });
     // The called service would refuse it; saying so here spares it the work, and names the same remedy.
     this.#options.telemetry.sidecar.denied.cell({ reason: "unreachable" }).value++;
-    const { namespace, name, revision } = policy.snapshot;
-    const denial = describeDenial({
-      caller: { namespace, service: name },
-      service,
-      method: request.method,
-      target: request.path,
-      revision,
-      decision: NOTHING_ALLOWS,
-    });
-    return denialResponse(denial, context);
+    return unreachable(policy, request, service, context);
   }
 
   /** For requests that go nowhere; `service` is the one that was meant, where it is known. */
@@ -257,6 +259,18 @@ export class Outbound implements Side {
 
 function answer(response: LocalResponse, edge: Counter | undefined): Admission {
   return { kind: "answer", response, edge };
+}
+
+/** A service that policy does not let us call. */
+function unreachable(
+  { snapshot: { namespace, name, revision } }: Policy,
+  { method, path }: RequestHead,
+  service: ServiceRef,
+  context: FaultContext,
+): LocalResponse {
+  const caller = { namespace, service: name };
+  const denial = describeDenial({ caller, service, method, target: path, revision, decision: NOTHING_ALLOWS });
+  return denialResponse(denial, context);
 }
 
 /**

@@ -263,6 +263,11 @@ export function faultTrailers(name: FaultName, { service = "the service" }: Faul
   return grpcFields(fault.grpcStatus ?? grpcStatusOf(fault.status), fault.what(service));
 }
 
+/** The same for a response that comes too late to be sent as one. */
+export function grpcTrailersOf({ head: { headers } }: LocalResponse): HeaderList {
+  return headers.flatMap((name, at) => (at % 2 === 0 && name.startsWith("grpc-") ? [name, headers[at + 1] ?? ""] : []));
+}
+
 /** The flags of a fault that befell a response already under way, where no other response can tell of it. */
 export function faultFlags(name: FaultName): FlagSet {
   return FAULTS[name].flags;

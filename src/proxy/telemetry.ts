@@ -4,7 +4,7 @@ import type { AccessLog } from "../telemetry/access-log.ts";
 import type { Edge, RequestMetrics, TcpSeries } from "../telemetry/request-metrics.ts";
 import type { RequestRecord } from "../telemetry/request-record.ts";
 import type { SidecarMetrics } from "../telemetry/sidecar-metrics.ts";
-import type { Counter } from "./exchange.ts";
+import type { Counter } from "./side.ts";
 
 export interface Telemetry {
   readonly requests: RequestMetrics;

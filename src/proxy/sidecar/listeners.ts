@@ -2,16 +2,19 @@
 
 import type { RevocationCheck } from "../../ca/workload/revocations.ts";
 import { serviceRef } from "../../policy/names.ts";
-import { Exchange, recordUnreadable, type Side } from "../exchange.ts";
+import { Exchange } from "../exchange.ts";
 import { Inbound } from "../inbound.ts";
 import type { AcceptRequest, Downstream } from "../io/downstream.ts";
 import { type Address, type Listener, listenPlain, type PlainListenerOptions } from "../io/listener.ts";
 import type { ApplicationProtocol, TlsIdentity } from "../io/tls.ts";
 import { listenTls, type TlsListenerOptions } from "../io/tls-listener.ts";
+import { OpenExchanges } from "../open-exchanges.ts";
 import { Outbound } from "../outbound.ts";
 import { Passthrough } from "../passthrough.ts";
 import { type Policy, protocolOf } from "../policy.ts";
+import { recordUnreadable } from "../record.ts";
 import type { Runtime } from "../runtime.ts";
+import type { Side } from "../side.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { EndpointState } from "../upstream/endpoints.ts";
 import { Pool } from "../upstream/pool.ts";
@@ -37,6 +40,8 @@ export interface SidecarListeners {
   readonly addresses: ListenerAddresses;
   /** Those of peers, as they are now. */
   peerConnections(): Iterable<Downstream>;
+  /** Policy has changed: ends what it would no longer let in. */
+  review(): void;
   /** Ends as requests under way end, while `goOn` says so. Resolves with the number of connections that are left. */
   drain(goOn: () => boolean): Promise<number>;
   close(): void;
@@ -67,14 +72,15 @@ function openEach(options: DataPlaneOptions, sources: ListenerSources, opened: C
   const { interception, sharedListeners } = options;
   const passthrough = interception?.outboundTrafficPolicy === "allow-any" ? new Passthrough(runtime) : undefined;
   const side = new Outbound({ runtime, telemetry, policy, endpoints, version, passthrough });
-  const accept = acceptInto(runtime, side);
+  const open = new OpenExchanges();
+  const accept = acceptInto(runtime, side, open);
   const redirect = interception && redirectResolver(interception, upstreams, policy);
   const ipv6 = interception?.ipv6 === true;
   const peerOptions: TlsListenerOptions = {
     address: options.inbound,
     shared: sharedListeners,
     runtime,
-    accept: acceptInto(runtime, new Inbound({ runtime, telemetry, policy, version, application })),
+    accept: acceptInto(runtime, new Inbound({ runtime, telemetry, policy, version, application }), open),
     identity,
     revocation,
     onRefused,
@@ -105,6 +111,7 @@ function openEach(options: DataPlaneOptions, sources: ListenerSources, opened: C
     *peerConnections() {
       for (const { connections } of peers) yield* connections;
     },
+    review: () => open.review(),
     async drain(goOn) {
       // Inbound first: to finish what it was asked, the application may have to make calls of its own.
       for (const listeners of [peers, [...calls, ...bound]]) {
@@ -174,9 +181,9 @@ function openConnections(listeners: readonly Listener[]): number {
   return listeners.reduce((sum, { connections }) => sum + connections.size, 0);
 }
 
-function acceptInto(runtime: Runtime, side: Side): AcceptRequest {
+function acceptInto(runtime: Runtime, side: Side, open: OpenExchanges): AcceptRequest {
   return (downstream) => ({
-    accept: (stream) => new Exchange(runtime, side, downstream, stream),
+    accept: (stream) => new Exchange(runtime, side, open, downstream, stream),
     unreadable: (fault) => recordUnreadable(runtime, side, downstream, fault),
   });
 }

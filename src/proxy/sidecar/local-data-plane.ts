@@ -62,6 +62,7 @@ export class LocalDataPlane implements DataPlane {
     this.#upstreams.keep(upstreams);
     this.#trust.useRevocations(snapshot.revocations);
     if (snapshot.revocations !== undefined) this.#closeRevoked();
+    this.#listeners?.review();
     return upstreams.map(({ ref }) => ref);
   }
 

@@ -1,0 +1,44 @@
+/** One direction of the sidecar, as an exchange sees it: who is asked, what is allowed, where it goes. */
+
+import type { RequestRecord } from "../telemetry/request-record.ts";
+import type { RequestHead } from "./codec/message.ts";
+import type { Downstream } from "./io/downstream.ts";
+import type { LocalResponse } from "./respond.ts";
+import type { CallPlan } from "./upstream/call.ts";
+
+/** Where a finished request, or connection, is counted. */
+export interface Counter {
+  count(record: RequestRecord): void;
+}
+
+/** What a side decides about a request: one reading of policy, held to the request's end. */
+export type Admission =
+  | { readonly kind: "answer"; readonly response: LocalResponse; readonly edge: Counter | undefined }
+  | {
+      readonly kind: "call";
+      readonly plan: CallPlan;
+      /** For all attempts together. */
+      readonly timeoutMs: number | undefined;
+      /** The caller's own deadline, where it named one. */
+      readonly callerTimeoutMs?: number | undefined;
+      readonly edge: Counter;
+      /** The called service, for messages: `namespace/name`. */
+      readonly service: string;
+    };
+
+/** One direction of the sidecar. */
+export interface Side {
+  /** Decides; fills in what policy has to say in the record. Must not throw. */
+  admit(request: RequestHead, downstream: Downstream, record: RequestRecord): Admission;
+  /**
+   * Whether a request that was let in would be let in now, after policy has changed: undefined, or how it would be
+   * refused. `service` is what its admission named.
+   */
+  review(request: RequestHead, downstream: Downstream, service: string): LocalResponse | undefined;
+  /** The request is over. `edge` is what its admission named. */
+  finished(record: RequestRecord, edge: Counter | undefined): void;
+  /** Another attempt was made; `service` is what its admission named. */
+  retried(service: string): void;
+  /** A request could not even be read, and was refused: there was nothing to admit, only to count. */
+  unreadable(record: RequestRecord, downstream: Downstream): void;
+}
