@@ -1,0 +1,403 @@
+/**
+ * What somebody gets who has the credentials of one sidecar, of a viewer or of an editor, and a socket: every attempt is
+ * sent by hand to a real server with a real control replica behind it. A row says what is tried and how the server
+ * answers. Below the tables, what the server lets through must have no effect.
+ */
+
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { signedText } from "../../src/control/protocol.ts";
+import { readEventLog } from "../../src/events/jetstream-log.ts";
+import { directReader } from "../../src/nats/buckets.ts";
+import type { Credentials } from "../../src/nats/credentials.ts";
+import { sign } from "../../src/nats/keys.ts";
+import { bucketSubject, directGetSubject } from "../../src/nats/permissions.ts";
+import { CHECKPOINT_BUCKET, CONFIG_BUCKET, ENDPOINT_BUCKET, EVENT_STREAM, subjects } from "../../src/nats/subjects.ts";
+import { hpub, pub, RawNats, sub } from "../support/raw-nats.ts";
+import { applying, type ControlMesh, send, service, startMesh, type TestReplica } from "./mesh.ts";
+
+let mesh: ControlMesh;
+let replica: TestReplica;
+let ada: Credentials;
+const users: Record<"sidecar" | "viewer" | "editor", Credentials & { raw: RawNats }> = Object.create(null);
+
+beforeAll(async () => {
+  mesh = await startMesh();
+  replica = await mesh.startReplica();
+  ({ credentials: ada } = mesh.ada);
+  for (const text of [service("web"), service("payment"), service("vault", "bank")]) {
+    const namespace = text.includes("bank") ? "bank" : "shop";
+    expect((await send(mesh.ada, applying(text), { namespace })).kind).toBe("decided");
+  }
+  await replica.settled();
+  const raw = (credentials: Credentials) => RawNats.connect(mesh.nats.url, credentials);
+  const join = async (credentials: Credentials) => ({ ...credentials, raw: await raw(credentials) });
+  users.sidecar = await join(await mesh.nats.mintService("shop", "web"));
+  for (const role of ["viewer", "editor"] as const) {
+    const user = { name: role, role, namespaces: role === "editor" ? ["shop"] : [] };
+    const { credentials } = await mesh.connectOperator(user);
+    await mesh.admit(replica, user, credentials.publicKey);
+    users[role] = await join(credentials);
+  }
+});
+afterAll(async () => {
+  for (const { raw } of Object.values(users)) raw.close();
+  await mesh.stop();
+});
+
+const publish = (subject: string): string => `Permissions Violation for Publish to "${subject}"`;
+const subscribe = (subject: string): string => `Permissions Violation for Subscription to "${subject}"`;
+
+/** JetStream's own requests (ADR-1 and the server's `jetstream_api.go`), each with what it would do to the ledger. */
+const JETSTREAM: readonly [what: string, request: string, payload?: string][] = [
+  ["tell of the account", "INFO"],
+  ["name the streams", "STREAM.NAMES"],
+  ["list the streams", "STREAM.LIST"],
+  ["describe the ledger", `STREAM.INFO.${EVENT_STREAM}`],
+  ["describe a bucket", `STREAM.INFO.KV_${CONFIG_BUCKET}`],
+  ["make a stream of everything", "STREAM.CREATE.EVIL", '{"name":"EVIL","subjects":[">"]}'],
+  ["make a mirror of the ledger", "STREAM.CREATE.COPY", `{"name":"COPY","mirror":{"name":"${EVENT_STREAM}"}}`],
+  ["take the ledger's bounds away", `STREAM.UPDATE.${EVENT_STREAM}`, `{"name":"${EVENT_STREAM}","deny_delete":false}`],
+  ["delete the ledger", `STREAM.DELETE.${EVENT_STREAM}`],
+  ["purge the ledger", `STREAM.PURGE.${EVENT_STREAM}`],
+  ["purge a bucket", `STREAM.PURGE.KV_${CONFIG_BUCKET}`],
+  ["delete one change", `STREAM.MSG.DELETE.${EVENT_STREAM}`, '{"seq":1}'],
+  ["get a change of the leader", `STREAM.MSG.GET.${EVENT_STREAM}`, '{"seq":1}'],
+  ["get a snapshot of the leader", `STREAM.MSG.GET.KV_${CONFIG_BUCKET}`, '{"seq":1}'],
+  ["back the ledger up to itself", `STREAM.SNAPSHOT.${EVENT_STREAM}`, '{"deliver_subject":"x"}'],
+  ["restore a ledger of its own", `STREAM.RESTORE.${EVENT_STREAM}`],
+  ["depose the stream's leader", `STREAM.LEADER.STEPDOWN.${EVENT_STREAM}`],
+  ["remove a peer of the stream", `STREAM.PEER.REMOVE.${EVENT_STREAM}`],
+  ["depose the cluster's leader", "META.LEADER.STEPDOWN"],
+  ["remove a server", "SERVER.REMOVE"],
+  ["purge the account", "ACCOUNT.PURGE.HEDDLE"],
+  ["make a consumer", `CONSUMER.CREATE.${EVENT_STREAM}`, '{"config":{"deliver_subject":"x"}}'],
+  ["make a durable consumer", `CONSUMER.DURABLE.CREATE.${EVENT_STREAM}.evil`],
+  ["name consumers", `CONSUMER.NAMES.${EVENT_STREAM}`],
+  ["list consumers", `CONSUMER.LIST.${EVENT_STREAM}`],
+  ["pull from a consumer", `CONSUMER.MSG.NEXT.${EVENT_STREAM}.evil`],
+  ["delete a consumer", `CONSUMER.DELETE.${EVENT_STREAM}.evil`],
+];
+
+/** What nobody but control may publish. */
+const CONTROLS: readonly [what: string, subject: string][] = [
+  ["append an event", subjects.events("shop")],
+  ["append an event for the mesh", subjects.events("_mesh")],
+  ["append to every namespace", subjects.events("*")],
+  ["say that a change was recorded", subjects.recorded("shop")],
+  ["push a snapshot to another", subjects.config("shop", "payment")],
+  ["push a snapshot to itself", subjects.config("shop", "web")],
+  ["push endpoints of another", subjects.endpoints("shop", "payment")],
+  ["store a snapshot for another", bucketSubject(CONFIG_BUCKET, "shop.payment")],
+  ["store a snapshot for itself", bucketSubject(CONFIG_BUCKET, "shop.web")],
+  ["store endpoints", bucketSubject(ENDPOINT_BUCKET, "shop.payment")],
+  ["store a checkpoint", bucketSubject(CHECKPOINT_BUCKET, "mesh.3")],
+  ["acknowledge for a consumer", `$JS.ACK.${EVENT_STREAM}.evil.1.1.1.1.1`],
+  ["answer across the accounts", "_R_.abcdef.ghijkl"],
+  ["answer into any inbox", "_INBOX.anybody.1"],
+  ["ping the servers", "$SYS.REQ.SERVER.PING"],
+  ["list the servers' connections", "$SYS.REQ.SERVER.PING.CONNZ"],
+  ["change an account", subjects.updateAccount],
+  ["delete an account", "$SYS.REQ.CLAIMS.DELETE"],
+  ["list accounts", "$SYS.REQ.CLAIMS.LIST"],
+  ["impersonate a server", "$SYS.SERVER.ACCOUNT.HEDDLE.CONNS"],
+  ["announce a micro service", "$SRV.PING"],
+  ["publish anywhere", "anything"],
+];
+
+/** What nobody but control, or but its owner, may hear; the second column is a queue group that would steal. */
+const SECRETS: readonly [subject: string, queue?: string][] = [
+  [">"],
+  ["*"],
+  ["*.>"],
+  ["heddle.>"],
+  ["heddle.*.>"],
+  [subjects.config("*", "*")],
+  ["heddle.config.>"],
+  [subjects.allStatus],
+  [subjects.allSign, "control"],
+  [subjects.allCommands],
+  [subjects.allCommands, "control"],
+  [subjects.allQueries, "control"],
+  [subjects.allEvents],
+  ["$JS.>"],
+  ["$JS.API.>", "control"],
+  ["$JS.EVENT.ADVISORY.>"],
+  [`$KV.${CONFIG_BUCKET}.>`],
+  ["$SYS.>"],
+  ["$SYS.ACCOUNT.*.CONNECT"],
+  ["$SRV.>"],
+  ["_INBOX.>"],
+  ["_INBOX.*.>"],
+  ["_R_.>"],
+];
+
+interface Row {
+  readonly what: string;
+  readonly lines: string;
+  readonly refusal: string;
+}
+
+const publishing = (what: string, subject: string, payload?: string): Row => {
+  return { what, lines: pub(subject, payload), refusal: publish(subject) };
+};
+const subscribing = (subject: string, queue = ""): Row => {
+  // The server names the queue where there is one.
+  const named = queue === "" ? subscribe(subject) : `${subscribe(subject)} using queue "${queue}"`;
+  return {
+    what: `hear ${subject}${queue === "" ? "" : ` as one of ${queue}`}`,
+    lines: sub(subject, queue),
+    refusal: named,
+  };
+};
+
+/** Everything that is closed to all of them. */
+function closedToAll(): Row[] {
+  return [
+    ...JETSTREAM.map(([what, request, payload]) => publishing(what, `$JS.API.${request}`, payload)),
+    ...CONTROLS.map(([what, subject]) => publishing(what, subject)),
+    ...SECRETS.map(([subject, queue]) => subscribing(subject, queue)),
+    subscribing(`_INBOX.${ada.publicKey}.>`),
+    subscribing(`_INBOX.${ada.publicKey}.*`),
+    publishing("answer in ada's inbox", `_INBOX.${ada.publicKey}.1`),
+    publishing("command as ada", subjects.command(ada.publicKey, "shop")),
+    publishing("ask as ada", subjects.query(ada.publicKey, "status")),
+    {
+      what: "overwrite an event with a roll-up",
+      lines: hpub(subjects.events("shop"), { "Nats-Rollup": "all" }, "{}"),
+      refusal: publish(subjects.events("shop")),
+    },
+    {
+      what: "delete a key of a bucket",
+      lines: hpub(bucketSubject(CONFIG_BUCKET, "shop.payment"), { "KV-Operation": "PURGE", "Nats-Rollup": "sub" }),
+      refusal: publish(bucketSubject(CONFIG_BUCKET, "shop.payment")),
+    },
+  ];
+}
+
+async function expectRefused(raw: RawNats, rows: readonly Row[]): Promise<void> {
+  const wrong: string[] = [];
+  for (const { what, lines, refusal } of rows) {
+    const { refusals, delivered, closed } = await raw.attempt(lines);
+    const asExpected = refusals.length === 1 && refusals[0]?.toLowerCase() === refusal.toLowerCase();
+    if (!asExpected || delivered.length > 0 || closed) wrong.push(`${what}: ${refusals.join("; ") || "let through"}`);
+  }
+  expect(wrong).toEqual([]);
+}
+
+describe("the server refuses a sidecar", () => {
+  test("what it refuses everybody", () => expectRefused(users.sidecar.raw, closedToAll()));
+
+  test("what belongs to another service", () => {
+    const { publicKey } = users.sidecar;
+    return expectRefused(users.sidecar.raw, [
+      publishing("read another's snapshot", directGetSubject(CONFIG_BUCKET, "shop.payment")),
+      publishing("read a snapshot of another namespace", directGetSubject(CONFIG_BUCKET, "bank.vault")),
+      publishing("read any snapshot", directGetSubject(CONFIG_BUCKET, "*.*")),
+      publishing("read a snapshot by sequence", `$JS.API.DIRECT.GET.KV_${CONFIG_BUCKET}`, '{"seq":1}'),
+      publishing("read the ledger by sequence", `$JS.API.DIRECT.GET.${EVENT_STREAM}`, '{"seq":1}'),
+      publishing("read the ledger's last", `$JS.API.DIRECT.GET.${EVENT_STREAM}.${subjects.events("shop")}`),
+      publishing("read a checkpoint", directGetSubject(CHECKPOINT_BUCKET, "mesh.3")),
+      publishing("read endpoints by sequence", `$JS.API.DIRECT.GET.KV_${ENDPOINT_BUCKET}`, '{"seq":1}'),
+      publishing("have another's certificate signed", subjects.sign("shop", "payment", publicKey)),
+      publishing("have one signed in another namespace", subjects.sign("bank", "web", publicKey)),
+      publishing("have one signed with another's key", subjects.sign("shop", "web", ada.publicKey)),
+      publishing("report another's status", subjects.status("shop", "payment", "p-1")),
+      publishing("report for another namespace", subjects.status("bank", "web", "w-1")),
+      publishing("command under its own key", subjects.command(publicKey, "shop")),
+      publishing("ask under its own key", subjects.query(publicKey, "status")),
+      subscribing(subjects.config("shop", "payment")),
+      subscribing(subjects.config("shop", "*")),
+      subscribing(subjects.allRecorded),
+      subscribing("heddle.endpoints.>"),
+    ]);
+  });
+
+  test("more than its share: subscriptions, bytes of a message, bytes of a line", async () => {
+    const own = subjects.config("shop", "web");
+    const many = await RawNats.connect(mesh.nats.url, users.sidecar);
+    expect((await many.attempt(Array.from({ length: 81 }, () => sub(own)).join(""))).refusals).toEqual(
+      Array.from({ length: 17 }, () => "maximum subscriptions exceeded"),
+    );
+    many.close();
+    const status = subjects.status("shop", "web", "w-1");
+    const large = await RawNats.connect(mesh.nats.url, users.sidecar);
+    const tooMuch = await large.attempt(`PUB ${status} ${1024 * 1024 + 1}\r\n`);
+    expect(tooMuch).toMatchObject({ refusals: ["Maximum Payload Violation"], closed: true });
+    const long = await RawNats.connect(mesh.nats.url, users.sidecar);
+    const tooLong = await long.attempt(`PUB ${status}.${"x".repeat(8_192)} 0\r\n\r\n`);
+    expect(tooLong).toMatchObject({ refusals: ["maximum control line exceeded"], closed: true });
+  });
+});
+
+describe("the server refuses a viewer", () => {
+  test("what it refuses everybody", () => expectRefused(users.viewer.raw, closedToAll()));
+
+  test("every command", () => {
+    const { publicKey } = users.viewer;
+    const namespaces = ["shop", "bank", "_mesh", "*"];
+    return expectRefused(users.viewer.raw, [
+      ...namespaces.map((namespace) => publishing(`change ${namespace}`, subjects.command(publicKey, namespace))),
+      publishing("have a certificate signed", subjects.sign("shop", "web", publicKey)),
+      publishing("report a status", subjects.status("shop", "web", "w-1")),
+      subscribing(subjects.config("shop", "web")),
+    ]);
+  });
+});
+
+describe("the server refuses an editor of shop", () => {
+  test("what it refuses everybody", () => expectRefused(users.editor.raw, closedToAll()));
+
+  test("the commands of other namespaces", () => {
+    const { publicKey } = users.editor;
+    return expectRefused(users.editor.raw, [
+      ...["bank", "_mesh", "*", "shop.bank", ">"].map((namespace) =>
+        publishing(`change ${namespace}`, subjects.command(publicKey, namespace)),
+      ),
+      publishing("change with a viewer's key", subjects.command(users.viewer.publicKey, "shop")),
+    ]);
+  });
+});
+
+/** All that must stay as it is, whatever somebody sends. */
+async function standing() {
+  const config = directReader(mesh.ada.bus, CONFIG_BUCKET);
+  const digest = async (key: string) => Bun.hash((await config.get(key))?.value ?? "").toString();
+  return {
+    revision: await readEventLog(mesh.ada.bus).lastRevision(),
+    snapshots: await Promise.all(["shop.web", "shop.payment", "bank.vault"].map(digest)),
+  };
+}
+
+describe("what the server lets through has no effect:", () => {
+  test("answers that are to go where the asker may not publish", async () => {
+    const before = await standing();
+    const { raw, publicKey } = users.sidecar;
+    const victims = [
+      subjects.events("shop"),
+      subjects.config("shop", "payment"),
+      bucketSubject(CONFIG_BUCKET, "shop.payment"),
+      subjects.sign("shop", "payment", publicKey),
+      subjects.status("shop", "payment", "p-1"),
+      subjects.command(ada.publicKey, "shop"),
+      subjects.query(ada.publicKey, "status"),
+    ];
+    const heard: string[] = [];
+    const { bus } = await mesh.nats.connectControl();
+    for (const subject of ["heddle.events.>", "heddle.config.>", "heddle.ca.>", "heddle.status.>", "heddle.cmd.>"]) {
+      bus.subscribe(subject, (message) => heard.push(message.subject));
+    }
+    await bus.flush();
+    for (const reply of victims) {
+      await raw.attempt(pub(directGetSubject(CONFIG_BUCKET, "shop.web"), "", reply));
+      await raw.attempt(pub(directGetSubject(ENDPOINT_BUCKET, "shop.payment"), "", reply));
+    }
+    // Answers come in order: behind this one there is none of the above.
+    await mesh.ada.bus.request(subjects.query(ada.publicKey, "status"), new Uint8Array(), { timeoutMs: 10_000 });
+    await bus.flush();
+    expect(heard.filter((subject) => victims.includes(subject))).toEqual([]);
+    expect(await standing()).toEqual(before);
+  });
+
+  /** A command as an editor would send it, with what is wrong about it. */
+  function forged(options: { namespace?: string; signer?: Credentials; body?: object; reply: string }): string {
+    const {
+      namespace = "shop",
+      signer = users.editor,
+      body = { kind: "delete", keys: ["Service/bank/vault"] },
+    } = options;
+    const command = JSON.stringify({
+      id: crypto.randomUUID(),
+      time: new Date().toISOString(),
+      namespace,
+      reason: "",
+      dryRun: false,
+      body,
+    });
+    const signature = Buffer.from(sign(signer.seed, new TextEncoder().encode(signedText(command)))).toString(
+      "base64url",
+    );
+    const subject = subjects.command(users.editor.publicKey, "shop");
+    return pub(subject, JSON.stringify({ command, signature }), options.reply);
+  }
+
+  test("commands whose inside is not what their subject says", async () => {
+    const before = await standing();
+    const { bus } = await mesh.nats.connect(users.editor);
+    const inbox = `_INBOX.${users.editor.publicKey}.forged`;
+    const answers: string[] = [];
+    const all = Promise.withResolvers<void>();
+    const attempts = [
+      forged({ namespace: "bank", reply: inbox }),
+      forged({ namespace: "_mesh", body: { kind: "operator-revoke", name: "ada" }, reply: inbox }),
+      forged({ signer: users.viewer, reply: inbox }),
+      forged({ reply: inbox }),
+      forged({ body: { kind: "token-revoke", publicKey: ada.publicKey }, reply: inbox }),
+      forged({
+        body: { kind: "operator-add", name: "eve", publicKey: users.viewer.publicKey, role: "admin", namespaces: [] },
+        reply: inbox,
+      }),
+      forged({ body: { kind: "bootstrap" }, reply: inbox }),
+      pub(subjects.command(users.editor.publicKey, "shop"), "not even JSON", inbox),
+    ];
+    bus.subscribe(inbox, ({ data }) => {
+      const { kind } = JSON.parse(new TextDecoder().decode(data)) as { kind: string };
+      if (answers.push(kind) === attempts.length) all.resolve();
+    });
+    await bus.flush();
+    for (const attempt of attempts) expect((await users.editor.raw.attempt(attempt)).refusals).toEqual([]);
+    await all.promise;
+    expect(new Set(answers)).toEqual(new Set(["refused"]));
+    expect(await standing()).toEqual(before);
+  });
+
+  test("statuses under made-up names: the mesh counts so many instances and no more", async () => {
+    const { raw } = users.sidecar;
+    const body = (instance: string): string =>
+      JSON.stringify({
+        instance,
+        namespace: "shop",
+        service: "web",
+        state: "ready",
+        host: "10.0.0.1",
+        port: 1,
+        labels: {},
+        revision: 0,
+        startedAt: new Date().toISOString(),
+        version: "0",
+      });
+    for (let batch = 0; batch < 30; batch++) {
+      const names = Array.from({ length: 100 }, (_, index) => `evil-${batch}-${index}`);
+      await raw.attempt(names.map((name) => pub(subjects.status("shop", "web", name), body(name))).join(""));
+    }
+    await mesh.ada.bus.request(subjects.query(ada.publicKey, "ping"), new Uint8Array(), { timeoutMs: 10_000 });
+    await replica.settled();
+    const stored = await directReader(mesh.ada.bus, ENDPOINT_BUCKET).get("shop.web");
+    const { endpoints } = JSON.parse(new TextDecoder().decode(stored?.value)) as { endpoints: unknown[] };
+    expect(endpoints.length).toBeGreaterThan(0);
+    expect(endpoints.length).toBeLessThanOrEqual(2_000);
+    // And it still does its work.
+    expect((await send(mesh.ada, applying(service("orders")))).kind).toBe("decided");
+  });
+});
+
+describe("credentials themselves", () => {
+  const cases: [string, () => Promise<Pick<Credentials, "jwt" | "seed">>][] = [
+    ["a JWT with another's key", async () => ({ jwt: ada.jwt, seed: users.sidecar.seed })],
+    ["a JWT that was edited", async () => ({ jwt: edited(users.sidecar.jwt), seed: users.sidecar.seed })],
+    ["no JWT", async () => ({ jwt: "", seed: users.sidecar.seed })],
+    ["garbage", async () => ({ jwt: "a.b.c", seed: users.sidecar.seed })],
+  ];
+  for (const [what, make] of cases) {
+    test(`${what} is refused`, async () => {
+      await expect(RawNats.connect(mesh.nats.url, await make())).rejects.toThrow("Authorization Violation");
+    });
+  }
+
+  /** With permission for everything, and the signature that it had. */
+  function edited(jwt: string): string {
+    const [head = "", claims = "", signature = ""] = jwt.split(".");
+    const parsed = JSON.parse(Buffer.from(claims, "base64url").toString()) as { nats: object };
+    const changed = { ...parsed, nats: { ...parsed.nats, pub: { allow: [">"] }, sub: { allow: [">"] } } };
+    return `${head}.${Buffer.from(JSON.stringify(changed)).toString("base64url")}.${signature}`;
+  }
+});
