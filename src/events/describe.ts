@@ -223,9 +223,15 @@ function destination({ backends }: RouteRule): string {
 
 function retries(policy: RouteRule["retries"]): string {
   if (policy === undefined) return "none";
-  const { attempts, perTryTimeout, on } = policy;
-  const each = perTryTimeout === undefined ? "" : ` of ${perTryTimeout} each`;
-  return `${attempts}${each}${on === undefined ? "" : ` on ${on.join(", ")}`}`;
+  const { attempts, perTryTimeout, on, statusCodes, backoff, budget } = policy;
+  const said = [
+    perTryTimeout && `of ${perTryTimeout} each`,
+    on && `on ${on.join(", ")}`,
+    statusCodes && `(${statusCodes.join(", ")})`,
+    backoff && `after ${fields(backoff)}`,
+    budget && `within ${budget.percent}% and ${budget.minPerSecond}/s`,
+  ];
+  return [attempts, ...said.filter((part) => part !== undefined)].join(" ");
 }
 
 function rates({ to }: EventOf<"RateLimitSet">): string {

@@ -123,6 +123,8 @@ function unknownField(field: string, path: DocumentPath, known: readonly string[
 function mismatch(issue: Issue, expected: Schema | undefined, value: unknown, path: DocumentPath): Complaint {
   if (isEmpty(value)) return complain(path, "must not be empty", undefined);
   const must = isOwnMessage(issue.message) ? issue.message : requirement(issue);
+  // Fields that contradict one another: each of them is what it must be.
+  if (issue.code === "custom" && typeof value === "object") return complain(path, must, undefined);
   const message = typeof value === "object" ? `${must}, not ${kindOf(value)}` : `${quote(value)} ${must}`;
   if (expected === undefined) return complain(path, message, undefined);
   const fields = fieldsOf(expected).length > 0 ? describeWanted(expected) : undefined;

@@ -62,14 +62,8 @@ export { type AccessRule, accessRule, type Callers } from "./schema/access-polic
 export type { RequestMatch } from "./schema/match.ts";
 export { type AccessDefault, type MeshSpec, type MtlsMode, meshSpec } from "./schema/mesh.ts";
 export { type RateLimitSpec, rateLimitSpec } from "./schema/rate-limit.ts";
-export {
-  RETRY_CONDITIONS,
-  type RetryCondition,
-  type RouteRule,
-  type RouteSpec,
-  routeRule,
-  routeSpec,
-} from "./schema/route.ts";
+export { RETRY_CONDITIONS, type RetryCondition } from "./schema/retries.ts";
+export { type RouteRule, type RouteSpec, routeRule, routeSpec } from "./schema/route.ts";
 export { type ServiceSpec, serviceSpec } from "./schema/service.ts";
 
 export type PolicyDocument = z.infer<typeof policyDocument>;

@@ -15,37 +15,20 @@ import {
   type WithOrigin,
 } from "../events/state.ts";
 import { canonicalJson } from "../policy/canonical.ts";
-import { parseDuration } from "../policy/duration.ts";
 import { parseServiceRef, serviceRef, spiffeId } from "../policy/names.ts";
-import type { RetryCondition, RouteRule, ServiceSpec } from "../policy/schema.ts";
+import type { RouteRule, ServiceSpec } from "../policy/schema.ts";
 import { accessDefaultOf, callableServices, policiesOf, type ServiceName } from "./call-graph.ts";
+import { compileConnectionPool, compileOutlierDetection, compileRetries, milliseconds } from "./compile-resilience.ts";
 import { compileRevocations } from "./compile-revocations.ts";
 import {
   type RuleOrigin,
   type ServiceSnapshot,
   SNAPSHOT_VERSION,
   type SnapshotAccessRule,
-  type SnapshotOutlierDetection,
   type SnapshotRateLimit,
-  type SnapshotRetries,
   type SnapshotRouteRule,
   type SnapshotUpstream,
 } from "./snapshot.ts";
-
-/** What is retried when a rule says only how often: faults after which the request cannot have been processed, or
- * that a gateway in between reports. Never plain 5xx: repeating what an application refused is its owner's choice. */
-const RETRY_ON: readonly RetryCondition[] = ["connect-failure", "refused-stream", "reset", "gateway-error"];
-
-/** Share of active requests that may be retries, and the floor for small traffic: Envoy's defaults. */
-const RETRY_BUDGET = { percent: 20, minPerSecond: 3 } as const;
-
-/** Envoy's defaults for what a Service that asks for outlier detection leaves out. */
-const OUTLIER_DETECTION: SnapshotOutlierDetection = {
-  consecutive5xx: 5,
-  intervalMs: 10_000,
-  baseEjectionTimeMs: 30_000,
-  maxEjectionPercent: 10,
-};
 
 const LOAD_BALANCER = "least-request";
 
@@ -162,17 +145,6 @@ function compileRateLimits(namespace: NamespaceState, target: ServiceName): Snap
     );
 }
 
-function compileOutlierDetection(spec: NonNullable<ServiceSpec["outlierDetection"]>): SnapshotOutlierDetection {
-  const { consecutive5xx, interval, baseEjectionTime, maxEjectionPercent } = spec;
-  return {
-    consecutive5xx: consecutive5xx ?? OUTLIER_DETECTION.consecutive5xx,
-    intervalMs: interval === undefined ? OUTLIER_DETECTION.intervalMs : milliseconds(interval),
-    baseEjectionTimeMs:
-      baseEjectionTime === undefined ? OUTLIER_DETECTION.baseEjectionTimeMs : milliseconds(baseEjectionTime),
-    maxEjectionPercent: maxEjectionPercent ?? OUTLIER_DETECTION.maxEjectionPercent,
-  };
-}
-
 function compileUpstream(state: MeshState, target: ServiceName): SnapshotUpstream | undefined {
   const namespace = state.namespaces.get(target.namespace) ?? EMPTY_NAMESPACE;
   const declared: WithOrigin<ServiceSpec> | undefined = namespace.services.get(target.name);
@@ -185,7 +157,7 @@ function compileUpstream(state: MeshState, target: ServiceName): SnapshotUpstrea
     ports,
     subsets: subsets ?? {},
     loadBalancer: loadBalancer?.algorithm ?? LOAD_BALANCER,
-    connectionPool: connectionPool ?? {},
+    connectionPool: compileConnectionPool(connectionPool),
     ...(outlierDetection === undefined ? {} : { outlierDetection: compileOutlierDetection(outlierDetection) }),
     routes: routesOf(namespace, target.name).flatMap(({ name, route }) =>
       route.rules.map((rule, index) =>
@@ -204,18 +176,9 @@ function compileRouteRule(rule: RouteRule, origin: RuleOrigin): SnapshotRouteRul
       weight: weight ?? BACKEND_WEIGHT,
     })),
     ...(rule.timeout === undefined ? {} : { timeoutMs: milliseconds(rule.timeout) }),
+    ...(rule.idleTimeout === undefined ? {} : { idleTimeoutMs: milliseconds(rule.idleTimeout) }),
     ...(rule.retries === undefined ? {} : { retries: compileRetries(rule.retries) }),
     origin,
-  };
-}
-
-function compileRetries(retries: NonNullable<RouteRule["retries"]>): SnapshotRetries {
-  const { attempts, perTryTimeout, on, budget } = retries;
-  return {
-    attempts,
-    ...(perTryTimeout === undefined ? {} : { perTryTimeoutMs: milliseconds(perTryTimeout) }),
-    on: on ?? [...RETRY_ON],
-    budget: budget ?? { ...RETRY_BUDGET },
   };
 }
 
@@ -252,13 +215,6 @@ function sortedNames(services: NamespaceState["services"]): readonly string[] {
   const names = nameLists.get(services) ?? [...services.keys()].sort();
   nameLists.set(services, names);
   return names;
-}
-
-/** Documents were validated when they entered the ledger: a duration that does not parse is our own bug. */
-function milliseconds(duration: string): number {
-  const durationMs = parseDuration(duration);
-  if (durationMs === undefined) throw new Error(`not a duration: ${duration}`);
-  return durationMs;
 }
 
 function parsedRef(ref: string): ServiceName {

@@ -4,7 +4,7 @@
  */
 
 import { z } from "zod";
-import { RETRY_CONDITIONS } from "../policy/schema.ts";
+import { snapshotConnectionPool, snapshotOutlierDetection, snapshotRetries } from "./snapshot-resilience.ts";
 
 export const SNAPSHOT_VERSION = 1;
 
@@ -36,35 +36,14 @@ const weightedBackend = z.strictObject({
   weight: z.int().min(0),
 });
 
-const snapshotRetries = z.strictObject({
-  attempts: z.int().min(0),
-  perTryTimeoutMs: z.int().min(1).optional(),
-  on: z.array(z.enum(RETRY_CONDITIONS)),
-  budget: z.strictObject({ percent: z.number(), minPerSecond: z.int() }),
-});
-
 const snapshotRouteRule = z.strictObject({
   /** Alternatives; an empty list matches every request. */
   match: z.array(matcher),
   backends: z.array(weightedBackend),
   timeoutMs: z.int().min(1).optional(),
+  idleTimeoutMs: z.int().min(1).optional(),
   retries: snapshotRetries.optional(),
   origin: ruleOrigin,
-});
-
-/** Circuit breaking: what a sidecar has open towards one service at once; absent: no bound but the sidecar's own. */
-const snapshotConnectionPool = z.strictObject({
-  maxConnections: z.int().min(1).optional(),
-  maxPendingRequests: z.int().min(1).optional(),
-  maxRequests: z.int().min(1).optional(),
-});
-
-/** Passive health: an endpoint that fails this often in a row is left out for a while. */
-const snapshotOutlierDetection = z.strictObject({
-  consecutive5xx: z.int().min(1),
-  intervalMs: z.int().min(1),
-  baseEjectionTimeMs: z.int().min(1),
-  maxEjectionPercent: z.number().min(0).max(100),
 });
 
 const snapshotRateLimit = z.strictObject({
@@ -148,9 +127,7 @@ export type SnapshotUpstream = z.infer<typeof snapshotUpstream>;
 export type SnapshotRouteRule = z.infer<typeof snapshotRouteRule>;
 export type SnapshotAccessRule = z.infer<typeof snapshotAccessRule>;
 export type SnapshotMatcher = z.infer<typeof matcher>;
-export type SnapshotRetries = z.infer<typeof snapshotRetries>;
-
-export type SnapshotOutlierDetection = z.infer<typeof snapshotOutlierDetection>;
+export type { SnapshotConnectionPool, SnapshotOutlierDetection, SnapshotRetries } from "./snapshot-resilience.ts";
 export type SnapshotRateLimit = z.infer<typeof snapshotRateLimit>;
 export type RuleOrigin = z.infer<typeof ruleOrigin>;
 

@@ -105,7 +105,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
     const { timers, limits } = this.#runtime;
     this.#limitTime(admission.timeoutMs, admission.callerTimeoutMs);
     this.#idle = new Timer(() => this.#lookIdle());
-    this.#idleTimeoutMs = limits.streamIdleTimeoutMs;
+    this.#idleTimeoutMs = admission.idleTimeoutMs ?? limits.streamIdleTimeoutMs;
     timers.arm(this.#idle, this.#idleTimeoutMs);
     const call = new UpstreamCall(this.#runtime, admission.plan, this);
     this.#call = call;

@@ -15,3 +15,11 @@ export function httpDateClock(wallMs: () => number): () => string {
     return text;
   };
 }
+
+/** RFC 9110 §5.6.7, the form that servers must send. */
+const IMF_FIXDATE = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/;
+
+/** Unix milliseconds; NaN where the text is no date. */
+export function parseHttpDate(text: string): number {
+  return IMF_FIXDATE.test(text) ? Date.parse(text) : Number.NaN;
+}

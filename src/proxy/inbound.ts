@@ -15,9 +15,11 @@ import { serviceRef } from "../policy/names.ts";
 import type { Edge } from "../telemetry/request-metrics.ts";
 import type { RequestRecord } from "../telemetry/request-record.ts";
 import type { RequestHead } from "./codec/message.ts";
+import { readAttempt, readTimeoutMs } from "./deadline.ts";
 import { callerRef, type Decision } from "./filters/access.ts";
 import { describeDenial } from "./filters/denial.ts";
 import { asksForTcp, headerValue, withoutFields } from "./headers.ts";
+import type { InFlight } from "./in-flight.ts";
 import type { Downstream } from "./io/downstream.ts";
 import type { ApplicationProtocol } from "./io/tls.ts";
 import type { Policy } from "./policy.ts";
@@ -43,9 +45,17 @@ export interface InboundOptions {
   readonly policy: () => Policy | undefined;
   /** The application beside us, as reached by each protocol. */
   readonly application: Readonly<Record<ApplicationProtocol, EndpointState>>;
+  /** Told what goes to the application and what the caller said of it. */
+  readonly inFlight: InFlight;
   /** `version` label of this instance, for metrics. */
   readonly version: string | undefined;
 }
+
+/**
+ * A caller that gives up says so, and that comes first: its own time is up, and what has become of the request is its to
+ * tell. Only where it cannot say so any more, its deadline ends the work a little later.
+ */
+const CALLER_GRACE_MS = 100;
 
 /** What a peer may not tell our application about itself. */
 const TRUSTED_FIELDS: ReadonlySet<string> = new Set(["x-forwarded-client-cert", "x-heddle-denied"]);
@@ -101,7 +111,16 @@ export class Inbound implements Side {
       return answer(rateLimitResponse(limited, { ...context, service }), edge);
     }
     record.upstreamCluster = "inbound";
-    return { kind: "call", plan: this.#plan(downstream, policy), timeoutMs: undefined, edge, service };
+    const plan = this.#plan(downstream, policy);
+    const callerTimeoutMs = tunnel ? undefined : this.#noteTerms(request, record);
+    return { kind: "call", plan, timeoutMs: undefined, callerTimeoutMs, edge, service };
+  }
+
+  /** Binds what the application does for the request by what the caller says; returns how long it may work. */
+  #noteTerms({ headers }: RequestHead, record: RequestRecord): number | undefined {
+    const timeoutMs = readTimeoutMs(headers, record.isGrpc);
+    this.#options.inFlight.began(record, { timeoutMs, attempt: readAttempt(headers) });
+    return timeoutMs === undefined ? undefined : timeoutMs + CALLER_GRACE_MS;
   }
 
   review(request: RequestHead, downstream: Downstream): LocalResponse | undefined {
@@ -118,6 +137,7 @@ export class Inbound implements Side {
   }
 
   finished(record: RequestRecord, edge: Counter | undefined): void {
+    this.#options.inFlight.ended(record);
     countRequest(this.#options.telemetry, record, edge);
   }
 

@@ -13,11 +13,12 @@
 import { parseServiceRef, type ServiceRef, serviceRef } from "../policy/names.ts";
 import type { Edge, Workload } from "../telemetry/request-metrics.ts";
 import type { RequestRecord } from "../telemetry/request-record.ts";
-import type { HeaderList, RequestHead } from "./codec/message.ts";
+import type { RequestHead } from "./codec/message.ts";
+import { type CallerTerms, HOP_FIELDS, readTimeoutMs, writeAttempt, writeTimeout } from "./deadline.ts";
 import type { Decision } from "./filters/access.ts";
 import { describeDenial } from "./filters/denial.ts";
-import { formatGrpcTimeout, parseGrpcTimeout } from "./grpc-timeout.ts";
 import { asksForTcp, headerValue, withoutFields } from "./headers.ts";
+import type { InFlight } from "./in-flight.ts";
 import type { Downstream } from "./io/downstream.ts";
 import { PASSTHROUGH, type Passthrough } from "./passthrough.ts";
 import { type Policy, protocolOf } from "./policy.ts";
@@ -36,6 +37,8 @@ export interface OutboundOptions {
   /** The policy in force; undefined before the first snapshot. */
   readonly policy: () => Policy | undefined;
   readonly endpoints: (service: ServiceRef) => ServiceEndpoints | undefined;
+  /** What our application works on: its calls are made for it. */
+  readonly inFlight: InFlight;
   /** `version` label of this instance, for metrics. */
   readonly version: string | undefined;
   /** For redirected connections that are for nobody of the mesh; absent: they are refused. */
@@ -45,9 +48,9 @@ export interface OutboundOptions {
 /** Fields that only the mesh may set: what an application says in them is dropped. */
 const TRUSTED_FIELDS: ReadonlySet<string> = new Set([
   "x-forwarded-client-cert",
-  "x-envoy-attempt-count",
   "x-heddle-denied",
   "x-request-id",
+  ...HOP_FIELDS,
 ]);
 
 /** Longest `x-request-id` of an application that is passed on; a longer one is replaced. */
@@ -108,13 +111,14 @@ export class Outbound implements Side {
     record.upstreamCluster = routing.cluster;
     record.policyOrigin = rule.origin;
     record.destinationPrincipal = upstream.spiffeId;
+    const terms = this.#options.inFlight.termsOf(record, readTimeoutMs(request.headers, record.isGrpc));
     record.requestId = requestId(record.requestId);
-    const callerTimeoutMs = record.isGrpc ? grpcTimeoutMs(request.headers) : undefined;
     return {
       kind: "call",
-      plan: this.#plan(routing, endpoints, record.requestId, callerTimeoutMs),
+      plan: this.#plan(routing, endpoints, record, terms),
       timeoutMs: rule.timeoutMs,
-      callerTimeoutMs,
+      callerTimeoutMs: terms.timeoutMs,
+      idleTimeoutMs: rule.idleTimeoutMs,
       edge: tunnel ? this.#tcpCounter(upstream, policy) : this.#counter(upstream, policy),
       service: upstream.ref,
     };
@@ -149,22 +153,27 @@ export class Outbound implements Side {
   #plan(
     { upstream, rule, subset }: Route,
     endpoints: ServiceEndpoints | undefined,
-    id: string,
-    callerTimeoutMs: number | undefined,
+    { requestId: id = "", isGrpc }: RequestRecord,
+    { timeoutMs: callerMs = Number.POSITIVE_INFINITY, attempt: firstAttempt }: CallerTerms,
   ): CallPlan {
     const { runtime } = this.#options;
-    const { timeoutMs = Number.POSITIVE_INFINITY } = rule;
-    // The clock is read only where the caller sent a deadline, which few do.
-    const giveUpAtMs =
-      callerTimeoutMs === undefined ? undefined : runtime.monotonicMs() + Math.min(timeoutMs, callerTimeoutMs);
+    const { timeoutMs: ruleMs = Number.POSITIVE_INFINITY, retries } = rule;
+    const { perTryTimeoutMs = Number.POSITIVE_INFINITY } = retries ?? {};
+    const allMs = Math.min(ruleMs, callerMs);
+    // The clock is read only where there is a deadline.
+    const giveUpAtMs = allMs === Number.POSITIVE_INFINITY ? allMs : runtime.monotonicMs() + allMs;
     return {
       pick: (tried) => endpoints?.pick(upstream.loadBalancer, subset, tried, runtime.random),
-      retries: rule.retries,
-      budget: rule.retries === undefined ? undefined : endpoints?.retryBudget,
+      retries,
+      budget: retries === undefined ? undefined : endpoints?.retryBudget,
+      isRetry: firstAttempt > 1,
       head: (head, attempt) => {
         if (asksForTcp(head)) return { ...head, authority: connectAuthority(upstream, head) };
-        const outgoing = outgoingHead(head, id, attempt);
-        if (giveUpAtMs !== undefined) shortenTimeout(outgoing.headers, giveUpAtMs - runtime.monotonicMs());
+        const outgoing = outgoingHead(head, id);
+        writeAttempt(outgoing.headers, firstAttempt + attempt - 1);
+        const leftMs = giveUpAtMs === allMs ? allMs : giveUpAtMs - runtime.monotonicMs();
+        const attemptMs = Math.min(leftMs, perTryTimeoutMs);
+        if (attemptMs !== Number.POSITIVE_INFINITY) writeTimeout(outgoing.headers, attemptMs, isGrpc);
         return outgoing;
       },
     };
@@ -295,22 +304,9 @@ function connectAuthority(upstream: Upstream, head: RequestHead): string {
 }
 
 /** The head as it goes out. The request is ours alone by now: its list is changed in place, attempt by attempt. */
-function outgoingHead(head: RequestHead, id: string, attempt: number): RequestHead {
+function outgoingHead(head: RequestHead, id: string): RequestHead {
   const headers = withoutFields(head.headers, TRUSTED_FIELDS);
   headers.push("x-request-id", id);
-  if (attempt > 1) headers.push("x-envoy-attempt-count", String(attempt));
   head.headers = headers;
   return head;
-}
-
-function grpcTimeoutMs(headers: HeaderList): number | undefined {
-  const text = headerValue(headers, "grpc-timeout");
-  return text === undefined ? undefined : parseGrpcTimeout(text);
-}
-
-/** Tells the callee what is left of the caller's time, so that it works on nothing that nobody waits for. */
-function shortenTimeout(headers: HeaderList, remainingMs: number): void {
-  for (let at = 0; at < headers.length; at += 2) {
-    if (headers[at] === "grpc-timeout") headers[at + 1] = formatGrpcTimeout(remainingMs);
-  }
 }

@@ -50,7 +50,7 @@ export class Passthrough {
         address: destination,
         runtime,
         protocol: downstream.protocol ?? "tcp",
-        idleTimeoutMs: runtime.limits.applicationIdleTimeoutMs,
+        times: () => ({ idleTimeoutMs: runtime.limits.applicationIdleTimeoutMs }),
         onOpened: ({ localAddress = "" }) => {
           this.#ownEnds.add(localAddress);
           return () => this.#ownEnds.delete(localAddress);

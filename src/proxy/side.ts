@@ -21,6 +21,8 @@ export type Admission =
       readonly timeoutMs: number | undefined;
       /** The caller's own deadline, where it named one. */
       readonly callerTimeoutMs?: number | undefined;
+      /** Without a byte either way; absent: the sidecar's own bound. */
+      readonly idleTimeoutMs?: number | undefined;
       readonly edge: Counter;
       /** The called service, for messages: `namespace/name`. */
       readonly service: string;

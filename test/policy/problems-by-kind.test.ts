@@ -93,7 +93,7 @@ describe("service", () => {
     [
       "{ ports: [{ port: 80, protocol: http }], connectionPool: { maxConnection: 1, maxRequests: 0 } }",
       [
-        "f:5:62 spec.connectionPool.maxConnection: unknown field `maxConnection`; did you mean maxConnections? allowed here: maxConnections, maxPendingRequests, maxRequests",
+        "f:5:62 spec.connectionPool.maxConnection: unknown field `maxConnection`; did you mean maxConnections? allowed here: maxConnections, maxPendingRequests, maxRequests, connectTimeout, idleTimeout",
         "f:5:93 spec.connectionPool.maxRequests: 0 must be at least 1",
       ],
     ],
@@ -147,28 +147,30 @@ describe("route", () => {
     [
       "timout: 3s",
       [
-        "f:7:7 spec.rules[0].timout: unknown field `timout`; did you mean timeout? allowed here: match, backends, timeout, retries",
+        "f:7:7 spec.rules[0].timout: unknown field `timout`; did you mean timeout? allowed here: match, backends, timeout, idleTimeout, retries",
       ],
     ],
     ["timeout: 1s\n      timeout: 2s", ["f:8:7 `timeout` is given twice: first on line 7; keep one of the two"]],
     [
       "retries: 3",
-      ["f:7:16 spec.rules[0].retries: 3 must be a map; write a map with attempts, perTryTimeout, on, budget"],
+      [
+        "f:7:16 spec.rules[0].retries: 3 must be a map; write a map with attempts, perTryTimeout, on, statusCodes, backoff, budget",
+      ],
     ],
     ["retries: {}", ["f:7:7 spec.rules[0].retries.attempts: is missing; write a number"]],
     [
       "retries: { attempts: 11, on: [5xxx, connect_failure] }",
       [
         "f:7:28 spec.rules[0].retries.attempts: 11 must be at most 10",
-        'f:7:37 spec.rules[0].retries.on[0]: "5xxx" must be one of 5xx, gateway-error, connect-failure, reset, retriable-4xx, refused-stream; write 5xx',
-        'f:7:43 spec.rules[0].retries.on[1]: "connect_failure" must be one of 5xx, gateway-error, connect-failure, reset, retriable-4xx, refused-stream; write connect-failure',
+        'f:7:37 spec.rules[0].retries.on[0]: "5xxx" must be one of 5xx, gateway-error, connect-failure, reset, retriable-4xx, refused-stream, retriable-status-codes, cancelled, deadline-exceeded, internal, resource-exhausted, unavailable; write 5xx',
+        'f:7:43 spec.rules[0].retries.on[1]: "connect_failure" must be one of 5xx, gateway-error, connect-failure, reset, retriable-4xx, refused-stream, retriable-status-codes, cancelled, deadline-exceeded, internal, resource-exhausted, unavailable; write connect-failure',
       ],
     ],
     [
       'retries: { attempts: "3", perTry: 1s, on: 5xx }',
       [
         'f:7:28 spec.rules[0].retries.attempts: "3" must be a number; write 3',
-        "f:7:33 spec.rules[0].retries.perTry: unknown field `perTry`; did you mean perTryTimeout? allowed here: attempts, perTryTimeout, on, budget",
+        "f:7:33 spec.rules[0].retries.perTry: unknown field `perTry`; did you mean perTryTimeout? allowed here: attempts, perTryTimeout, on, statusCodes, backoff, budget",
         'f:7:49 spec.rules[0].retries.on: "5xx" must be a list; write [5xx]',
       ],
     ],
@@ -245,8 +247,17 @@ describe("route", () => {
       ['f:7:28 spec.rules[0].match[0].headers["a b"]: `a b` cannot be a name here: it must be an HTTP header name'],
     ],
     [
+      "retries: { attempts: 1, on: [5xx], statusCodes: [429], backoff: { base: 2s, max: 1s } }",
+      [
+        "f:7:7 spec.rules[0].retries: must have statusCodes exactly where `on` names retriable-status-codes",
+        "f:7:62 spec.rules[0].retries.backoff: must have a base that is not above its max",
+      ],
+    ],
+    [
       "route: []",
-      ["f:7:7 spec.rules[0].route: unknown field `route`; allowed here: match, backends, timeout, retries"],
+      [
+        "f:7:7 spec.rules[0].route: unknown field `route`; allowed here: match, backends, timeout, idleTimeout, retries",
+      ],
     ],
   ])("%j", (body, problems) => {
     expect(problemsOf(route(body))).toEqual(problems);

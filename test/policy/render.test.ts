@@ -54,7 +54,8 @@ const retries = fc.record(
   {
     attempts: fc.integer({ min: 0, max: 10 }),
     perTryTimeout: duration,
-    on: list(fc.constantFrom(...RETRY_CONDITIONS)),
+    on: list(fc.constantFrom(...RETRY_CONDITIONS.filter((name) => name !== "retriable-status-codes"))),
+    backoff: fc.constantFrom({ base: "10ms", max: "1s" }, { base: "50ms" }, { max: "2s" }),
     budget: fc.record({ percent: fc.double({ min: 1e-9, max: 100, noNaN: true }), minPerSecond: fc.nat(1000) }),
   },
   { requiredKeys: ["attempts"] },
@@ -63,6 +64,7 @@ const routeRule = some({
   match: list(requestMatch),
   backends: list(some({ subset: label, weight: fc.nat(1000) })),
   timeout: duration,
+  idleTimeout: duration,
   retries,
 });
 const callers = some({
@@ -92,6 +94,8 @@ const serviceSpec = fc.record(
     connectionPool: some({
       maxConnections: fc.integer({ min: 1, max: 1e9 }),
       maxRequests: fc.integer({ min: 1, max: 9 }),
+      connectTimeout: duration,
+      idleTimeout: duration,
     }),
     outlierDetection: some({ interval: duration, maxEjectionPercent: fc.integer({ min: 0, max: 100 }) }),
   },

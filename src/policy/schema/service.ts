@@ -17,6 +17,10 @@ export const serviceSpec = z.strictObject({
       maxConnections: positiveInteger.optional(),
       maxPendingRequests: positiveInteger.optional(),
       maxRequests: positiveInteger.optional(),
+      /** TCP and TLS handshake. */
+      connectTimeout: duration.optional(),
+      /** A connection that carries no request. */
+      idleTimeout: duration.optional(),
     })
     .optional(),
   outlierDetection: z

@@ -38,6 +38,8 @@ export interface DialOptions {
   readonly runtime: Runtime;
   /** Absent: plain TCP. */
   readonly tls?: PeerTls | undefined;
+  /** TCP and TLS handshake; `connectTimeoutMs` of the limits by default. */
+  readonly connectTimeoutMs?: number | undefined;
   /** What is spoken over plain TCP; under TLS, ALPN decides. */
   readonly plainProtocol?: ApplicationProtocol;
   /** `peer`: who it proved to be; undefined over plain TCP. */
@@ -57,7 +59,8 @@ class Dial {
 
   constructor(readonly options: DialOptions) {
     this.#timer = new Timer(() => this.fail("connect_timeout"));
-    options.runtime.timers.arm(this.#timer, options.runtime.limits.connectTimeoutMs);
+    const { runtime, connectTimeoutMs = runtime.limits.connectTimeoutMs } = options;
+    runtime.timers.arm(this.#timer, connectTimeoutMs);
   }
 
   opened(socket: Socket<Dial>): void {

@@ -43,6 +43,8 @@ export interface RouteRule {
   readonly origin: RuleOrigin | undefined;
   /** For the whole request, all attempts together. */
   readonly timeoutMs: number | undefined;
+  /** Without a byte either way. */
+  readonly idleTimeoutMs: number | undefined;
   readonly retries: SnapshotRetries | undefined;
 }
 
@@ -143,7 +145,13 @@ function compileUpstream(source: SnapshotUpstream): Upstream {
   return { ref, namespace, name, spiffeId, ports, loadBalancer, connectionPool, outlierDetection };
 }
 
-const DEFAULT_RULE: RouteRule = { name: "default", origin: undefined, timeoutMs: undefined, retries: undefined };
+const DEFAULT_RULE: RouteRule = {
+  name: "default",
+  origin: undefined,
+  timeoutMs: undefined,
+  idleTimeoutMs: undefined,
+  retries: undefined,
+};
 
 function compileService(source: SnapshotUpstream, upstream: Upstream, trustDomain: string): CompiledService {
   const subsets = new Map(Object.entries(source.subsets).map(([name, labels]) => [name, { name, labels }]));
@@ -153,8 +161,8 @@ function compileService(source: SnapshotUpstream, upstream: Upstream, trustDomai
     return { kind: "route", upstream, rule, subset, cluster: `outbound|${port}|${subset?.name ?? ""}|${host}` };
   };
   const compileRule = (from: SnapshotRouteRule): CompiledRule => {
-    const { origin, timeoutMs, retries } = from;
-    const rule: RouteRule = { name: `${origin.document}[${origin.rule}]`, origin, timeoutMs, retries };
+    const { origin, timeoutMs, idleTimeoutMs, retries } = from;
+    const rule: RouteRule = { name: `${origin.document}[${origin.rule}]`, origin, timeoutMs, idleTimeoutMs, retries };
     const nowhere: RouteMiss = { kind: "miss", reason: "no_backend", service: upstream.ref, origin };
     const backends = from.backends.length > 0 ? from.backends : [{ weight: 1 }];
     const outcomes = backends.map(({ weight, subset: name }): Weighted => {

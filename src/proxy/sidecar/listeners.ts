@@ -3,6 +3,7 @@
 import type { RevocationCheck } from "../../ca/workload/revocations.ts";
 import { serviceRef } from "../../policy/names.ts";
 import { Exchange } from "../exchange.ts";
+import { InFlight } from "../in-flight.ts";
 import { Inbound } from "../inbound.ts";
 import type { AcceptRequest, Downstream } from "../io/downstream.ts";
 import { type Address, type Listener, listenPlain, type PlainListenerOptions } from "../io/listener.ts";
@@ -71,7 +72,8 @@ function openEach(options: DataPlaneOptions, sources: ListenerSources, opened: C
   const endpoints = upstreams.get.bind(upstreams);
   const { interception, sharedListeners } = options;
   const passthrough = interception?.outboundTrafficPolicy === "allow-any" ? new Passthrough(runtime) : undefined;
-  const side = new Outbound({ runtime, telemetry, policy, endpoints, version, passthrough });
+  const inFlight = new InFlight(runtime.monotonicMs);
+  const side = new Outbound({ runtime, telemetry, policy, endpoints, inFlight, version, passthrough });
   const open = new OpenExchanges();
   const accept = acceptInto(runtime, side, open);
   const redirect = interception && redirectResolver(interception, upstreams, policy);
@@ -80,7 +82,7 @@ function openEach(options: DataPlaneOptions, sources: ListenerSources, opened: C
     address: options.inbound,
     shared: sharedListeners,
     runtime,
-    accept: acceptInto(runtime, new Inbound({ runtime, telemetry, policy, version, application }), open),
+    accept: acceptInto(runtime, new Inbound({ runtime, telemetry, policy, inFlight, version, application }), open),
     identity,
     revocation,
     onRefused,
@@ -150,7 +152,7 @@ export function applicationEndpoints({ application, runtime }: DataPlaneOptions)
       address: application,
       runtime,
       protocol,
-      idleTimeoutMs: runtime.limits.applicationIdleTimeoutMs,
+      times: () => ({ idleTimeoutMs: runtime.limits.applicationIdleTimeoutMs }),
     }),
     active: 0,
   });

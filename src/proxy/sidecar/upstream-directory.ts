@@ -162,6 +162,7 @@ export class UpstreamDirectory {
       address: { host: endpoint.host, port: endpoint.port },
       runtime: this.#runtime,
       protocol: "h2",
+      times: () => entry.endpoints.connectionPool,
       mayWait: () => entry.endpoints.takesPending,
       mayDial: () => entry.endpoints.takesConnection,
       tls: () => {

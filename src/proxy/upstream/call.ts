@@ -13,12 +13,15 @@ import type {
   StreamFault,
   StreamListener,
 } from "../codec/message.ts";
+import { headerValue } from "../headers.ts";
 import { Timer } from "../io/timers.ts";
 import type { FaultName } from "../respond.ts";
 import type { Runtime } from "../runtime.ts";
 import type { EndpointState } from "./endpoints.ts";
 import type { NoConnection, PooledConnection, PoolWaiter } from "./pool.ts";
-import { type AttemptOutcome, backoffMs, isRetriable, type RetryBudget } from "./retry.ts";
+import { ReplayBuffer } from "./replay-buffer.ts";
+import { type AttemptOutcome, backoffMs, isRetriable, isUnprocessed, retryAfterMs, retryBackoff } from "./retry.ts";
+import type { RetryBudget } from "./retry-budget.ts";
 
 /** Why there will be no response, or no more of it. */
 export interface CallFailure {
@@ -47,6 +50,8 @@ export interface CallPlan {
   readonly retries: SnapshotRetries | undefined;
   /** Shared by all calls to the service. */
   readonly budget: RetryBudget | undefined;
+  /** The request repeats another one already: it is tried again only where nothing was done. Absent: it does not. */
+  readonly isRetry?: boolean;
   /** The head to send, made anew for each attempt (1 for the first). */
   head(head: RequestHead, attempt: number): RequestHead;
 }
@@ -65,13 +70,9 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
 
   #head: RequestHead | undefined;
   #headEnds = false;
-  /** The request's body so far, for as long as another attempt may need it. */
-  #body: Uint8Array[] = [];
-  #bodyBytes = 0;
+  readonly #body: ReplayBuffer;
   #trailers: HeaderList | undefined;
   #requestEnded = false;
-  /** Another attempt could send the whole request again. */
-  #replayable = true;
 
   #attempt = 0;
   /** Endpoints of the attempts that failed. */
@@ -97,6 +98,7 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
     this.#runtime = runtime;
     this.#plan = plan;
     this.#owner = owner;
+    this.#body = new ReplayBuffer(runtime.limits.replayBytesMax);
   }
 
   /** The endpoint of the attempt at hand, or of the last one. */
@@ -115,7 +117,8 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
     this.#head = head;
     this.#headEnds = end;
     this.#requestEnded = end;
-    this.#plan.budget?.request(this.#runtime.monotonicMs());
+    // A repetition earns no others, or the budgets of a chain of hops would multiply.
+    if (this.#plan.isRetry !== true) this.#plan.budget?.request(this.#runtime.monotonicMs());
     this.#start();
   }
 
@@ -124,8 +127,8 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
     if (this.#over || this.#requestEnded) return true;
     this.#requestEnded = end;
     const stream = this.#stream;
-    this.#keep(chunk);
-    if (stream === undefined) return this.#bodyBytes < this.#runtime.limits.replayBytesMax;
+    this.#body.keep(chunk, stream !== undefined);
+    if (stream === undefined) return this.#body.hasRoom;
     const goOn = stream.sendData(chunk, end);
     if (end) this.#settle();
     return goOn;
@@ -171,7 +174,7 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
     if (this.#pausedResponse) stream.pause();
     stream.sendHead(this.#plan.head(head, this.#attempt), this.#headEnds);
     if (this.#headEnds) return;
-    const body = this.#body;
+    const body = this.#body.chunks;
     const endWithData = this.#requestEnded && this.#trailers === undefined;
     let goOn = true;
     for (const [index, chunk] of body.entries()) {
@@ -180,7 +183,7 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
     }
     if (endWithData && body.length === 0) stream.sendData(EMPTY, true);
     if (this.#trailers !== undefined) stream.sendTrailers(this.#trailers);
-    this.#forgetUnlessReplayable();
+    this.#body.sent();
     if (goOn && !this.#requestEnded) this.#owner.upstreamDrained();
   }
 
@@ -192,7 +195,8 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
       return;
     }
     if (reason === "overflow") {
-      this.#failAttempt({ kind: "connect-failure" }, { fault: "overflow", details: detail, flags: flagSet("UO") });
+      // The bound is the whole service's: another endpoint would be refused as well.
+      this.#fail({ fault: "overflow", details: detail, flags: flagSet("UO") });
       return;
     }
     const details = `upstream_reset_before_response_started{connection_failure,${detail}}`;
@@ -207,18 +211,21 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
 
   onHead(head: ResponseHead, end: boolean): void {
     this.#perTry?.cancel();
+    const grpcStatus = end ? grpcStatusOf(head) : 0;
     this.#endpoint?.observe?.(head.status >= 500 ? "failure" : "success");
-    if (head.status >= 400) {
-      const outcome: AttemptOutcome = { kind: "status", status: head.status };
-      if (this.#claimRetry(outcome)) {
-        this.#retry();
+    if (head.status >= 400 || grpcStatus > 0) {
+      const outcome: AttemptOutcome = { kind: "status", status: head.status, grpcStatus };
+      const { retries } = this.#plan;
+      const waitMs = retryAfterMs(head.headers, this.#runtime.wallMs);
+      if (waitMs !== undefined && this.#claimRetry(outcome)) {
+        this.#retry(waitMs);
         return;
       }
-      this.#retriesExhausted = this.#attempt > 1 && isRetriable(outcome, this.#plan.retries?.on ?? []);
+      this.#retriesExhausted = this.#attempt > 1 && retries !== undefined && isRetriable(outcome, retries);
     }
     this.#committed = true;
     this.#responseEnded = end;
-    this.#release();
+    this.#body.release();
     this.#owner.upstreamHead(head, end);
     this.#settle();
   }
@@ -272,7 +279,7 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
    */
   #lostRace(fault: StreamFault): boolean {
     if (fault.detail !== "reused_connection_closed" || !this.#reusedConnection || this.#raceRetried) return false;
-    return this.#replayable && !this.#committed && IDEMPOTENT.has(this.#head?.method ?? "");
+    return this.#body.replayable && !this.#committed && IDEMPOTENT.has(this.#head?.method ?? "");
   }
 
   // Attempts
@@ -307,14 +314,16 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
 
   #failAttempt(outcome: AttemptOutcome, reason: CallFailure): void {
     if (this.#over) return;
-    // What our own bounds refused says nothing about the endpoint.
-    if (reason.fault !== "overflow") {
-      this.#endpoint?.observe?.(outcome.kind === "connect-failure" ? "unreachable" : "failure");
-    }
+    this.#endpoint?.observe?.(outcome.kind === "connect-failure" ? "unreachable" : "failure");
     if (!this.#committed && this.#claimRetry(outcome)) {
-      this.#retry();
+      this.#retry(0);
       return;
     }
+    this.#fail(reason);
+  }
+
+  #fail(reason: CallFailure): void {
+    if (this.#over) return;
     this.#over = true;
     this.#abandonAttempt();
     const exhausted = !this.#committed && this.#attempt > 1 ? flagSet("URX") : NO_FLAGS;
@@ -324,17 +333,19 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
   /** True if policy has room for another attempt, which then counts against the budget. */
   #claimRetry(outcome: AttemptOutcome): boolean {
     const { retries, budget } = this.#plan;
-    if (retries === undefined || !this.#replayable || this.#attempt > retries.attempts) return false;
-    if (!isRetriable(outcome, retries.on)) return false;
+    if (retries === undefined || !this.#body.replayable || this.#attempt > retries.attempts) return false;
+    if (!isRetriable(outcome, retries) || (this.#plan.isRetry === true && !isUnprocessed(outcome))) return false;
     return budget === undefined || budget.tryRetry(retries.budget, this.#runtime.monotonicMs());
   }
 
-  #retry(): void {
+  /** @param waitMs what the server asked for. */
+  #retry(waitMs: number): void {
     if (this.#endpoint !== undefined) this.#tried = [...this.#tried, this.#endpoint];
     this.#abandonAttempt();
     this.#owner.upstreamRetried();
     this.#backoff ??= new Timer(() => this.#start());
-    this.#runtime.timers.arm(this.#backoff, backoffMs(this.#attempt, this.#runtime.random));
+    const ownMs = backoffMs(this.#attempt, this.#runtime.random, retryBackoff(this.#plan.retries));
+    this.#runtime.timers.arm(this.#backoff, waitMs + ownMs);
   }
 
   /** The endpoint left before the attempt began. */
@@ -370,29 +381,15 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
     this.#endAttempt();
     connection?.streamEnded();
   }
-
-  // The request's body, kept for a second attempt
-
-  #keep(chunk: Uint8Array): void {
-    if (!this.#replayable && this.#stream !== undefined) return;
-    this.#body.push(chunk);
-    this.#bodyBytes += chunk.byteLength;
-    this.#forgetUnlessReplayable();
-  }
-
-  #forgetUnlessReplayable(): void {
-    if (this.#bodyBytes > this.#runtime.limits.replayBytesMax) this.#replayable = false;
-    if (!this.#replayable && this.#stream !== undefined) this.#release();
-  }
-
-  #release(): void {
-    this.#replayable = false;
-    this.#body = [];
-    this.#bodyBytes = 0;
-  }
 }
 
 const EMPTY = new Uint8Array(0);
+
+/** Of a response that is nothing else (gRPC over HTTP/2, "Trailers-Only"); 0 where there is none. */
+function grpcStatusOf({ headers }: ResponseHead): number {
+  const text = headerValue(headers, "grpc-status");
+  return text !== undefined && /^\d{1,2}$/.test(text) ? Number(text) : 0;
+}
 
 function failure(fault: FaultName, flag: "UR" | "UC" | "UPE" | "UT", reason: string, detail?: string): CallFailure {
   const inner = detail === undefined ? reason : `${reason},${detail}`;

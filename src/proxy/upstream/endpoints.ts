@@ -17,7 +17,7 @@ import {
   observe,
 } from "./outlier.ts";
 import type { Pool } from "./pool.ts";
-import { RetryBudget } from "./retry.ts";
+import { RetryBudget } from "./retry-budget.ts";
 
 /** One instance as this sidecar knows it. */
 export interface EndpointState {
@@ -63,6 +63,11 @@ export class ServiceEndpoints {
   configure({ connectionPool, outlierDetection }: Pick<Upstream, "connectionPool" | "outlierDetection">): void {
     this.#connectionPool = connectionPool;
     this.#outlierDetection = outlierDetection;
+  }
+
+  /** Bounds and times of connections, as policy has them now. */
+  get connectionPool(): Upstream["connectionPool"] {
+    return this.#connectionPool;
   }
 
   /** Circuit breaking: false while as many requests are under way as policy allows. */

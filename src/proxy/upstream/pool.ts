@@ -34,12 +34,19 @@ export interface PoolOptions {
   /** Asked before a request waits here, and before a connection beyond the first is opened. Absent: they may. */
   readonly mayWait?: () => boolean;
   readonly mayDial?: () => boolean;
-  /** Connections without a request are closed after this time; `upstreamIdleTimeoutMs` of the limits by default. */
-  readonly idleTimeoutMs?: number;
+  /** What policy or the owner sets otherwise than the limits do; asked each time, since policy changes. */
+  readonly times?: () => PoolTimes;
   /** What is spoken over plain TCP, and what is expected of ALPN under TLS. */
   readonly protocol: ApplicationProtocol;
   /** A connection was opened; what is returned is called when it is gone. */
   readonly onOpened?: (wire: Wire) => () => void;
+}
+
+export interface PoolTimes {
+  /** TCP and TLS handshake; `connectTimeoutMs` of the limits by default. */
+  readonly connectTimeoutMs?: number | undefined;
+  /** Connections without a request are closed after this time; `upstreamIdleTimeoutMs` of the limits by default. */
+  readonly idleTimeoutMs?: number | undefined;
 }
 
 /** Requests that one new multiplexed connection is expected to take off the queue. */
@@ -80,12 +87,10 @@ export class Pool {
   #connecting = 0;
   #closed = false;
   readonly #reaper: Timer;
-  readonly #idleTimeoutMs: number;
 
   constructor(options: PoolOptions) {
     this.#options = options;
     this.address = options.address;
-    this.#idleTimeoutMs = options.idleTimeoutMs ?? options.runtime.limits.upstreamIdleTimeoutMs;
     this.#reaper = new Timer(() => this.#reap());
   }
 
@@ -163,6 +168,11 @@ export class Pool {
     this.#reaper.cancel();
   }
 
+  get #idleTimeoutMs(): number {
+    const { times, runtime } = this.#options;
+    return times?.().idleTimeoutMs ?? runtime.limits.upstreamIdleTimeoutMs;
+  }
+
   #takeReady(): PooledConnection | undefined {
     for (;;) {
       const connection = this.#ready.at(-1);
@@ -206,6 +216,7 @@ export class Pool {
     let onGone: (() => void) | undefined;
     dial({
       address,
+      connectTimeoutMs: this.#options.times?.().connectTimeoutMs,
       runtime,
       tls: peer,
       plainProtocol: protocol,

@@ -1,10 +1,14 @@
-/** When an attempt is repeated, how long to wait, and how many repetitions a service can bear. Pure but for the budget's own count. */
+/** When an attempt is repeated, and how long to wait before. Pure. */
 
 import type { SnapshotRetries } from "../../projections/snapshot.ts";
+import type { HeaderList } from "../codec/message.ts";
+import { headerValue } from "../headers.ts";
+import { parseHttpDate } from "../http-date.ts";
 
 /** How an attempt ended, before any of its response went on to the caller. */
 export type AttemptOutcome =
-  | { readonly kind: "status"; readonly status: number }
+  /** `grpcStatus`: where the response is nothing but one (gRPC's "Trailers-Only"). */
+  | { readonly kind: "status"; readonly status: number; readonly grpcStatus?: number | undefined }
   /** No connection, or one that never carried the request. */
   | { readonly kind: "connect-failure" }
   /** The peer says that it did nothing (RFC 9113 §8.7). */
@@ -13,16 +17,30 @@ export type AttemptOutcome =
   | { readonly kind: "reset" | "timeout" };
 
 /** First wait between attempts, doubled with each; as in Envoy. */
-const BACKOFF_BASE_MS = 25;
-const BACKOFF_MAX_MS = 250;
+const BACKOFF = { baseMs: 25, maxMs: 250 } as const;
+
+/** Longest that a server's `Retry-After` is waited for; one that asks for more is not asked again. */
+const RETRY_AFTER_MAX_MS = 5_000;
 
 /** Envoy's reading of the conditions: `5xx` and `gateway-error` include every way of getting no response at all. */
-export function isRetriable(outcome: AttemptOutcome, conditions: SnapshotRetries["on"]): boolean {
-  for (const condition of conditions) if (matches(outcome, condition)) return true;
+export function isRetriable(
+  outcome: AttemptOutcome,
+  { on, statusCodes }: Pick<SnapshotRetries, "on" | "statusCodes">,
+): boolean {
+  for (const condition of on) if (matches(outcome, condition, statusCodes)) return true;
   return false;
 }
 
-function matches(outcome: AttemptOutcome, condition: SnapshotRetries["on"][number]): boolean {
+/** The service certainly did nothing, so that trying again adds nothing to its work. */
+export function isUnprocessed({ kind }: AttemptOutcome): boolean {
+  return kind === "connect-failure" || kind === "refused";
+}
+
+function matches(
+  outcome: AttemptOutcome,
+  condition: SnapshotRetries["on"][number],
+  statusCodes: SnapshotRetries["statusCodes"],
+): boolean {
   const status = outcome.kind === "status" ? outcome.status : 0;
   switch (condition) {
     case "5xx":
@@ -37,62 +55,42 @@ function matches(outcome: AttemptOutcome, condition: SnapshotRetries["on"][numbe
       return outcome.kind === "refused";
     case "retriable-4xx":
       return status === 409;
+    case "retriable-status-codes":
+      return statusCodes?.includes(status) === true;
+    default:
+      return outcome.kind === "status" && outcome.grpcStatus === GRPC_STATUS[condition];
   }
 }
+
+/** gRPC's "Status codes and their use". */
+const GRPC_STATUS = {
+  cancelled: 1,
+  "deadline-exceeded": 4,
+  "resource-exhausted": 8,
+  internal: 13,
+  unavailable: 14,
+} as const;
 
 /** Wait before retry number `retry` (1 for the first): exponential with full jitter. Milliseconds. */
-export function backoffMs(retry: number, random: () => number): number {
-  return random() * Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** (retry - 1));
+export function backoffMs(retry: number, random: () => number, { baseMs, maxMs } = retryBackoff(undefined)): number {
+  return random() * Math.min(maxMs, baseMs * 2 ** (retry - 1));
 }
 
-/** Requests of this long ago still earn retries. */
-const WINDOW_MS = 10_000;
-const SLOTS = 10;
-const SLOT_MS = WINDOW_MS / SLOTS;
+/** What a rule says of the wait, or the sidecar's own. */
+export function retryBackoff(retries: SnapshotRetries | undefined): NonNullable<SnapshotRetries["backoff"]> {
+  return retries?.backoff ?? BACKOFF;
+}
 
 /**
- * Retries as a share of requests, so that a failing service gets at most that much more load: over a sliding window
- * of ten seconds, retries stay under `percent` of the requests plus `minPerSecond`.
+ * How long the server asks to be left alone (RFC 9110 §10.2.3), in milliseconds: 0 where it does not ask, undefined
+ * where that is longer than a caller should wait.
  */
-export class RetryBudget {
-  readonly #requests = new Float64Array(SLOTS);
-  readonly #retries = new Float64Array(SLOTS);
-  #slot = 0;
-  #slotStartMs: number;
-
-  constructor(nowMs: number) {
-    this.#slotStartMs = nowMs;
-  }
-
-  /** Counts a request (not its retries). */
-  request(nowMs: number): void {
-    this.#advance(nowMs);
-    this.#requests[this.#slot] = (this.#requests[this.#slot] ?? 0) + 1;
-  }
-
-  /** True if one more retry fits, and then counts it. */
-  tryRetry(budget: SnapshotRetries["budget"], nowMs: number): boolean {
-    this.#advance(nowMs);
-    const allowed = (sum(this.#requests) * budget.percent) / 100 + (budget.minPerSecond * WINDOW_MS) / 1000;
-    if (sum(this.#retries) + 1 > allowed) return false;
-    this.#retries[this.#slot] = (this.#retries[this.#slot] ?? 0) + 1;
-    return true;
-  }
-
-  #advance(nowMs: number): void {
-    if (nowMs - this.#slotStartMs < SLOT_MS) return;
-    const steps = Math.floor((nowMs - this.#slotStartMs) / SLOT_MS);
-    for (let step = 0; step < Math.min(steps, SLOTS); step++) {
-      this.#slot = (this.#slot + 1) % SLOTS;
-      this.#requests[this.#slot] = 0;
-      this.#retries[this.#slot] = 0;
-    }
-    this.#slotStartMs += steps * SLOT_MS;
-  }
-}
-
-function sum(values: Float64Array): number {
-  let total = 0;
-  for (const value of values) total += value;
-  return total;
+export function retryAfterMs(headers: HeaderList, wallMs: () => number): number | undefined {
+  const text = headerValue(headers, "retry-after");
+  if (text === undefined) return 0;
+  const dateMs = /^\d{1,9}$/.test(text) ? undefined : parseHttpDate(text);
+  const waitMs = dateMs === undefined ? Number(text) * 1000 : dateMs - wallMs();
+  // What is neither a number nor a date asks for nothing.
+  if (Number.isNaN(waitMs)) return 0;
+  return waitMs > RETRY_AFTER_MAX_MS ? undefined : Math.max(0, waitMs);
 }

@@ -7,7 +7,7 @@ import { type Runtime, systemRuntime } from "../../../src/proxy/runtime.ts";
 import { type CallFailure, type CallOwner, type CallPlan, UpstreamCall } from "../../../src/proxy/upstream/call.ts";
 import type { EndpointState } from "../../../src/proxy/upstream/endpoints.ts";
 import { Pool } from "../../../src/proxy/upstream/pool.ts";
-import { RetryBudget } from "../../../src/proxy/upstream/retry.ts";
+import { RetryBudget } from "../../../src/proxy/upstream/retry-budget.ts";
 import { formatFlags } from "../../../src/telemetry/response-flags.ts";
 import { eventually } from "../../support/mesh.ts";
 import { type ScriptedServer, scriptedServer } from "../../support/scripted-server.ts";
@@ -71,7 +71,11 @@ interface SetUp {
 }
 
 /** Endpoints in front of the servers, tried in their order. */
-function setUp(servers: readonly ScriptedServer[], limits: Partial<Limits> = {}): SetUp {
+function setUp(
+  servers: readonly ScriptedServer[],
+  limits: Partial<Limits> = {},
+  plan: Pick<CallPlan, "isRetry"> = {},
+): SetUp {
   const runtime = systemRuntime(limits);
   const states = servers.map(({ port }, index): EndpointState => {
     const address = { host: "127.0.0.1", port };
@@ -96,6 +100,7 @@ function setUp(servers: readonly ScriptedServer[], limits: Partial<Limits> = {})
               ? undefined
               : { attempts: 3, on: ["5xx"], budget: { percent: 100, minPerSecond: 100 }, ...retries },
           budget: new RetryBudget(0),
+          ...plan,
           head(head, attempt) {
             attempts.push(attempt);
             return head;
@@ -331,5 +336,54 @@ describe("cancelled, nothing is left and nothing more is told", () => {
     await nothingLeft(states, 1);
     await Bun.sleep(60);
     expect([owner.events, server.requests.length]).toEqual([[], 1]);
+  });
+});
+
+describe("what the server says of another attempt", () => {
+  const later = (seconds: string): string =>
+    `HTTP/1.1 503 Service Unavailable\r\nretry-after: ${seconds}\r\ncontent-length: 0\r\n\r\n`;
+
+  test("Retry-After is waited for, and one that asks for too long ends it", async () => {
+    const [busy, good] = [scriptedServer(later("1")), scriptedServer(OK)];
+    const { call, owner } = setUp([busy, good]);
+    const startedMs = performance.now();
+    call({}).sendHead(head("GET"), true);
+    expect(await owner.over()).toEqual(["retried", "head 200", "end"]);
+    expect(performance.now() - startedMs).toBeGreaterThanOrEqual(1_000);
+
+    const [closed, other] = [scriptedServer(later("3600")), scriptedServer(OK)];
+    const refused = setUp([closed, other]);
+    refused.call({}).sendHead(head("GET"), true);
+    expect(await refused.owner.over()).toEqual(["head 503", "end"]);
+    expect(other.requests).toHaveLength(0);
+  });
+
+  test("a gRPC status alone is retried where a rule names it, and otherwise goes through", async () => {
+    const status = "HTTP/1.1 200 OK\r\ngrpc-status: 14\r\ncontent-length: 0\r\n\r\n";
+    const named = setUp([scriptedServer(status), scriptedServer(OK)]);
+    named.call({ on: ["unavailable"] }).sendHead(head("POST"), true);
+    expect(await named.owner.over()).toEqual(["retried", "head 200", "end"]);
+
+    const unnamed = setUp([scriptedServer(status), scriptedServer(OK)]);
+    unnamed.call({ on: ["internal", "5xx"] }).sendHead(head("POST"), true);
+    expect(await unnamed.owner.over()).toEqual(["head 200", "end"]);
+  });
+});
+
+describe("a request that repeats another", () => {
+  test("is not repeated where the service worked on it", async () => {
+    const [bad, good] = [scriptedServer(unavailable), scriptedServer(OK)];
+    const { call, owner } = setUp([bad, good], {}, { isRetry: true });
+    call({}).sendHead(head("GET"), true);
+    expect(await owner.over()).toEqual(["head 503", "end"]);
+    expect(good.requests).toHaveLength(0);
+  });
+
+  test("is repeated where nothing was done", async () => {
+    const [gone, good] = [scriptedServer(OK), scriptedServer(OK)];
+    const { call, owner } = setUp([gone, good], {}, { isRetry: true });
+    gone.close();
+    call({}).sendHead(head("GET"), true);
+    expect(await owner.over()).toEqual(["retried", "head 200", "end"]);
   });
 });

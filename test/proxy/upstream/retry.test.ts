@@ -1,13 +1,21 @@
 import { describe, expect, test } from "bun:test";
 import { RETRY_CONDITIONS } from "../../../src/policy/schema.ts";
-import { type AttemptOutcome, backoffMs, isRetriable, RetryBudget } from "../../../src/proxy/upstream/retry.ts";
+import { type AttemptOutcome, backoffMs, isRetriable, retryAfterMs } from "../../../src/proxy/upstream/retry.ts";
+import { RetryBudget } from "../../../src/proxy/upstream/retry-budget.ts";
 
 /** Envoy's table: outcome by outcome, the conditions that cover it. */
 const TABLE: readonly [outcome: AttemptOutcome, conditions: readonly (typeof RETRY_CONDITIONS)[number][]][] = [
   [{ kind: "status", status: 200 }, []],
   [{ kind: "status", status: 404 }, []],
   [{ kind: "status", status: 409 }, ["retriable-4xx"]],
-  [{ kind: "status", status: 429 }, []],
+  [{ kind: "status", status: 429 }, ["retriable-status-codes"]],
+  [{ kind: "status", status: 200, grpcStatus: 0 }, []],
+  [{ kind: "status", status: 200, grpcStatus: 1 }, ["cancelled"]],
+  [{ kind: "status", status: 200, grpcStatus: 4 }, ["deadline-exceeded"]],
+  [{ kind: "status", status: 200, grpcStatus: 5 }, []],
+  [{ kind: "status", status: 200, grpcStatus: 8 }, ["resource-exhausted"]],
+  [{ kind: "status", status: 200, grpcStatus: 13 }, ["internal"]],
+  [{ kind: "status", status: 200, grpcStatus: 14 }, ["unavailable"]],
   [{ kind: "status", status: 500 }, ["5xx"]],
   [{ kind: "status", status: 501 }, ["5xx"]],
   [{ kind: "status", status: 502 }, ["5xx", "gateway-error"]],
@@ -23,10 +31,10 @@ const TABLE: readonly [outcome: AttemptOutcome, conditions: readonly (typeof RET
 describe("what is retried", () => {
   for (const [outcome, conditions] of TABLE) {
     test(JSON.stringify(outcome), () => {
-      expect(RETRY_CONDITIONS.filter((condition) => isRetriable(outcome, [condition])).sort()).toEqual(
-        [...conditions].sort(),
-      );
-      expect(isRetriable(outcome, [])).toBe(false);
+      expect(
+        RETRY_CONDITIONS.filter((condition) => isRetriable(outcome, { on: [condition], statusCodes: [429] })).sort(),
+      ).toEqual([...conditions].sort());
+      expect(isRetriable(outcome, { on: [] })).toBe(false);
     });
   }
 });
@@ -36,6 +44,22 @@ test("backoff doubles from 25 ms to 250 ms, with full jitter", () => {
   expect(longest).toEqual([25, 50, 100, 200, 250, 250, 250]);
   expect(backoffMs(3, () => 0)).toBe(0);
   expect(backoffMs(3, () => 0.5)).toBe(50);
+});
+
+test("backoff follows the rule where it says otherwise", () => {
+  const longest = [1, 2, 3, 4].map((retry) => backoffMs(retry, () => 1, { baseMs: 10, maxMs: 35 }));
+  expect(longest).toEqual([10, 20, 35, 35]);
+});
+
+test("Retry-After is seconds or a date; what is beyond patience is not waited for, and nonsense asks for nothing", () => {
+  const now = Date.parse("Sun, 06 Nov 1994 08:49:35 GMT");
+  const waits = (value: string): number | undefined => retryAfterMs(["retry-after", value], () => now);
+  expect(retryAfterMs(["server", "x"], () => now)).toBe(0);
+  expect(["0", "2", "5", "6", "999999999"].map(waits)).toEqual([0, 2_000, 5_000, undefined, undefined]);
+  expect(waits("Sun, 06 Nov 1994 08:49:37 GMT")).toBe(2_000);
+  expect(waits("Sun, 06 Nov 1994 08:49:30 GMT")).toBe(0);
+  expect(waits("Sun, 06 Nov 1994 09:49:37 GMT")).toBeUndefined();
+  expect(["soon", "-1", "1e3", ""].map(waits)).toEqual([0, 0, 0, 0]);
 });
 
 describe("the budget", () => {

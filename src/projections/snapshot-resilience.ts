@@ -1,0 +1,36 @@
+/** The part of a snapshot that says how callers guard and repeat their calls to a service. */
+
+import { z } from "zod";
+import { RETRY_CONDITIONS } from "../policy/schema.ts";
+
+export const snapshotRetries = z.strictObject({
+  attempts: z.int().min(0),
+  perTryTimeoutMs: z.int().min(1).optional(),
+  on: z.array(z.enum(RETRY_CONDITIONS)),
+  /** For `retriable-status-codes`. */
+  statusCodes: z.array(z.int()).optional(),
+  /** Absent: the sidecar's own. */
+  backoff: z.strictObject({ baseMs: z.int().min(1), maxMs: z.int().min(1) }).optional(),
+  budget: z.strictObject({ percent: z.number(), minPerSecond: z.int() }),
+});
+
+/** Circuit breaking: what a sidecar has open towards one service at once; absent: no bound but the sidecar's own. */
+export const snapshotConnectionPool = z.strictObject({
+  maxConnections: z.int().min(1).optional(),
+  maxPendingRequests: z.int().min(1).optional(),
+  maxRequests: z.int().min(1).optional(),
+  connectTimeoutMs: z.int().min(1).optional(),
+  idleTimeoutMs: z.int().min(1).optional(),
+});
+
+/** Passive health: an endpoint that fails this often in a row is left out for a while. */
+export const snapshotOutlierDetection = z.strictObject({
+  consecutive5xx: z.int().min(1),
+  intervalMs: z.int().min(1),
+  baseEjectionTimeMs: z.int().min(1),
+  maxEjectionPercent: z.number().min(0).max(100),
+});
+
+export type SnapshotRetries = z.infer<typeof snapshotRetries>;
+export type SnapshotConnectionPool = z.infer<typeof snapshotConnectionPool>;
+export type SnapshotOutlierDetection = z.infer<typeof snapshotOutlierDetection>;
