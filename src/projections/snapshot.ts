@@ -127,7 +127,7 @@ export type SnapshotUpstream = z.infer<typeof snapshotUpstream>;
 export type SnapshotRouteRule = z.infer<typeof snapshotRouteRule>;
 export type SnapshotAccessRule = z.infer<typeof snapshotAccessRule>;
 export type SnapshotMatcher = z.infer<typeof matcher>;
-export type { SnapshotConnectionPool, SnapshotOutlierDetection, SnapshotRetries } from "./snapshot-resilience.ts";
+export type { SnapshotOutlierDetection, SnapshotRetries } from "./snapshot-resilience.ts";
 export type SnapshotRateLimit = z.infer<typeof snapshotRateLimit>;
 export type RuleOrigin = z.infer<typeof ruleOrigin>;
 
