@@ -48,6 +48,13 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "diff", summary: "show what differs between two moments", load: () => import("./diff.ts") },
   { name: "at", summary: "run a command that reads, as of a moment of the past", load: () => import("./at.ts") },
   { name: "blame", summary: "show who put each field of a document there", load: () => import("./blame.ts") },
+  {
+    name: "explain",
+    summary: "explain what becomes of a call, and who decided it",
+    load: () => import("./explain.ts"),
+  },
+  { name: "can", summary: "say whether a call would be let through", load: () => import("./can.ts") },
+  { name: "who-can", summary: "show which services may call one", load: () => import("./who-can.ts") },
   { name: "rollback", summary: "bring policy back to an earlier revision", load: () => import("./rollback.ts") },
   { name: "revert", summary: "undo one change, and keep those after it", load: () => import("./revert.ts") },
   {

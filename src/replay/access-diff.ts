@@ -4,9 +4,8 @@ import type { MeshState } from "../events/state.ts";
 import { canonicalJson } from "../policy/canonical.ts";
 import { parseServiceRef, type ServiceRef } from "../policy/names.ts";
 import { declaredServices, type ServiceName } from "../projections/call-graph.ts";
-import { closedSnapshot, compileSnapshot } from "../projections/compile-snapshot.ts";
 import type { ServiceSnapshot } from "../projections/snapshot.ts";
-import { type Access, type Caller, compileAccess } from "../proxy/filters/access.ts";
+import { CallJudge } from "./call.ts";
 import { type CallSet, callSets, describeCalls, type Probes, probesOf } from "./probes.ts";
 
 /** What changed for one caller of one service. */
@@ -26,50 +25,38 @@ export interface AccessDiffFilter {
   readonly service?: ServiceRef | undefined;
 }
 
-type Inbound = ServiceSnapshot["inbound"];
-
 /** In order of the called service, then the caller; what stopped stands before what started. */
 export function accessDiff(before: MeshState, after: MeshState, filter: AccessDiffFilter = {}): AccessDifference[] {
   const [were, are] = [declaredServices(before), declaredServices(after)];
+  const judges = [new CallJudge(before), new CallJudge(after)] as const;
   const all = [...new Set([...were, ...are])].sort();
   return all.flatMap((service) => {
-    const name = nameOf(service);
-    const [was, is] = [inboundOf(before, name), inboundOf(after, name)];
+    const [was, is] = judges.map((judge) => judge.inbound(nameOf(service)).snapshot);
+    if (was === undefined || is === undefined) return [];
     // Where the rules are the same, only who came or went makes a difference.
     const sameRules = were.has(service) === are.has(service) && rulesText(was) === rulesText(is);
     const callers = sameRules ? all.filter((caller) => were.has(caller) !== are.has(caller)) : all;
     const meant = callers.filter((caller) => passes(filter, caller, service));
     if (meant.length === 0) return [];
-    const probes = probesOf([...was.access, ...is.access]);
-    const sides = [side(was, were), side(is, are)] as const;
-    return meant.flatMap((caller) => pairDifferences(caller, service, sides, probes));
+    const probes = probesOf([...was.inbound.access, ...is.inbound.access]);
+    return meant.flatMap((caller) => pairDifferences(caller, service, judges, probes));
   });
 }
 
-interface Side {
-  readonly access: Access;
-  readonly declared: ReadonlySet<ServiceRef>;
-}
-
-function side(inbound: Inbound, declared: ReadonlySet<ServiceRef>): Side {
-  return { access: compileAccess(inbound), declared };
-}
-
 function pairDifferences(
-  ref: ServiceRef,
+  caller: ServiceRef,
   service: ServiceRef,
-  [was, is]: readonly [Side, Side],
+  [was, is]: readonly [CallJudge, CallJudge],
   probes: Probes,
 ): AccessDifference[] {
-  const { namespace, name } = nameOf(ref);
-  const caller: Caller = { namespace, service: name };
-  const allowed = ({ access, declared }: Side, method: string, path: string): boolean =>
-    declared.has(ref) && declared.has(service) && access(caller, method, path).allowed;
+  const [source, destination] = [nameOf(caller), nameOf(service)];
+  const allowed = (judge: CallJudge, method: string, path: string): boolean =>
+    judge.accessOf(source, destination, method, path)?.allowed === true;
   const stopped = callSets(probes, (method, path) => allowed(was, method, path) && !allowed(is, method, path));
   const started = callSets(probes, (method, path) => !allowed(was, method, path) && allowed(is, method, path));
   const difference = (change: AccessDifference["change"], calls: CallSet[]): AccessDifference[] => {
     if (calls.length === 0) return [];
-    return [{ caller: ref, service, change, calls, words: calls.map((set) => describeCalls(set, probes)) }];
+    return [{ caller, service, change, calls, words: calls.map((set) => describeCalls(set, probes)) }];
   };
   return [...difference("stopped", stopped), ...difference("started", started)];
 }
@@ -79,14 +66,10 @@ function passes({ namespace, service: wanted }: AccessDiffFilter, caller: Servic
   return namespace === undefined || [caller, service].some((ref) => ref.startsWith(`${namespace}/`));
 }
 
-/** What the sidecars of a service enforce towards its callers; an undeclared one lets nobody in. */
-function inboundOf(state: MeshState, service: ServiceName): Inbound {
-  return (compileSnapshot(state, service) ?? closedSnapshot(state, service)).inbound;
-}
-
 /** Without where the rules come from: who wrote a rule does not change what it allows. */
-function rulesText({ accessDefault, access }: Inbound): string {
-  return canonicalJson({ accessDefault, access: access.map((rule) => ({ ...rule, origin: undefined })) });
+function rulesText({ inbound, revocations }: ServiceSnapshot): string {
+  const access = inbound.access.map((rule) => ({ ...rule, origin: undefined }));
+  return canonicalJson({ ...inbound, access, rateLimits: undefined, ports: undefined, revocations });
 }
 
 function nameOf(ref: ServiceRef): ServiceName {

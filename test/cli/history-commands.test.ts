@@ -104,3 +104,65 @@ describe("blame", () => {
     expect((await mesh.heddle(["blame", "Route/shop/none"])).stderr).toContain("there is no Route/shop/none");
   });
 });
+
+describe("explain", () => {
+  test("takes the whole decision apart, each part with the change that put it there", async () => {
+    const text = await done("explain", "shop/web", "shop/catalog", "GET", "/items");
+    expect(text).toContain("shop/web → shop/catalog GET /items, as of revision 5");
+    expect(text).toMatch(/backends +80% shop\/catalog v1, 20% shop\/catalog v2 +5 +ada .*"canary"/);
+    expect(text).toMatch(/timeout +3s +2 +ada .*"open the shop"/);
+    expect(text).toMatch(/retries +up to 3 of 800ms each on 5xx, connect-failure, gateway-error +2 +ada/);
+    expect(text).toMatch(/access +allowed by shop\/storefront\[0\]@2 +2 +ada/);
+    expect(text).toMatch(/result +allowed: it reaches shop\/catalog/);
+  });
+
+  test("reads headers and the past", async () => {
+    const beta = ["explain", "web", "catalog", "GET", "/", "-n", "shop", "-H", "X-Sticky-User: beta"];
+    expect(await done(...beta)).toMatch(/backends +100% shop\/catalog v2/);
+    expect(await done("at", "3", "explain", "web", "catalog", "GET", "/", "-n", "shop")).toMatch(
+      /backends +100% shop\/catalog v1 +3 .*"v2 is not there yet"/,
+    );
+    expect(await mesh.json(["explain", "shop/orders", "shop/payment", "POST", "/charge"])).toMatchObject({
+      allowed: true,
+      outcomes: [{ share: 1, service: "shop/payment", rule: { document: "shop/payment-allow-orders", rule: 0 } }],
+      facts: expect.arrayContaining([
+        expect.objectContaining({ about: "rate limit", document: "RateLimit/shop/payment", path: "spec.rules[0]" }),
+      ]),
+    });
+    expect((await mesh.heddle(["explain", "shop/web", "shop/catalog", "GET"])).code).toBe(2);
+    expect((await mesh.heddle([...beta, "-H", "no header"])).code).toBe(2);
+  });
+});
+
+describe("can", () => {
+  test("answers by its exit code, now and then", async () => {
+    const call = ["can", "shop/web", "shop/catalog", "POST", "/"];
+    expect(await mesh.heddle(call)).toMatchObject({ code: 0, stdout: expect.stringContaining("yes: ") });
+    const then = await mesh.heddle([...call, "--at", "3"]);
+    expect([then.code, then.stdout]).toEqual([1, expect.stringContaining("no: ")]);
+  });
+
+  test("says what would allow it, and which rule forbids it", async () => {
+    const { code, stdout } = await mesh.heddle(["can", "shop/orders", "shop/payment", "GET", "/charge?x=1"]);
+    expect(code).toBe(1);
+    expect(stdout).toContain("to allow it: heddle allow shop/orders shop/payment --methods GET --paths /charge\n");
+    const forbidden = await mesh.heddle(["can", "shop/web", "shop/orders", "GET", "/admin/users"]);
+    expect(forbidden.stdout).toBe(
+      "no: shop/web → shop/orders GET /admin/users is denied with 403, by shop/orders[1]@2\n",
+    );
+    expect((await mesh.heddle(["can", "shop/web", "shop/nobody", "GET", "/"])).stdout).toContain("no such service");
+  });
+});
+
+test("who-can lists the callers, what they may ask, and by which rules", async () => {
+  const text = await done("who-can", "shop/catalog");
+  expect(text).toMatch(/shop\/orders +GET on any path +shop\/storefront\[0\]@2 by ada/);
+  expect(text).toMatch(/shop\/web +GET, POST \/; GET on any path but \/ +/);
+  expect(await mesh.json(["who-can", "shop/catalog", "POST", "/"])).toMatchObject({
+    service: "shop/catalog",
+    callers: [{ caller: "shop/web", origins: [{ document: "shop/catalog-access", revision: 4, actor: "ada" }] }],
+  });
+  const none = await mesh.heddle(["at", "3", "who-can", "shop/catalog", "POST", "/"]);
+  expect([none.stdout, none.stderr]).toEqual(["", "nobody may POST / on shop/catalog\n"]);
+  expect((await mesh.heddle(["who-can", "shop/nobody"])).code).toBe(1);
+});

@@ -1,0 +1,58 @@
+/** How a command line describes a call: SRC DST METHOD PATH, and what else a rule can ask about. */
+
+import { type Command, InvalidArgumentError } from "commander";
+import type { ServiceName } from "../projections/call-graph.ts";
+import type { Call } from "../replay/call.ts";
+import { namespaceOption } from "./change-options.ts";
+import { type ConnectionOptions, connectionOptions } from "./context.ts";
+import { UsageError } from "./failure.ts";
+import type { Moment } from "./moment.ts";
+import { atOption } from "./moment-argument.ts";
+import { type OutputFormat, outputOption } from "./output.ts";
+import { parseServiceArgument } from "./service-argument.ts";
+
+export interface CallOptions extends ConnectionOptions {
+  readonly namespace?: string;
+  readonly header?: readonly Header[];
+  readonly at?: Moment;
+  readonly output: OutputFormat;
+}
+
+type Header = readonly [name: string, value: string];
+
+const HEADER = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*$/;
+
+/** Adds the arguments and options of a command that asks about one call. */
+export function callArguments(command: Command): Command {
+  return connectionOptions(outputOption(namespaceOption(atOption(command))))
+    .argument("<source>", "the service that calls: NAMESPACE/NAME, or NAME with -n")
+    .argument("<destination>", "the service that is called")
+    .argument("[method]", "such as GET; left out for a TCP connection")
+    .argument("[path]", "such as /items?page=2")
+    .option("-H, --header <name: value>", "a header of the request; may be repeated", collectHeader);
+}
+
+/** The call that the arguments describe. Throws `UsageError`. */
+export function callOf(
+  [source, destination, method, path]: readonly [string, string, string | undefined, string | undefined],
+  { namespace, header }: CallOptions,
+): Call {
+  if (method !== undefined && path === undefined) throw new UsageError("a method needs a path, such as GET /items");
+  const [from, to]: ServiceName[] = [source, destination].map((text) => parseServiceArgument(text, namespace));
+  if (from === undefined || to === undefined) throw new UsageError("name who calls, and who is called");
+  return { source: from, destination: to, method: method ?? "CONNECT", path: path ?? "", headers: header ?? [] };
+}
+
+/** `shop/web → shop/catalog GET /items` */
+export function callText({ source, destination, method, path }: Call): string {
+  const request = path === "" ? "over TCP" : `${method} ${path}`;
+  return `${source.namespace}/${source.name} → ${destination.namespace}/${destination.name} ${request}`;
+}
+
+function collectHeader(text: string, before: readonly Header[] | undefined): readonly Header[] {
+  const [, name, value] = HEADER.exec(text) ?? [];
+  if (name === undefined || value === undefined) {
+    throw new InvalidArgumentError("Write a header as NAME: VALUE, such as 'x-user: beta'.");
+  }
+  return [...(before ?? []), [name.toLowerCase(), value]];
+}

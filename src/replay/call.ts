@@ -1,0 +1,247 @@
+/**
+ * What the sidecars on both ends would make of a call: the very functions that they enforce with, over the very
+ * snapshots that they would have. Only what policy decides is judged; whether anybody is there to answer is not.
+ */
+
+import type { MeshState } from "../events/state.ts";
+import { type ServiceRef, serviceRef } from "../policy/names.ts";
+import { declaredServices, type ServiceName } from "../projections/call-graph.ts";
+import { closedSnapshot, compileSnapshot } from "../projections/compile-snapshot.ts";
+import type { ServiceSnapshot, SnapshotRateLimit, SnapshotRouteRule } from "../projections/snapshot.ts";
+import { type Access, type Caller, compileAccess, type Decision } from "../proxy/filters/access.ts";
+import { compileRoutes, type Route, type RouteMiss, type RouteRule, type RouteTable } from "../proxy/route/compile.ts";
+import { compileMatch, type MatchableRequest } from "../proxy/route/match.ts";
+import { normalisePath, type PathFault, pathEnd } from "../proxy/route/path.ts";
+
+/** A call that somebody makes, or might make. */
+export interface Call {
+  readonly source: ServiceName;
+  readonly destination: ServiceName;
+  /** `CONNECT`, with an empty path, is how a TCP connection is put. */
+  readonly method: string;
+  /** With its query, as the application sends it. */
+  readonly path: string;
+  /** Names in lower case. */
+  readonly headers: readonly (readonly [name: string, value: string])[];
+}
+
+/**
+ * Why a call does not reach an application.
+ * - `bad_path`: the path could be read in two ways, and is refused.
+ * - `undeclared_source`, `undeclared_destination`: the mesh has no such service.
+ * - `revoked`: one of the two is believed no longer.
+ * - `unreachable`: nothing allows any call of this source to the destination.
+ * - `no_route`, `no_backend`: the destination's routes have no rule for it, or one that leads nowhere.
+ * - `denied`: the destination's access rules refuse it.
+ */
+export type Obstacle =
+  | "bad_path"
+  | "undeclared_source"
+  | "undeclared_destination"
+  | "revoked"
+  | "unreachable"
+  | "no_route"
+  | "no_backend"
+  | "denied";
+
+/** Where a share of such calls goes. */
+export interface Outcome {
+  /** In (0, 1]; all of them add up to 1. */
+  readonly share: number;
+  readonly service: ServiceRef;
+  /** Undefined: every endpoint of the service. */
+  readonly subset: string | undefined;
+  /** What keeps this share from arriving. */
+  readonly obstacle: Obstacle | undefined;
+  /** What the called side says; undefined where the call does not get so far. */
+  readonly access: Decision | undefined;
+}
+
+export interface Judgement {
+  /** All shares of such calls arrive. */
+  readonly allowed: boolean;
+  /** The first thing in the way; undefined where `allowed`. */
+  readonly obstacle: Obstacle | undefined;
+  readonly fault: PathFault | undefined;
+  /** The path as both sidecars and the application read it; empty where it cannot be read. */
+  readonly target: string;
+  /** The route rule that applies; undefined where none does, or the destination has no routes. */
+  readonly rule: RouteRule | undefined;
+  /** The same as the snapshot has it. */
+  readonly source: SnapshotRouteRule | undefined;
+  readonly outcomes: readonly Outcome[];
+  /** Limits that the call is charged to at its destination, in order. */
+  readonly limits: readonly SnapshotRateLimit[];
+}
+
+interface Outbound {
+  readonly snapshot: ServiceSnapshot;
+  readonly routes: RouteTable;
+}
+
+interface Inbound {
+  readonly snapshot: ServiceSnapshot;
+  readonly access: Access;
+}
+
+/** Judges calls in one state of the mesh; what is compiled for one call serves the next. */
+export class CallJudge {
+  readonly #declared: ReadonlySet<ServiceRef>;
+  readonly #outbound = new Map<ServiceRef, Outbound>();
+  readonly #inbound = new Map<ServiceRef, Inbound>();
+  readonly #callers = new Map<ServiceRef, Caller>();
+
+  constructor(readonly state: MeshState) {
+    this.#declared = declaredServices(state);
+  }
+
+  judge(call: Call): Judgement {
+    const path =
+      call.method === "CONNECT" && call.path === "" ? { ok: true as const, value: "" } : normalisePath(call.path);
+    const [from, to] = [refOf(call.source), refOf(call.destination)];
+    if (!path.ok) return { ...NOWHERE, obstacle: "bad_path", fault: path.error };
+    const target = path.value;
+    if (!this.#declared.has(from)) return { ...NOWHERE, target, obstacle: "undeclared_source" };
+    if (!this.#declared.has(to)) return { ...NOWHERE, target, obstacle: "undeclared_destination" };
+    const { snapshot, routes } = this.#routesOf(call.source);
+    const request = requestOf(call);
+    const first = routes.route(request, target, () => 0);
+    if (first.kind === "miss" && first.reason !== "no_backend") {
+      // A name that the caller's sidecar does not know is a service of another namespace that it may not call.
+      return { ...NOWHERE, target, obstacle: first.reason === "no_route" ? "no_route" : "unreachable" };
+    }
+    const source = ruleOf(snapshot, to, first);
+    const draws = drawsOf(source).map(({ share, random }): Outcome => {
+      return this.#outcome(
+        call,
+        share,
+        routes.route(request, target, () => random),
+        request,
+        target,
+      );
+    });
+    const outcomes = merged(draws);
+    const obstacle = outcomes.find((outcome) => outcome.obstacle !== undefined)?.obstacle;
+    return {
+      allowed: obstacle === undefined,
+      obstacle,
+      fault: undefined,
+      target,
+      rule: first.kind === "route" ? first.rule : undefined,
+      source,
+      outcomes,
+      limits: this.#limits(call.destination, request, target),
+    };
+  }
+
+  /**
+   * What the called side alone makes of a request: its access rules, and whether the two may meet at all. Undefined where
+   * they may not.
+   */
+  accessOf(source: ServiceName, destination: ServiceName, method: string, target: string): Decision | undefined {
+    if (!this.#declared.has(refOf(source)) || !this.#declared.has(refOf(destination))) return undefined;
+    const { snapshot, access } = this.inbound(destination);
+    if (isRevoked(snapshot, source) || isRevoked(snapshot, destination)) return undefined;
+    return access(this.#callerOf(source), method, target);
+  }
+
+  /** One object for each service: verdicts are remembered by it. */
+  #callerOf({ namespace, name }: ServiceName): Caller {
+    const ref = serviceRef(namespace, name);
+    const caller = this.#callers.get(ref) ?? { namespace, service: name };
+    this.#callers.set(ref, caller);
+    return caller;
+  }
+
+  /** The rules that decide about calls of a service, as its sidecars compile them. */
+  inbound(service: ServiceName): Inbound {
+    const known = this.#inbound.get(refOf(service));
+    if (known !== undefined) return known;
+    const snapshot = this.#snapshot(service);
+    const inbound = { snapshot, access: compileAccess(snapshot.inbound) };
+    this.#inbound.set(refOf(service), inbound);
+    return inbound;
+  }
+
+  #routesOf(service: ServiceName): Outbound {
+    const known = this.#outbound.get(refOf(service));
+    if (known !== undefined) return known;
+    const snapshot = this.#snapshot(service);
+    const outbound = { snapshot, routes: compileRoutes(snapshot) };
+    this.#outbound.set(refOf(service), outbound);
+    return outbound;
+  }
+
+  #snapshot(service: ServiceName): ServiceSnapshot {
+    return compileSnapshot(this.state, service) ?? closedSnapshot(this.state, service);
+  }
+
+  #outcome(call: Call, share: number, routing: Route | RouteMiss, request: MatchableRequest, target: string): Outcome {
+    if (routing.kind === "miss") {
+      const service = routing.service ?? refOf(call.destination);
+      return { share, service, subset: undefined, obstacle: "no_backend", access: undefined };
+    }
+    const { upstream, subset } = routing;
+    const reached = { share, service: upstream.ref, subset: subset?.name };
+    const decision = this.accessOf(call.source, upstream, request.method, target);
+    if (decision === undefined) return { ...reached, obstacle: "revoked", access: undefined };
+    return { ...reached, obstacle: decision.allowed ? undefined : "denied", access: decision };
+  }
+
+  #limits(service: ServiceName, request: MatchableRequest, target: string): SnapshotRateLimit[] {
+    const end = pathEnd(target);
+    return this.inbound(service).snapshot.inbound.rateLimits.filter(({ match }) =>
+      compileMatch(match)(request, target, end),
+    );
+  }
+}
+
+const NOWHERE = {
+  allowed: false,
+  fault: undefined,
+  target: "",
+  rule: undefined,
+  source: undefined,
+  outcomes: [],
+  limits: [],
+} as const;
+
+export function refOf({ namespace, name }: ServiceName): ServiceRef {
+  return serviceRef(namespace, name);
+}
+
+/** As the caller's sidecar receives it: addressed by the service's full name, which every namespace may use. */
+function requestOf({ destination, method, headers }: Call): MatchableRequest {
+  return { method, authority: `${destination.name}.${destination.namespace}`, headers: headers.flat() };
+}
+
+/** The snapshot's own rule behind a routing: the compiled one keeps its origin. */
+function ruleOf(snapshot: ServiceSnapshot, to: ServiceRef, routing: Route | RouteMiss): SnapshotRouteRule | undefined {
+  const origin = routing.kind === "route" ? routing.rule.origin : routing.origin;
+  return origin && snapshot.upstreams[to]?.routes.find((rule) => rule.origin === origin);
+}
+
+/** For each backend that is ever drawn, its share, and a number that draws it. */
+function drawsOf(rule: SnapshotRouteRule | undefined): { share: number; random: number }[] {
+  const weights = (rule?.backends ?? []).map(({ weight }) => weight).filter((weight) => weight > 0);
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  if (total === 0) return [{ share: 1, random: 0 }];
+  let before = 0;
+  return weights.map((weight) => {
+    const draw = { share: weight / total, random: (before + 0.5) / total };
+    before += weight;
+    return draw;
+  });
+}
+
+/** Backends that lead to the same place are one. */
+function merged(outcomes: readonly Outcome[]): Outcome[] {
+  const groups = Map.groupBy(outcomes, ({ service, subset, obstacle }) => `${service} ${subset} ${obstacle}`);
+  return [...groups.values()].flatMap(([first, ...rest]) =>
+    first === undefined ? [] : [{ ...first, share: rest.reduce((sum, { share }) => sum + share, first.share) }],
+  );
+}
+
+function isRevoked({ revocations = [] }: ServiceSnapshot, { namespace, name }: ServiceName): boolean {
+  return revocations.some((entry) => entry.whole && entry.namespace === namespace && entry.name === name);
+}

@@ -1,0 +1,186 @@
+/** A judgement taken apart into the facts that it rests on, each with the place in a document that says so. */
+
+import { MESH_DEFAULTS, type MeshState } from "../events/state.ts";
+import { keyOf } from "../policy/document-key.ts";
+import { formatDuration } from "../policy/duration.ts";
+import { type DocumentKey, MESH_NAMESPACE } from "../policy/names.ts";
+import type { PolicyKind, ServiceSpec } from "../policy/schema.ts";
+import type { ServiceName } from "../projections/call-graph.ts";
+import { formatOrigin, type RuleOrigin } from "../projections/snapshot.ts";
+import type { Decision } from "../proxy/filters/access.ts";
+import type { FieldPath } from "./blame.ts";
+import { type Call, type Judgement, type Obstacle, refOf } from "./call.ts";
+
+/** One thing that the answer rests on. */
+export interface Fact {
+  readonly about: string;
+  readonly text: string;
+  /** Where it is written; undefined for what is so by default. */
+  readonly place?: Place | undefined;
+}
+
+export interface Place {
+  readonly key: DocumentKey;
+  /** Steps from the document's `spec`. */
+  readonly path: FieldPath;
+}
+
+const OBSTACLES: Readonly<Record<Obstacle, string>> = {
+  bad_path: "refused with 400: the path can be read in more than one way",
+  undeclared_source: "not possible: the mesh has no such caller",
+  undeclared_destination: "not possible: the mesh has no such service",
+  revoked: "refused at the handshake: an identity is revoked",
+  unreachable: "denied by the caller's own sidecar: nothing allows this caller any call of the service",
+  no_route: "answered with 404: no rule of the route matches",
+  no_backend: "answered with 503: the rule that matches leads nowhere",
+  denied: "denied with 403",
+};
+
+/** In the order in which a call meets them; the last one is the outcome. */
+export function explain(state: MeshState, call: Call, judgement: Judgement): Fact[] {
+  const declared = state.namespaces.get(call.destination.namespace)?.services.get(call.destination.name);
+  return [
+    ...(declared === undefined ? [] : serviceFacts(call.destination, declared.value)),
+    ...routeFacts(judgement, declared !== undefined),
+    ...accessFacts(state, judgement),
+    ...limitFacts(judgement),
+    { about: "result", text: resultText(judgement) },
+  ];
+}
+
+export function resultText({ allowed, obstacle, outcomes, fault }: Judgement): string {
+  if (allowed) return `allowed: it reaches ${[...new Set(outcomes.map(({ service }) => service))].join(", ")}`;
+  const text = OBSTACLES[obstacle ?? "denied"];
+  const failing = outcomes.filter((outcome) => outcome.obstacle !== undefined);
+  const share = failing.reduce((sum, outcome) => sum + outcome.share, 0);
+  const part = outcomes.length > failing.length ? ` (${percent(share)} of such calls)` : "";
+  return `${text}${fault === undefined ? "" : ` (${fault})`}${part}`;
+}
+
+function serviceFacts(
+  service: ServiceName,
+  { ports, loadBalancer, connectionPool, outlierDetection }: ServiceSpec,
+): Fact[] {
+  const at = (field: string): Place => place("Service", service.namespace, service.name, [field]);
+  const protocols = ports.map(({ port, protocol }) => `${port} ${protocol}`).join(", ");
+  return [
+    { about: "service", text: `${refOf(service)} on ${protocols}`, place: at("ports") },
+    { about: "balancing", text: loadBalancer?.algorithm ?? "least-request", place: loadBalancer && at("loadBalancer") },
+    ...(connectionPool === undefined
+      ? []
+      : [{ about: "circuit", text: fieldsText(connectionPool), place: at("connectionPool") }]),
+    ...(outlierDetection === undefined
+      ? []
+      : [{ about: "outliers", text: fieldsText(outlierDetection), place: at("outlierDetection") }]),
+  ];
+}
+
+function routeFacts({ source, rule, outcomes, obstacle }: Judgement, isDeclared: boolean): Fact[] {
+  if (source === undefined) {
+    const hasRoutes = obstacle === "no_route" || obstacle === "unreachable";
+    return isDeclared && !hasRoutes ? [{ about: "route", text: "none: every call goes to the whole service" }] : [];
+  }
+  const { origin, timeoutMs, retries } = source;
+  const at = (...path: FieldPath): Place => rulePlace("Route", origin, path);
+  const matches = source.match.length === 0 ? "matches every call" : "matches";
+  return [
+    {
+      about: "route",
+      text: `${origin.document} rule ${origin.rule} ${matches}`,
+      place: at(...matchPath(source.match)),
+    },
+    { about: "backends", text: backendsText(outcomes), place: at("backends") },
+    {
+      about: "timeout",
+      text: timeoutMs === undefined ? "none" : formatDuration(timeoutMs),
+      place: timeoutMs === undefined ? undefined : at("timeout"),
+    },
+    {
+      about: "retries",
+      text: retries === undefined || rule?.retries === undefined ? "none" : retriesText(retries),
+      place: retries && at("retries"),
+    },
+  ];
+}
+
+function matchPath(match: readonly unknown[]): FieldPath {
+  return match.length === 0 ? [] : ["match"];
+}
+
+function retriesText({
+  attempts,
+  on,
+  perTryTimeoutMs,
+}: NonNullable<NonNullable<Judgement["source"]>["retries"]>): string {
+  const each = perTryTimeoutMs === undefined ? "" : ` of ${formatDuration(perTryTimeoutMs)} each`;
+  return `up to ${attempts}${each} on ${on.join(", ")}`;
+}
+
+function backendsText(outcomes: Judgement["outcomes"]): string {
+  return outcomes
+    .map(({ service, subset, share, obstacle }) => {
+      const to = subset === undefined ? service : `${service} ${subset}`;
+      return `${percent(share)} ${to}${obstacle === "no_backend" ? " (nobody there)" : ""}`;
+    })
+    .join(", ");
+}
+
+function accessFacts(state: MeshState, { outcomes }: Judgement): Fact[] {
+  const decisions = new Map(
+    outcomes.flatMap(({ service, access }) => (access === undefined ? [] : [[service, access]])),
+  );
+  return Array.from(decisions, ([service, decision]) => {
+    const { text, origin } = accessText(state, decision);
+    const rule = origin === undefined ? meshPlace(state) : rulePlace("AccessPolicy", origin, []);
+    return { about: decisions.size > 1 ? `access ${service}` : "access", text, place: rule };
+  });
+}
+
+function accessText(
+  state: MeshState,
+  { allowed, origin, reason, nearest }: Decision,
+): { text: string; origin: RuleOrigin | undefined } {
+  if (origin !== undefined) return { text: `${allowed ? "allowed" : "denied"} by ${formatOrigin(origin)}`, origin };
+  const fallback = state.mesh?.value.access ?? MESH_DEFAULTS.access;
+  if (allowed) return { text: "no rule speaks of it, and the default is to allow", origin };
+  if (reason === "unauthenticated") return { text: "denied: the caller has no certificate", origin };
+  if (nearest === undefined) return { text: `no rule allows this caller, and the default is to ${fallback}`, origin };
+  const { methods = ["any method"], paths = ["any path"] } = nearest;
+  const text = `${formatOrigin(nearest.origin)} allows this caller ${methods.join(", ")} on ${paths.join(", ")} only`;
+  return { text, origin: nearest.origin };
+}
+
+function limitFacts({ limits, outcomes }: Judgement): Fact[] {
+  if (outcomes.length === 0) return [];
+  if (limits.length === 0) return [{ about: "rate limit", text: "none" }];
+  return limits.map(({ requests, perMs, burst, bySource, origin }) => ({
+    about: "rate limit",
+    text: `${requests} per ${formatDuration(perMs)}${burst > 0 ? ` and ${burst} at once` : ""}${bySource ? " for each caller" : ""}`,
+    place: rulePlace("RateLimit", origin, []),
+  }));
+}
+
+function rulePlace(kind: PolicyKind, { document, rule }: RuleOrigin, path: FieldPath): Place {
+  const [namespace = "", name = ""] = document.split("/");
+  return place(kind, namespace, name, ["rules", rule, ...path]);
+}
+
+function place(kind: PolicyKind, namespace: string, name: string, path: FieldPath): Place {
+  return { key: keyOf(kind, namespace, name), path };
+}
+
+function meshPlace(state: MeshState): Place | undefined {
+  return state.mesh?.value.access === undefined ? undefined : place("Mesh", MESH_NAMESPACE, "default", ["access"]);
+}
+
+function fieldsText(fields: Readonly<Record<string, unknown>>): string {
+  return Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${name} ${String(value)}`)
+    .join(", ");
+}
+
+/** At most one decimal. */
+function percent(share: number): string {
+  return `${Math.round(share * 1_000) / 10}%`;
+}
