@@ -26,6 +26,7 @@ export interface SidecarArguments {
   readonly waitApp: boolean;
   readonly inbound: string;
   readonly outbound: string;
+  readonly outboundTls: string;
   readonly intercept: boolean;
   readonly outboundTrafficPolicy?: OutboundTrafficPolicy;
   readonly upstream: readonly string[];
@@ -52,6 +53,11 @@ export function declareSidecarOptions(command: Command): Command {
     .requiredOption("--app <address>", "where the application listens, such as 127.0.0.1:8080")
     .option("--inbound <address>", "where peers come in, over mutual TLS", "0.0.0.0:15006")
     .option("--outbound <address>", "where the application's own calls come in", "127.0.0.1:15001")
+    .option(
+      "--outbound-tls <address>",
+      "where its own TLS comes in, for whom its server name (SNI) says, or off",
+      "off",
+    )
     .option("--intercept", "take in the connections that `heddle intercept` redirects", false)
     .addOption(
       new Option(
@@ -108,6 +114,7 @@ export async function dataPlaneOptions(options: SidecarArguments, trustDomain: s
     application: parseAddress(options.app, "--app", "127.0.0.1"),
     inbound: parseAddress(options.inbound, "--inbound", "0.0.0.0"),
     outbound: parseAddress(options.outbound, "--outbound", "127.0.0.1"),
+    outboundTls: parseOptionalAddress(options.outboundTls, "--outbound-tls", "127.0.0.1"),
     upstreams: options.upstream.map(parseUpstream),
     interception: await openInterception(options),
     accessLog: await openAccessLog(options.accessLog, { shared: options.workers > 1 }),

@@ -39,12 +39,13 @@ function startOptions(
   options: DataPlaneOptions,
   { trustDomain, addresses }: Pick<Extract<WorkerOrder, { kind: "start" }>, "trustDomain" | "addresses">,
 ): DataPlaneOptions {
-  const { inbound, outbound, upstreams } = addresses;
+  const { inbound, outbound, outboundTls, upstreams } = addresses;
   return {
     ...options,
     trustDomain,
     inbound,
     outbound,
+    outboundTls,
     upstreams: options.upstreams.map((upstream, index) => ({
       ...upstream,
       address: upstreams[index] ?? upstream.address,

@@ -130,9 +130,15 @@ function workersOf(
 
 function announce(sidecar: Sidecar, instance: string, logger: Logger): void {
   const text = ({ host, port }: Address): string => `${host}:${port}`;
-  const { inboundAddress, outboundAddress, adminAddress } = sidecar;
+  const { inboundAddress, outboundAddress, outboundTlsAddress, adminAddress } = sidecar;
   logger.info(
-    { instance, inbound: text(inboundAddress), outbound: text(outboundAddress), admin: text(adminAddress) },
+    {
+      instance,
+      inbound: text(inboundAddress),
+      outbound: text(outboundAddress),
+      admin: text(adminAddress),
+      ...(outboundTlsAddress && { outboundTls: text(outboundTlsAddress) }),
+    },
     "sidecar listening",
   );
 }

@@ -11,6 +11,8 @@ export interface Limits {
   readonly chunkLineBytesMax: number;
   /** Trailer section in bytes. */
   readonly trailerBytesMax: number;
+  /** TLS ClientHello that is read for its server name. One with post-quantum keys takes 2 KiB; Envoy's bound. */
+  readonly clientHelloBytesMax: number;
   /** Bytes queued towards a peer above which the source is paused. */
   readonly writeHighWaterBytes: number;
   /** HTTP/2: window that we grant per stream; also what a stream may hold in memory. */
@@ -66,6 +68,7 @@ export const DEFAULT_LIMITS: Limits = {
   targetBytesMax: 16 * 1024,
   chunkLineBytesMax: 256,
   trailerBytesMax: 16 * 1024,
+  clientHelloBytesMax: 16 * 1024,
   writeHighWaterBytes: 256 * 1024,
   streamWindowBytes: 256 * 1024,
   connectionWindowBytes: 4 * 1024 * 1024,

@@ -9,7 +9,12 @@ import type { Runtime } from "./runtime.ts";
 import type { Side } from "./side.ts";
 
 /** All that the head says. */
-export function recordRequest(runtime: Runtime, record: RequestRecord, head: RequestHead, { facts }: Downstream): void {
+export function recordRequest(
+  runtime: Runtime,
+  record: RequestRecord,
+  head: RequestHead,
+  { facts, serverName }: Downstream,
+): void {
   record.startMs = runtime.wallMs();
   record.startNs = Bun.nanoseconds();
   record.method = head.method;
@@ -17,6 +22,7 @@ export function recordRequest(runtime: Runtime, record: RequestRecord, head: Req
   record.protocol = asksForTcp(head) ? "TCP" : `HTTP/${head.version}`;
   record.authority = head.authority;
   record.downstreamAddress = facts.remoteAddress;
+  record.requestedServerName = serverName;
   const { headers } = head;
   for (let at = 0; at < headers.length; at += 2) {
     switch (headers[at]) {

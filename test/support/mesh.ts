@@ -33,6 +33,7 @@ export interface SidecarSpec {
   readonly limits?: Partial<Limits>;
   readonly appHealth?: SidecarOptions["appHealth"];
   readonly upstreams?: SidecarOptions["upstreams"];
+  readonly outboundTls?: SidecarOptions["outboundTls"];
   /** The sidecar's wall clock; the real one by default. */
   readonly wallMs?: () => number;
 }
@@ -141,6 +142,7 @@ export class TestMesh {
       advertisedHost: "127.0.0.1",
       outbound: anywhere,
       upstreams: spec.upstreams ?? [],
+      outboundTls: spec.outboundTls,
       admin: anywhere,
       health: undefined,
       metrics: undefined,

@@ -6,15 +6,15 @@
 import type { PeerIdentity } from "../../ca/workload/svid.ts";
 import type { ServiceRef } from "../../policy/names.ts";
 import { refusalText } from "../codec/http1/head-writer.ts";
-import { isHttp1Request } from "../codec/http1/request-line.ts";
 import { Http1ServerConnection, type Http1ServerOptions } from "../codec/http1/server-connection.ts";
-import { isHttp2Preface } from "../codec/http2/preface.ts";
 import { Http2ServerConnection } from "../codec/http2/server-connection.ts";
 import type { AcceptStream, ConnectionInput, ServerConnection, StreamFault } from "../codec/message.ts";
 import { TcpServerConnection } from "../codec/tcp/server-connection.ts";
+import { alertOfStatus, alertRecord } from "../codec/tls/alert.ts";
 import type { Caller } from "../filters/access.ts";
 import type { Runtime } from "../runtime.ts";
 import { authorityOf } from "./address.ts";
+import { type Detection, detect, type Expected } from "./detection.ts";
 import type { Address } from "./listener.ts";
 import { Timer } from "./timers.ts";
 import type { ApplicationProtocol } from "./tls.ts";
@@ -47,6 +47,8 @@ export interface DownstreamFacts {
   /** The listener is for this one service, whatever a request's own authority says. */
   readonly boundTo?: BoundService | undefined;
   readonly redirect?: Redirect | undefined;
+  /** The listener is for TLS that the called service ends: whom a connection is for, its server name says. */
+  readonly byServerName?: boolean;
   readonly scheme: "http" | "https";
 }
 
@@ -67,7 +69,11 @@ export class Downstream implements ConnectionInput {
   readonly #watchEveryMs: number;
   #codec: ServerConnection | undefined;
   #protocol: ApplicationProtocol | undefined;
+  /** What the ClientHello said, in TLS that is carried as it is. */
+  #hello: { readonly serverName: string | undefined } | undefined;
   #early: Uint8Array | undefined;
+  /** Its first bytes were nothing that may come here; what follows is of no interest. */
+  #refused = false;
   #draining = false;
   /** When the connection last did anything; when the head that is now incomplete began. */
   #activeMs: number;
@@ -116,7 +122,11 @@ export class Downstream implements ConnectionInput {
         this.#codec = http1Server(options, owner, this.#runtime.httpDate);
         break;
       case "tcp":
-        this.#codec = new TcpServerConnection({ ...options, authority: this.#tcpAuthority });
+        this.#codec = new TcpServerConnection({
+          ...options,
+          authority: this.#tcpAuthority,
+          refusal: this.#hello && (({ status }) => alertRecord(alertOfStatus(status))),
+        });
     }
     if (this.#draining) this.#codec.drain();
     if (early !== undefined) this.#codec.receive(early);
@@ -142,11 +152,17 @@ export class Downstream implements ConnectionInput {
     return this.#protocol;
   }
 
+  /** The server name (SNI) in TLS that goes through unopened; undefined where there is none, or no such TLS. */
+  get serverName(): string | undefined {
+    return this.#hello?.serverName;
+  }
+
   get openStreams(): number {
     return this.#codec?.openStreams ?? 0;
   }
 
   receive(chunk: Uint8Array): void {
+    if (this.#refused) return;
     this.#activeMs = this.#runtime.monotonicMs();
     this.#headComplete = false;
     if (this.#codec === undefined) this.#detect(chunk);
@@ -173,24 +189,28 @@ export class Downstream implements ConnectionInput {
     this.#codec?.drained();
   }
 
-  /**
-   * HTTP/2 with prior knowledge (RFC 9113 §3.3) announces itself by its preface; everything else is HTTP/1.1, or, on the
-   * way to somebody of whom nothing is known, any protocol at all.
-   */
   #detect(chunk: Uint8Array): void {
     const bytes = this.#early === undefined ? chunk : Buffer.concat([this.#early, chunk]);
-    const protocol = this.#protocolOf(bytes);
-    this.#early = protocol === undefined ? bytes : undefined;
-    if (protocol !== undefined) this.speak(protocol, bytes);
+    const detection = detect(bytes, this.#expected, this.#runtime.limits, this.#runtime.httpDate());
+    this.#early = detection.kind === "more" ? bytes : undefined;
+    if (detection.kind === "speaks") {
+      this.#hello = detection.hello;
+      this.speak(detection.protocol, bytes);
+    } else if (detection.kind === "refused") {
+      this.#refuse(detection);
+    }
   }
 
-  #protocolOf(bytes: Uint8Array): ApplicationProtocol | undefined {
-    const http2 = isHttp2Preface(bytes);
-    if (http2 !== "no") return http2 === "yes" ? "h2" : undefined;
-    if (!this.#mayBeRaw) return "http/1.1";
-    const http1 = isHttp1Request(bytes);
-    if (http1 === "more") return undefined;
-    return http1 === "yes" ? "http/1.1" : "tcp";
+  #refuse({ fault, answer }: Extract<Detection, { kind: "refused" }>): void {
+    this.#accept(this).unreadable(fault);
+    this.#refused = true;
+    this.wire.write(answer);
+    this.wire.end();
+  }
+
+  get #expected(): Expected {
+    if (this.facts.byServerName === true) return "tls";
+    return this.#mayBeRaw ? "any" : "http";
   }
 
   get #mayBeRaw(): boolean {
@@ -201,7 +221,9 @@ export class Downstream implements ConnectionInput {
   get #tcpAuthority(): string {
     const { boundTo, redirect } = this.facts;
     const service = boundTo ?? redirect?.service;
-    return service?.authority ?? (redirect === undefined ? "" : authorityOf(redirect.destination));
+    const { serverName } = this;
+    if (service !== undefined || redirect === undefined) return service?.authority ?? serverName ?? "";
+    return serverName === undefined ? authorityOf(redirect.destination) : `${serverName}:${redirect.destination.port}`;
   }
 
   #look(): void {

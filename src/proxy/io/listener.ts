@@ -29,6 +29,8 @@ export interface ListenerOptions {
 export interface PlainListenerOptions extends ListenerOptions {
   /** The listener stands for one service. */
   readonly boundTo?: BoundService;
+  /** For TLS that the called service ends: a connection is for whom its server name says. */
+  readonly byServerName?: boolean;
   /** Asked at every connection: true where bytes are to be carried as they are, whatever they say. */
   readonly rawTcp?: () => boolean;
   /** Asked at every connection: where it was going, if it was redirected to us. */
@@ -80,6 +82,7 @@ export function listenPlain(options: PlainListenerOptions): Listener {
           scheme: "http",
           boundTo: options.boundTo,
           redirect,
+          ...(options.byServerName === undefined ? {} : { byServerName: options.byServerName }),
         };
         const downstream = new Downstream(facts, runtime, accept, (closed) => connections.delete(closed));
         connections.add(downstream);

@@ -26,6 +26,7 @@ export interface ClusterView {
 export interface ListenerAddresses {
   readonly inbound: Address;
   readonly outbound: Address;
+  readonly outboundTls?: Address | undefined;
   /** Those for a single service, in the order of the options. */
   readonly upstreams: readonly Address[];
 }

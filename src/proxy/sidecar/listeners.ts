@@ -98,16 +98,24 @@ function openEach(options: DataPlaneOptions, sources: ListenerSources, opened: C
   };
   const calls = opening(options.outbound, () => listenWithTwin(listenPlain, outboundOptions, ipv6 ? "::1" : undefined));
   opened.push(...calls);
+  const { outboundTls } = options;
+  const tls =
+    outboundTls &&
+    opening(outboundTls, () =>
+      listenPlain({ address: outboundTls, shared: sharedListeners, runtime, accept, byServerName: true }),
+    );
+  if (tls !== undefined) opened.push(tls);
   const bound = options.upstreams.map((upstream) => {
     const listener = opening(upstream.address, () => listenFor(upstream, options, policy, accept));
     opened.push(listener);
     return listener;
   });
-  const all = [...peers, ...calls, ...bound];
+  const own = [...calls, ...(tls === undefined ? [] : [tls]), ...bound];
   return {
     addresses: {
       inbound: peers[0].address,
       outbound: calls[0].address,
+      outboundTls: tls?.address,
       upstreams: bound.map(({ address }) => address),
     },
     *peerConnections() {
@@ -116,11 +124,11 @@ function openEach(options: DataPlaneOptions, sources: ListenerSources, opened: C
     review: () => open.review(),
     async drain(goOn) {
       // Inbound first: to finish what it was asked, the application may have to make calls of its own.
-      for (const listeners of [peers, [...calls, ...bound]]) {
+      for (const listeners of [peers, own]) {
         for (const listener of listeners) listener.drain();
         while (openConnections(listeners) > 0 && goOn()) await Bun.sleep(CLOSED_POLL_MS);
       }
-      return openConnections(all);
+      return openConnections([...peers, ...own]);
     },
     close() {
       for (const listener of opened) listener.close();

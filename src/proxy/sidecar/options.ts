@@ -21,6 +21,8 @@ export interface DataPlaneOptions {
   readonly inbound: Address;
   /** Where the application's own calls come in. */
   readonly outbound: Address;
+  /** Where the application's own TLS comes in, each connection for the service that its server name says. */
+  readonly outboundTls?: Address | undefined;
   /** Listeners of their own for single services, whatever their protocol. */
   readonly upstreams: readonly BoundListener[];
   /** Connections are redirected to us; absent: whoever wants something of us says so. */

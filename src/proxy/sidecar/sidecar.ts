@@ -102,6 +102,11 @@ export class Sidecar {
     return this.#plane.addresses?.outbound ?? this.#options.outbound;
   }
 
+  /** Undefined where there is none. */
+  get outboundTlsAddress(): Address | undefined {
+    return this.#plane.addresses?.outboundTls;
+  }
+
   /** Where the listeners of `options.upstreams` are, in their order. */
   get upstreamAddresses(): readonly Address[] {
     return this.#plane.addresses?.upstreams ?? [];

@@ -4,6 +4,7 @@ import { afterEach, expect, test } from "bun:test";
 import type { AcceptRequest, Redirect } from "../../../src/proxy/io/downstream.ts";
 import { type Listener, listenPlain } from "../../../src/proxy/io/listener.ts";
 import { systemRuntime } from "../../../src/proxy/runtime.ts";
+import { helloMessage, nameEntry, record, serverName } from "../../support/client-hello.ts";
 import { RawClient } from "../../support/raw-client.ts";
 
 const open: Listener[] = [];
@@ -63,8 +64,20 @@ test("on the way to somebody unknown, HTTP is known by its first line", async ()
   client.close();
 });
 
+test("TLS is for whom its server name says, at the port it was going to", async () => {
+  const client = await connect(UNKNOWN);
+  const hello = record(helloMessage([serverName(nameEntry("mail.example"))])).toString("latin1");
+  for (const piece of [hello.slice(0, 3), hello.slice(3, 50), hello.slice(50)]) {
+    client.send(piece);
+    await Bun.sleep(5);
+  }
+  expect(await client.until(hello)).toBe(`[CONNECT mail.example:25]${hello}`);
+  client.close();
+});
+
 test.each([
-  ["at once", ["\x16\x03\x01\x02\x00"]],
+  ["at once", ["\x16\x02\x01\x02\x00"]],
+  ["TLS that no server could read", ["\x16\x03\x01\x00\x04\x02\x00\x00\x00"]],
   ["in a line of its own", ["EHLO there\r\n"]],
   ["byte by byte", [..."SET a b\r\n"]],
 ])("what is none is carried as it is: %s", async (_, pieces) => {

@@ -16,6 +16,8 @@ export interface TcpServerOptions {
   readonly accept: AcceptStream;
   /** The service that the connection is for, as an authority. */
   readonly authority: string;
+  /** What to say to the client when the connection leads nowhere; undefined: TCP has no words, it is reset. */
+  readonly refusal?: ((head: ResponseHead) => Uint8Array) | undefined;
 }
 
 /**
@@ -24,9 +26,11 @@ export interface TcpServerOptions {
  */
 export class TcpServerConnection implements ServerConnection, ServerStream {
   readonly #tunnel: TcpTunnel<RequestHead>;
+  readonly #refusal: TcpServerOptions["refusal"];
   #responded = false;
 
   constructor(options: TcpServerOptions) {
+    this.#refusal = options.refusal;
     this.#tunnel = new TcpTunnel(options.output, options.limits, () => {});
     const listener = options.accept(this);
     this.#tunnel.listen(listener);
@@ -72,12 +76,12 @@ export class TcpServerConnection implements ServerConnection, ServerStream {
 
   sendInformational(): void {}
 
-  /** A refusal has no words in TCP: the connection is reset. */
   sendHead(head: ResponseHead): void {
     if (this.#responded) return;
     this.#responded = true;
     if (head.status < 300) this.#tunnel.open();
-    else this.#tunnel.reset();
+    else if (this.#refusal === undefined) this.#tunnel.reset();
+    else this.#tunnel.refuse(this.#refusal(head));
   }
 
   sendData(chunk: Uint8Array, end: boolean): boolean {

@@ -91,6 +91,14 @@ export class TcpTunnel<H> {
     return !this.#wantsDrain;
   }
 
+  /** Says why there will be no tunnel, and ends. */
+  refuse(bytes: Uint8Array): void {
+    if (this.#over) return;
+    this.#finish();
+    this.#output.write(bytes);
+    this.#output.end();
+  }
+
   /** Tears both directions down. */
   reset(): void {
     if (this.#over) return;

@@ -13,6 +13,7 @@ const address = z.strictObject({ host: z.string(), port: z.int().min(0).max(65_5
 const listenerAddresses = z.strictObject({
   inbound: address,
   outbound: address,
+  outboundTls: address.optional(),
   upstreams: z.array(address).readonly(),
 });
 

@@ -10,10 +10,11 @@ import type { DataPlaneOptions } from "../options.ts";
  * second sidecar on the same ports would be given half of the first one's connections. Throws, with the address and the
  * reason, where one is taken.
  */
-export function reserveAddresses({ inbound, outbound, upstreams }: DataPlaneOptions): ListenerAddresses {
+export function reserveAddresses({ inbound, outbound, outboundTls, upstreams }: DataPlaneOptions): ListenerAddresses {
   return {
     inbound: free(inbound),
     outbound: free(outbound),
+    outboundTls: outboundTls && free(outboundTls),
     upstreams: upstreams.map(({ address }) => free(address)),
   };
 }
