@@ -6,7 +6,7 @@ import { formatRelative } from "./moment.ts";
 import { table } from "./output.ts";
 import { safeLine, safeText } from "./safe-text.ts";
 
-export const LOG_FORMATS = ["table", "json", "cloudevents"] as const;
+export const LOG_FORMATS = ["table", "json", "yaml", "cloudevents"] as const;
 export type LogFormat = (typeof LOG_FORMATS)[number];
 
 export interface LogStyle {
@@ -16,8 +16,11 @@ export interface LogStyle {
   /** Relative ones age, so what stays on the screen has absolute ones. */
   readonly times: "relative" | "absolute";
   readonly heads?: boolean;
+  /** Before each line: its lanes, as `graphLanes` draws them. */
+  readonly lanes?: readonly string[];
 }
 
+const ESCAPES = /\u001b\[[0-9;]*m/g;
 const HEADS = ["revision", "time", "by", "change"];
 /** Sentences of one line; `show` has them all. */
 const SENTENCES_MAX = 3;
@@ -31,20 +34,25 @@ const ACTOR_COLUMNS = 8;
 
 /** One line per change: revision, time, operator, what happened and, in quotes, why. */
 export function logTable(entries: readonly HistoryEntry[], style: LogStyle): string {
-  const starts = entries.map((entry) => rowStart(entry, style));
+  const { lanes } = style;
+  const heads = lanes === undefined ? HEADS : ["", "namespace", ...HEADS];
+  const starts = entries.map((entry, index) => {
+    const start = rowStart(entry, style);
+    return lanes === undefined ? start : [lanes[index] ?? "", safeText(entry.recorded.namespace), ...start];
+  });
   // What an empty last column leaves: the table itself knows how wide it sets the others.
   const used = Math.max(
     0,
     ...table(
-      HEADS,
+      heads,
       starts.map((start) => [...start, "|"]),
     )
       .split("\n")
-      .map((line) => line.indexOf("|")),
+      .map((line) => line.replaceAll(ESCAPES, "").lastIndexOf("|")),
   );
   const room = style.width === undefined ? Number.POSITIVE_INFINITY : Math.max(style.width - used, CHANGE_LENGTH_MIN);
   const text = table(
-    HEADS,
+    heads,
     entries.map((entry, index) => [...(starts[index] ?? []), changeText(entry, room)]),
   );
   return style.heads === false ? text.slice(text.indexOf("\n") + 1) : text;

@@ -2,17 +2,18 @@
 
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { EventLog } from "../events/log.ts";
-import { serviceRef } from "../policy/names.ts";
+import { type ServiceRef, serviceRef } from "../policy/names.ts";
 import type { PolicyKind } from "../policy/schema.ts";
 import { type HistoryEntry, type HistoryFilter, historyEntry } from "../replay/history.ts";
 import { namespaceOption, parseCount } from "./change-options.ts";
 import { type ConnectionOptions, connectionOptions, withOperator } from "./context.ts";
 import { parseKind } from "./document-argument.ts";
 import { UsageError } from "./failure.ts";
+import { graphLanes } from "./log-graph.ts";
 import { LOG_FORMATS, type LogFormat, logTable, logValue } from "./log-output.ts";
 import type { Moment } from "./moment.ts";
 import { MOMENT_HELP, momentOption, revisionOf } from "./moment-argument.ts";
-import { note, printText } from "./output.ts";
+import { note, painter, print, printText } from "./output.ts";
 import { recentChanges } from "./recent-changes.ts";
 import { escapeUnsafe } from "./safe-text.ts";
 import { parseServiceArgument } from "./service-argument.ts";
@@ -20,6 +21,8 @@ import { parseServiceArgument } from "./service-argument.ts";
 interface LogOptions extends ConnectionOptions {
   readonly namespace?: string;
   readonly service?: string;
+  readonly source?: string;
+  readonly destination?: string;
   readonly kind?: PolicyKind;
   readonly actor?: string;
   readonly since?: Moment;
@@ -27,6 +30,7 @@ interface LogOptions extends ConnectionOptions {
   readonly access?: true;
   readonly grep?: string;
   readonly limit: number;
+  readonly graph?: true;
   readonly follow?: true;
   readonly output: LogFormat;
 }
@@ -51,13 +55,16 @@ as one JSON value per line. ${MOMENT_HELP}
 
 Examples:
   heddle log --service shop/catalog --since 1h
-  heddle log --access --actor alice -o json
+  heddle log --access --destination shop/payment
+  heddle log --actor alice -o json
 `;
 
 export async function run(command: Command, args: readonly string[]): Promise<void> {
   await connectionOptions(namespaceOption(command))
     .description("Show who changed what, when and why.")
     .option("--service <service>", "only what concerns this service (NAMESPACE/NAME, or NAME with -n)")
+    .option("--source <service>", "only what a rule says of this service as a caller")
+    .option("--destination <service>", "only what is about this service as the one that is called")
     .option("--kind <kind>", "only changes of documents of this kind", kindOption)
     .option("--actor <name>", "only changes by this operator")
     .option("--since <time>", "not before this", momentOption)
@@ -65,10 +72,14 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
     .option("--access", "only what decides who may call whom")
     .option("--grep <text>", "only where the reason or the change in words holds this")
     .option("--limit <count>", "at most so many changes", parseCount, LIMIT_DEFAULT)
+    .option("--graph", "with a lane for each namespace")
     .option("-f, --follow", "go on with what happens from now on")
     .addOption(new Option("-o, --output <format>", "how to print").choices(LOG_FORMATS).default("table"))
     .addHelpText("after", HELP)
     .action(async (options: LogOptions) => {
+      if (options.follow === true && options.graph === true) {
+        throw new UsageError("--graph needs to know what comes, and --follow does not: leave one of them out");
+      }
       if (options.follow === true && options.until !== undefined) {
         throw new UsageError("--follow goes on for ever, and --until names an end: leave one of them out");
       }
@@ -96,15 +107,18 @@ export async function recentEntries(ledger: Ledger, query: LogQuery, limit: numb
   return entries;
 }
 
-async function list(ledger: Ledger, query: LogQuery, { limit, output }: LogOptions): Promise<void> {
+async function list(ledger: Ledger, query: LogQuery, { limit, output, graph }: LogOptions): Promise<void> {
   const entries = await recentEntries(ledger, query, limit);
   if (output !== "table") {
     const values = entries.map((entry) => logValue(entry, output));
-    printText(escapeUnsafe(JSON.stringify(values, null, 2)));
+    print(output === "yaml" ? "yaml" : "json", values, () => "");
     return;
   }
   if (entries.length === 0) note("there are no such changes");
-  else printText(logTable(entries, { nowMs: Date.now(), width: process.stdout.columns, times: "relative" }));
+  else {
+    const lanes = graph === true ? { lanes: graphLanes(entries, painter(process.stdout)) } : {};
+    printText(logTable(entries, { nowMs: Date.now(), width: process.stdout.columns, times: "relative", ...lanes }));
+  }
   if (entries.length === limit && entries.at(-1)?.recorded.revision !== query.from)
     note(`the last ${limit}; --limit shows more`);
 }
@@ -115,6 +129,7 @@ async function follow(ledger: Ledger, query: LogQuery, { limit, output }: LogOpt
   const say = (entries: readonly HistoryEntry[], heads: boolean): void => {
     const style = { nowMs: Date.now(), width: process.stdout.columns, times: "absolute", heads } as const;
     if (output === "table") printText(logTable(entries, style));
+    else if (output === "yaml") for (const entry of entries) print("yaml", [logValue(entry, output)], () => "");
     else printText(entries.map((entry) => `${escapeUnsafe(JSON.stringify(logValue(entry, output)))}\n`).join(""));
   };
   say(said, true);
@@ -129,15 +144,20 @@ async function follow(ledger: Ledger, query: LogQuery, { limit, output }: LogOpt
 }
 
 async function queryOf(ledger: Ledger, options: LogOptions): Promise<LogQuery> {
-  const { namespace, service, kind, actor, access, grep } = options;
+  const { kind, actor, access, grep, namespace } = options;
   const [since, until] = await Promise.all([options.since, options.until].map((moment) => fixed(ledger, moment)));
-  const named = service === undefined ? undefined : parseServiceArgument(service, namespace);
+  const refOf = (text: string): ServiceRef => {
+    const service = parseServiceArgument(text, namespace);
+    return serviceRef(service.namespace, service.name);
+  };
   return {
     from: since?.kind === "revision" ? since.revision : 1,
     to: until?.kind === "revision" ? until.revision : undefined,
     filter: {
       ...(namespace === undefined ? {} : { namespace }),
-      ...(named === undefined ? {} : { service: serviceRef(named.namespace, named.name) }),
+      ...(options.service === undefined ? {} : { service: refOf(options.service) }),
+      ...(options.source === undefined ? {} : { source: refOf(options.source) }),
+      ...(options.destination === undefined ? {} : { destination: refOf(options.destination) }),
       ...(kind === undefined ? {} : { kind }),
       ...(actor === undefined ? {} : { actor }),
       ...(since?.kind === "time" ? { sinceMs: since.timeMs } : {}),

@@ -11,6 +11,10 @@ export interface HistoryFilter {
   readonly namespace?: string;
   /** The service is what the event is about, or a caller that it names; what is mesh-wide concerns every service. */
   readonly service?: ServiceRef;
+  /** The service is a caller that the event names. */
+  readonly source?: ServiceRef;
+  /** The service is what the event is about, not merely a caller. */
+  readonly destination?: ServiceRef;
   readonly kind?: PolicyKind;
   /** Name of the operator, exactly. */
   readonly actor?: string;
@@ -120,9 +124,12 @@ export function serviceOfEvent(event: DomainEvent): ServiceRef | undefined {
   return `${namespace}/${event.name}`;
 }
 
-function concerns(event: DomainEvent, { service, kind, accessOnly }: HistoryFilter): boolean {
+function concerns(event: DomainEvent, filter: HistoryFilter): boolean {
+  const { service, source, destination, kind, accessOnly } = filter;
   if (kind !== undefined && kindOfEvent(event) !== kind) return false;
   if (accessOnly === true && !isAboutAccess(event)) return false;
+  if (source !== undefined && !isCaller(event, source)) return false;
+  if (destination !== undefined && !isAbout(event, destination)) return false;
   return service === undefined || concernsService(event, service);
 }
 
@@ -134,12 +141,20 @@ function isAboutAccess(event: DomainEvent): boolean {
 }
 
 function concernsService(event: DomainEvent, service: ServiceRef): boolean {
+  return isAbout(event, service) || isCaller(event, service);
+}
+
+/** What is mesh-wide is about every service. */
+function isAbout(event: DomainEvent, service: ServiceRef): boolean {
   if (kindOfEvent(event) === "Mesh" || serviceOfEvent(event) === service) return true;
   if (event.type === "RolledBack") return event.only === undefined && service.startsWith(`${event.namespace}/`);
-  if (event.type === "ChangeReverted") return false;
   if (event.type === "RateLimitSet" && event.from !== undefined) {
     return `${event.namespace}/${event.from.service}` === service;
   }
+  return false;
+}
+
+function isCaller(event: DomainEvent, service: ServiceRef): boolean {
   return "rule" in event && typeof event.rule === "object" && names(event.rule, service);
 }
 

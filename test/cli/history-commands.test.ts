@@ -166,3 +166,19 @@ test("who-can lists the callers, what they may ask, and by which rules", async (
   expect([none.stdout, none.stderr]).toEqual(["", "nobody may POST / on shop/catalog\n"]);
   expect((await mesh.heddle(["who-can", "shop/nobody"])).code).toBe(1);
 });
+
+describe("log", () => {
+  test("answers who changed access to a service, when and why", async () => {
+    const text = await done("log", "--access", "--destination", "shop/catalog", "--since", "3");
+    expect(text.trimEnd().split("\n")).toHaveLength(2);
+    expect(text).toMatch(/^4 .* ada .*granted shop\/web → shop\/catalog POST \/ "PCI-142"$/m);
+  });
+
+  test("draws a lane for each namespace, and prints YAML", async () => {
+    const graph = await done("log", "--graph");
+    expect(graph).toMatch(/^\* +shop +5 /m);
+    expect(graph).toMatch(/^ {2}\* +_mesh +1 /m);
+    expect(await done("log", "--limit", "1", "-o", "yaml")).toStartWith("- revision: 5\n  namespace: shop\n");
+    expect((await mesh.heddle(["log", "--graph", "--follow"])).code).toBe(2);
+  });
+});

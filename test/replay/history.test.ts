@@ -23,6 +23,9 @@ describe("history", () => {
     ["a service as what it is about, and what is mesh-wide", { service: "shop/catalog" }, "2 3 5 6 7 8"],
     ["a service as a caller in another namespace", { service: "shop/web", namespace: "bank" }, "4"],
     ["a service that nobody names", { service: "bank/vault", namespace: "shop" }, ""],
+    ["a service as the one that calls", { source: "shop/web" }, "3 4"],
+    ["a service as the one that is called", { destination: "bank/vault", accessOnly: true }, "2 4 7"],
+    ["who changed access of one to another", { source: "shop/web", destination: "bank/vault" }, "4"],
     ["a text in the reason", { text: "LOOKS good" }, "5"],
     ["a text in an event's words", { text: "v2 10%→50%" }, "5"],
     [
