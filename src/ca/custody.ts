@@ -3,7 +3,7 @@
  * place of files: it hands out keys to sign with, not their bytes. Nothing here ever logs or reports key material.
  */
 
-import { link, rm, stat } from "node:fs/promises";
+import { link, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { makePrivateDirectory, readIfPresent, writePrivateFile } from "../nats/private-file.ts";
 import { SIGNING_ALGORITHM, type SigningPair } from "./authority.ts";
@@ -13,13 +13,29 @@ import * as x509 from "./x509.ts";
 /** Which signing certificate. */
 export type SigningRole = "root" | "issuer";
 
+/**
+ * Which of the roots that succeed each other, with the issuing certificate below it: `FIRST_GENERATION`, or the
+ * beginning of the root's fingerprint.
+ */
+export type Generation = string;
+
+/** The one that a mesh begins with. */
+export const FIRST_GENERATION: Generation = "";
+
+/** The generation of every later root. */
+export function generationOf(fingerprint: string): Generation {
+  return fingerprint.slice(0, 16);
+}
+
 export interface KeyCustody {
+  /** Those of which a root is kept, in no particular order. */
+  generations(): Promise<readonly Generation[]>;
   /** The pair with a key that can sign but not be exported; undefined where none is kept. Rejects with `CustodyError`. */
-  load(role: SigningRole): Promise<SigningPair | undefined>;
+  load(role: SigningRole, generation: Generation): Promise<SigningPair | undefined>;
   /** Keeps a new pair unless there is one already. False: somebody else's came first, and stays. */
-  create(role: SigningRole, pair: SigningPair): Promise<boolean>;
+  create(role: SigningRole, generation: Generation, pair: SigningPair): Promise<boolean>;
   /** Keeps a pair in place of whatever is there. */
-  replace(role: SigningRole, pair: SigningPair): Promise<void>;
+  replace(role: SigningRole, generation: Generation, pair: SigningPair): Promise<void>;
 }
 
 /** What is kept cannot be used as it is. The message says why and what to do, for the person who runs the authority. */
@@ -28,10 +44,11 @@ export class CustodyError extends Error {
 }
 
 const OTHERS = 0o077;
+const ROOT_FILE = /^root-([0-9a-f]{16})\.pem$/;
 
 /**
- * Keeps each pair as one PEM file, `root.pem` and `issuer.pem`, private key (PKCS#8) first: a key and its certificate
- * are then written together or not at all.
+ * Keeps each pair as one PEM file, `root.pem` and `issuer.pem` (`root-<generation>.pem` and so on after a rotation),
+ * private key (PKCS#8) first: a key and its certificate are then written together or not at all.
  * @param directory made if need be, for its owner only; the files likewise.
  */
 export class FileCustody implements KeyCustody {
@@ -41,8 +58,16 @@ export class FileCustody implements KeyCustody {
     this.#directory = directory;
   }
 
-  async load(role: SigningRole): Promise<SigningPair | undefined> {
-    const path = this.#path(role);
+  async generations(): Promise<readonly Generation[]> {
+    const names = await readdir(this.#directory).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return [];
+      throw error;
+    });
+    return names.flatMap((name) => ROOT_FILE.exec(name)?.[1] ?? (name === "root.pem" ? FIRST_GENERATION : []));
+  }
+
+  async load(role: SigningRole, generation: Generation): Promise<SigningPair | undefined> {
+    const path = this.#path(role, generation);
     const text = await readIfPresent(path);
     if (text === undefined) return undefined;
     await refuseOthers(this.#directory, "700");
@@ -50,13 +75,13 @@ export class FileCustody implements KeyCustody {
     return parsePair(text, path);
   }
 
-  async create(role: SigningRole, pair: SigningPair): Promise<boolean> {
+  async create(role: SigningRole, generation: Generation, pair: SigningPair): Promise<boolean> {
     const temporary = join(this.#directory, `.${role}.${crypto.randomUUID()}`);
     await makePrivateDirectory(this.#directory);
     try {
       await writePrivateFile(temporary, await pairPem(pair));
       // Unlike a rename, a link never takes the place of a file that another process has just put there.
-      await link(temporary, this.#path(role));
+      await link(temporary, this.#path(role, generation));
       return true;
     } catch (error) {
       if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
@@ -66,13 +91,13 @@ export class FileCustody implements KeyCustody {
     }
   }
 
-  async replace(role: SigningRole, pair: SigningPair): Promise<void> {
+  async replace(role: SigningRole, generation: Generation, pair: SigningPair): Promise<void> {
     await makePrivateDirectory(this.#directory);
-    await writePrivateFile(this.#path(role), await pairPem(pair));
+    await writePrivateFile(this.#path(role, generation), await pairPem(pair));
   }
 
-  #path(role: SigningRole): string {
-    return join(this.#directory, `${role}.pem`);
+  #path(role: SigningRole, generation: Generation): string {
+    return join(this.#directory, generation === FIRST_GENERATION ? `${role}.pem` : `${role}-${generation}.pem`);
   }
 }
 

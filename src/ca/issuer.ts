@@ -72,8 +72,7 @@ export class Issuer {
       this.#certificate.notBefore.getTime(),
     );
     const notAfterMs = Math.min(wholeSecond(nowMs + ttlMs), this.notAfterMs);
-    if (notAfterMs <= nowMs)
-      return err("the mesh's issuing certificate has expired: restart a control replica to renew it");
+    if (notAfterMs <= nowMs) return err("the mesh's root has expired, nothing can be signed: heddle ca rotate");
     const serial = randomSerial();
     const leaf = await x509.X509CertificateGenerator.create({
       serialNumber: serial,

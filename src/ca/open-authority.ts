@@ -2,7 +2,14 @@
 
 import { join } from "node:path";
 import { createIssuer, createRoot, ISSUER_RENEWAL_MS, type SigningPair } from "./authority.ts";
-import { CustodyError, FileCustody, type KeyCustody } from "./custody.ts";
+import {
+  CustodyError,
+  FIRST_GENERATION,
+  FileCustody,
+  type Generation,
+  generationOf,
+  type KeyCustody,
+} from "./custody.ts";
 import { Issuer } from "./issuer.ts";
 import { fingerprint } from "./workload/pem.ts";
 import { trustDomainId } from "./workload/spiffe-id.ts";
@@ -12,6 +19,8 @@ export interface AuthorityOptions {
   readonly trustDomain: string;
   /** Unix milliseconds. */
   readonly nowMs: number;
+  /** Fingerprint of the root to sign under; absent: the one that the mesh began with. */
+  readonly root?: string | undefined;
 }
 
 export interface Authority {
@@ -20,6 +29,7 @@ export interface Authority {
   /** SHA-256 of the root's DER, lower-case hex. */
   readonly rootFingerprint: string;
   readonly rootNotAfterMs: number;
+  /** Signs nothing any more once the root has expired. */
   readonly issuer: Issuer;
 }
 
@@ -33,60 +43,99 @@ export function openAuthority(directory: string, options: AuthorityOptions): Pro
  * stays, and it does not matter whose issuing certificate does, since all of them lead to that root.
  */
 export async function openAuthorityIn(custody: KeyCustody, options: AuthorityOptions): Promise<Authority> {
-  const kept = { root: await custody.load("root"), issuer: await custody.load("issuer") };
+  const generation = options.root === undefined ? FIRST_GENERATION : await keptGeneration(custody, options.root);
+  const kept = { root: await custody.load("root", generation), issuer: await custody.load("issuer", generation) };
   if (kept.root === undefined && kept.issuer !== undefined) {
     throw new CustodyError(
       "the authority has an issuing certificate but no root: restore the root from a backup; a new root would cut off every workload",
     );
   }
-  const root = kept.root ?? (await firstRoot(custody, options));
+  return authorityOf(custody, generation, {
+    ...options,
+    root: kept.root ?? (await firstRoot(custody, options)),
+    issuer: kept.issuer,
+  });
+}
+
+/**
+ * A root to take the place of another one: one that is kept and that nobody has heard of yet, which an attempt that broke
+ * off has left, or a new one. Its issuing certificate is made with it.
+ * @param known fingerprints of the roots that the mesh has, or had
+ */
+export async function nextAuthority(
+  custody: KeyCustody,
+  known: ReadonlySet<string>,
+  options: Omit<AuthorityOptions, "root">,
+): Promise<Authority> {
+  for (const generation of await custody.generations()) {
+    const root = await custody.load("root", generation);
+    if (root !== undefined && !known.has(fingerprintOf(root))) {
+      const issuer = await custody.load("issuer", generation);
+      return authorityOf(custody, generation, { ...options, root, issuer });
+    }
+  }
+  const root = await createRoot(options.trustDomain, options.nowMs);
+  const generation = generationOf(fingerprintOf(root));
+  await custody.create("root", generation, root);
+  return authorityOf(custody, generation, { ...options, root, issuer: undefined });
+}
+
+interface KeptPairs extends Pick<AuthorityOptions, "trustDomain" | "nowMs"> {
+  readonly root: SigningPair;
+  readonly issuer: SigningPair | undefined;
+}
+
+async function authorityOf(custody: KeyCustody, generation: Generation, pairs: KeptPairs): Promise<Authority> {
+  const { root } = pairs;
   const rootCertificate = new x509.X509Certificate(root.certificatePem);
-  checkRoot(rootCertificate, options);
-  const issuer = await currentIssuer(custody, root, kept.issuer, options);
-  const rootFingerprint = fingerprint(root.certificatePem);
-  if (!rootFingerprint.ok) throw new CustodyError(rootFingerprint.error);
+  checkRoot(rootCertificate, pairs);
   return {
     rootPem: root.certificatePem,
-    rootFingerprint: rootFingerprint.value,
+    rootFingerprint: fingerprintOf(root),
     rootNotAfterMs: rootCertificate.notAfter.getTime(),
-    issuer: new Issuer(issuer),
+    issuer: new Issuer(await currentIssuer(custody, generation, pairs)),
   };
 }
 
+/** Where that root is kept; the first generation where it is nowhere, for the caller to find that it is another one. */
+async function keptGeneration(custody: KeyCustody, wanted: string): Promise<Generation> {
+  const generation = generationOf(wanted);
+  return (await custody.generations()).includes(generation) ? generation : FIRST_GENERATION;
+}
+
 async function firstRoot(custody: KeyCustody, { trustDomain, nowMs }: AuthorityOptions): Promise<SigningPair> {
-  await custody.create("root", await createRoot(trustDomain, nowMs));
+  await custody.create("root", FIRST_GENERATION, await createRoot(trustDomain, nowMs));
   // Read back what is kept: it may be another replica's, and its key is one that cannot be exported any more.
-  const root = await custody.load("root");
+  const root = await custody.load("root", FIRST_GENERATION);
   if (root === undefined) throw new CustodyError("the root that was just stored is gone");
   return root;
 }
 
-function checkRoot(root: x509.X509Certificate, { trustDomain, nowMs }: AuthorityOptions): void {
+function checkRoot(root: x509.X509Certificate, { trustDomain }: KeptPairs): void {
   const names = root.getExtension(x509.SubjectAlternativeNameExtension)?.names.items ?? [];
   const expected = trustDomainId(trustDomain);
   const found = names.find((name) => name.type === "url")?.value;
-  if (found !== expected) {
-    throw new CustodyError(
-      `the root is for ${found ?? "no trust domain"}, the mesh is ${expected}: use another directory, or declare the mesh with that trust domain`,
-    );
-  }
-  if (root.notAfter.getTime() <= nowMs) {
-    throw new CustodyError(
-      `the root expired at ${root.notAfter.toISOString()}: a new root must be added and activated`,
-    );
-  }
+  if (found === expected) return;
+  throw new CustodyError(
+    `the root is for ${found ?? "no trust domain"}, the mesh is ${expected}: use another directory, or declare the mesh with that trust domain`,
+  );
 }
 
 /** The issuing certificate kept, or a new one where there is none, it nears its end, or it is another root's. */
 async function currentIssuer(
   custody: KeyCustody,
-  root: SigningPair,
-  kept: SigningPair | undefined,
-  { trustDomain, nowMs }: AuthorityOptions,
+  generation: Generation,
+  { root, issuer: kept, trustDomain, nowMs }: KeptPairs,
 ): Promise<SigningPair> {
+  const rootNotAfterMs = new x509.X509Certificate(root.certificatePem).notAfter.getTime();
   if (kept !== undefined && (await isGood(kept, root, nowMs))) return kept;
-  await custody.replace("issuer", await createIssuer(root, trustDomain, nowMs));
-  const issuer = await custody.load("issuer");
+  if (rootNotAfterMs <= nowMs) {
+    // Nothing can be signed any more; the mesh must come up all the same, since that is how it gets another root.
+    if (kept !== undefined) return kept;
+    throw new CustodyError(`the root expired at ${new Date(rootNotAfterMs).toISOString()}, and has nothing signed`);
+  }
+  await custody.replace("issuer", generation, await createIssuer(root, trustDomain, nowMs));
+  const issuer = await custody.load("issuer", generation);
   if (issuer === undefined) throw new CustodyError("the issuing certificate that was just stored is gone");
   return issuer;
 }
@@ -96,4 +145,10 @@ async function isGood(issuer: SigningPair, root: SigningPair, nowMs: number): Pr
   if (nowMs >= certificate.notAfter.getTime() - ISSUER_RENEWAL_MS) return false;
   const { publicKey } = new x509.X509Certificate(root.certificatePem);
   return certificate.verify({ publicKey, signatureOnly: true });
+}
+
+function fingerprintOf({ certificatePem }: SigningPair): string {
+  const found = fingerprint(certificatePem);
+  if (!found.ok) throw new CustodyError(found.error);
+  return found.value;
 }

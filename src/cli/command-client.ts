@@ -7,6 +7,8 @@ import {
   type CredentialsReply,
   commandReply,
   credentialsReply,
+  type RotationReply,
+  rotationReply,
   type StatusReply,
   signedText,
   statusReply,
@@ -77,6 +79,13 @@ export function askStatus(sender: CommandSender): Promise<StatusReply> {
     timeoutMs: STATUS_TIMEOUT_MS,
     what: "ask for status",
   });
+}
+
+/** What the change of roots that is under way waits for. Rejects as `sendCommand` does. */
+export function askRotation(sender: CommandSender): Promise<RotationReply> {
+  const subject = subjects.query(sender.credentials.publicKey, "ca");
+  const what = "ask for the state of the roots";
+  return ask(sender, { subject, payload: {}, answer: rotationReply, timeoutMs: STATUS_TIMEOUT_MS, what });
 }
 
 /** Waits, at most `timeoutMs`, until every connected instance enforces `revision`. Rejects as `sendCommand` does. */

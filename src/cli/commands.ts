@@ -34,6 +34,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "send the connections of this machine through its sidecar",
     load: () => import("./intercept.ts"),
   },
+  { name: "ca", summary: "show and change the roots that the mesh trusts", load: () => import("./ca.ts") },
   { name: "identity", summary: "show and revoke the identities of services", load: () => import("./identity.ts") },
   { name: "operator", summary: "say who may change the mesh", load: () => import("./operator.ts") },
   { name: "token", summary: "make the credentials that a service's sidecars need", load: () => import("./token.ts") },

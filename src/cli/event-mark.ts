@@ -42,6 +42,10 @@ export function markOf(event: DomainEvent, before?: MeshState): Mark {
     case "AccessDefaultSet":
     case "RootActivated":
     case "TokenUsed":
+    case "RootRotationStarted":
+    case "RootRotationPaused":
+    case "RootRotationResumed":
+    case "RootRotationAborted":
     case "ServicePortsSet":
     case "SubsetsDefined":
     case "LoadBalancerSet":

@@ -98,6 +98,15 @@ export const statusReply = z.strictObject({
 });
 export type StatusReply = z.infer<typeof statusReply>;
 
+/** `heddle.query.<nkey>.ca`: what the change of roots that is under way waits for. */
+export const rotationReply = z.strictObject({
+  /** Last revision that the replica has folded. */
+  revision: z.int(),
+  /** Why the next step is not taken yet; empty where it is about to be, or none is due. */
+  waiting: z.array(z.strictObject({ instance: z.string(), service: z.string(), why: z.string() })),
+});
+export type RotationReply = z.infer<typeof rotationReply>;
+
 /**
  * `heddle.query.<nkey>.wait`: answered when every connected instance enforces what `revision` asks of its service, or
  * at the timeout. The asker's own request timeout must be longer.

@@ -5,6 +5,7 @@ import type { NatsBus } from "../nats/connection.ts";
 import { EndpointPublisher } from "../projections/endpoint-publisher.ts";
 import { SnapshotPublisher } from "../projections/snapshot-store.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { Acknowledgements } from "./acknowledgements.ts";
 import { Convergence } from "./convergence.ts";
 import { Roster } from "./roster.ts";
 
@@ -35,6 +36,7 @@ export interface Publication {
   readonly endpoints: EndpointPublisher;
   readonly roster: Roster;
   readonly convergence: Convergence;
+  readonly acknowledgements: Acknowledgements;
   /** Looks for instances that have fallen silent, until what is returned is called. */
   watchSilence(): () => void;
 }
@@ -58,13 +60,19 @@ export function createPublication(options: PublicationOptions): Publication {
   });
   const { registry } = endpoints;
   const convergence = new Convergence({ roster, registry, publisher: snapshots, now, observe: options.converged });
+  const acknowledgements = new Acknowledgements({ roster, registry, publisher: snapshots, now, ttlMs });
   const watchSilence = (): (() => void) => {
     const forget = bus.onConnection((event) => {
-      if (event === "connected") roster.touchAll(now());
+      if (event !== "connected") return;
+      roster.touchAll(now());
+      acknowledgements.listenAnew();
     });
     const timer = setInterval(() => {
       // It was we who could not hear.
-      if (!bus.connected) roster.touchAll(now());
+      if (!bus.connected) {
+        roster.touchAll(now());
+        acknowledgements.listenAnew();
+      }
       roster.forget(now());
       convergence.advance();
     }, ttlMs / LOOKS_PER_TTL);
@@ -73,5 +81,5 @@ export function createPublication(options: PublicationOptions): Publication {
       clearInterval(timer);
     };
   };
-  return { snapshots, endpoints, roster, convergence, watchSilence };
+  return { snapshots, endpoints, roster, convergence, acknowledgements, watchSilence };
 }

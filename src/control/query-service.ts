@@ -10,12 +10,17 @@ import type { CredentialService } from "./credential-service.ts";
 import {
   type CredentialsReply,
   credentialsRequest,
+  type RotationReply,
   type StatusReply,
   type WaitReply,
   waitRequest,
 } from "./protocol.ts";
 import type { Roster } from "./roster.ts";
+import type { RotationDriver } from "./rotation-driver.ts";
 import { statusReport } from "./status-report.ts";
+
+/** Instances that are named; the answer has to fit into one message. */
+const WAITING_MAX = 1_000;
 
 export interface QueryServiceOptions {
   readonly bus: Bus;
@@ -24,6 +29,7 @@ export interface QueryServiceOptions {
   readonly roster: Roster;
   readonly convergence: Convergence;
   readonly credentials: CredentialService;
+  readonly rotation: Pick<RotationDriver, "waiting">;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly logger: Logger;
@@ -47,15 +53,17 @@ export function serveQueries(options: QueryServiceOptions): QueryService {
   );
 }
 
-type Answer = Record<string, never> | StatusReply | WaitReply | CredentialsReply;
+type Answer = Record<string, never> | StatusReply | RotationReply | WaitReply | CredentialsReply;
 
 async function answerTo(message: BusMessage, options: QueryServiceOptions): Promise<Answer | undefined> {
-  const { state, expectedRevision, roster, convergence, now } = options;
+  const { state, expectedRevision, roster, convergence, rotation, now } = options;
   switch (message.subject.split(".")[3]) {
     case "ping":
       return {};
     case "status":
       return statusReport({ state: state(), expectedRevision, roster, nowMs: now() });
+    case "ca":
+      return { revision: state().revision, waiting: rotation.waiting().slice(0, WAITING_MAX) };
     case "wait": {
       const request = waitRequest.safeParse(parseJson(message.data));
       return request.success ? convergence.wait(request.data.revision, request.data.timeoutMs) : undefined;

@@ -4,11 +4,12 @@
  * or hear again.
  */
 
+import { AuthorityKeeper } from "../ca/authority-keeper.ts";
 import type { KeyCustody } from "../ca/custody.ts";
-import { type Authority, openAuthorityIn } from "../ca/open-authority.ts";
+import type { Authority } from "../ca/open-authority.ts";
 import { serveSigning } from "../ca/sign-service.ts";
 import { openEventLog } from "../events/jetstream-log.ts";
-import type { MeshState } from "../events/state.ts";
+import { activeRoot, type MeshState } from "../events/state.ts";
 import type { Accounts } from "../nats/accounts.ts";
 import { openBucket } from "../nats/buckets.ts";
 import type { Bucket } from "../nats/bus.ts";
@@ -33,6 +34,7 @@ import { PastStates } from "./past-states.ts";
 import { createPublication, type Publication } from "./publication.ts";
 import { serveQueries } from "./query-service.ts";
 import { RecentCommands } from "./recent-commands.ts";
+import { RotationDriver } from "./rotation-driver.ts";
 import { signingRevocation } from "./signing-revocation.ts";
 
 /** Life of a leaf where nobody says otherwise. */
@@ -102,7 +104,6 @@ export async function startControl(options: ControlOptions): Promise<ControlRepl
 async function startParts(options: ControlOptions, stack: AsyncDisposableStack) {
   const { bus, now, random, logger } = options;
   const replicas = { replicas: options.streamReplicas ?? 1 };
-  const authority = await keepAuthority(options, stack);
   const log = await openEventLog(bus, replicas);
   const checkpoints = await openBucket(bus, CHECKPOINT_BUCKET, replicas);
   const configBucket = await openBucket(bus, CONFIG_BUCKET, replicas);
@@ -137,7 +138,8 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
   });
   stack.defer(() => projection.stop());
   const ledger = new Ledger({ ...options, log, projection });
-  const first = await begin(ledger, authority(), options);
+  const keeper = await keepAuthority(options, await ledger.latest(), stack);
+  const first = await begin(ledger, keeper.current, options);
   stack.defer(() => credentials.stop());
   stack.defer(bus.onConnection((event) => event === "connected" && credentials.check({ again: true })));
   credentials.start();
@@ -149,7 +151,9 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
   stack.defer(publication.watchSilence());
   const gauges = { revision: () => projection.revision, instances: () => roster.connected(now()) };
   const url = monitor(options, metrics.families(gauges), stack);
-  await serve({ ...options, authority, ledger, recent, past, projection, publication, credentials }, stack);
+  const rotation = new RotationDriver({ ...options, ledger, keeper, acknowledgements: publication.acknowledgements });
+  stack.defer(rotation.start(() => projection.state));
+  await serve({ ...options, keeper, rotation, ledger, recent, past, projection, publication, credentials }, stack);
   const settled = async (): Promise<void> => {
     await Promise.all([snapshots.settled(), endpoints.settled()]);
   };
@@ -176,7 +180,8 @@ function monitor({ bus, listen, logger }: ControlOptions, families: MetricFamily
 }
 
 interface ServiceParts extends ControlOptions {
-  readonly authority: () => Authority;
+  readonly keeper: AuthorityKeeper;
+  readonly rotation: RotationDriver;
   readonly ledger: Ledger;
   readonly recent: RecentCommands;
   readonly past: PastStates;
@@ -187,13 +192,13 @@ interface ServiceParts extends ControlOptions {
 
 /** Opens the doors: certificates, questions, commands. Resolves when the server knows of them. */
 async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<void> {
-  const { bus, trustDomain, now, logger, authority, ledger, recent, past, projection, publication } = parts;
+  const { bus, trustDomain, now, logger, keeper, rotation, ledger, recent, past, projection, publication } = parts;
   const { roster, convergence, snapshots } = publication;
   const { credentials } = parts;
   const signing = serveSigning(bus, {
     trustDomain,
     ttlMs: parts.leafTtlMs ?? LEAF_TTL_MS,
-    issuer: () => authority().issuer,
+    issuer: () => keeper.issuer,
     bundle: () => trustedRoots(projection.state),
     revocation: (namespace, service) => signingRevocation(projection.state, namespace, service),
     admit: (asker, instance) => admitInstance({ ...asker, instance }, { ...parts, state: () => projection.state }),
@@ -207,7 +212,17 @@ async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<
   // Last: whoever gets an answer to a question may send a command at once, and a command that nobody hears is lost.
   const state = (): MeshState => projection.state;
   const expectedRevision = snapshots.expectedRevision.bind(snapshots);
-  const queries = serveQueries({ bus, state, expectedRevision, roster, convergence, credentials, now, logger });
+  const queries = serveQueries({
+    bus,
+    state,
+    expectedRevision,
+    roster,
+    convergence,
+    rotation,
+    credentials,
+    now,
+    logger,
+  });
   stack.defer(() => {
     queries.stop();
     convergence.stop();
@@ -216,18 +231,19 @@ async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<
 }
 
 /** Opens the authority, and opens it again every day, which is how its issuing certificate is renewed in time. */
-async function keepAuthority({ custody, trustDomain, now, logger }: ControlOptions, stack: AsyncDisposableStack) {
-  let authority = await openAuthorityIn(custody, { trustDomain, nowMs: now() });
+async function keepAuthority(options: ControlOptions, state: MeshState, stack: AsyncDisposableStack) {
+  const { logger } = options;
+  const keeper = await AuthorityKeeper.open(options, activeRoot(state.roots)?.fingerprint);
   const renew = async (): Promise<void> => {
     try {
-      authority = await openAuthorityIn(custody, { trustDomain, nowMs: now() });
+      await keeper.use(keeper.current.rootFingerprint);
     } catch (error) {
       logger.error({ err: error }, "the certificate authority could not be opened again; the former one stays");
     }
   };
   const timer = setInterval(() => void renew(), RENEWAL_INTERVAL_MS);
   stack.defer(() => clearInterval(timer));
-  return () => authority;
+  return keeper;
 }
 
 function trustedRoots({ roots }: MeshState): string[] {

@@ -79,6 +79,19 @@ const createToken = z.strictObject({
 });
 const revokeToken = z.strictObject({ kind: z.literal("token-revoke"), publicKey: userPublicKey });
 
+/** The change from the active root to a new one; control replicas take the steps as each becomes safe. */
+const rotateRoot = z.strictObject({
+  kind: z.literal("rotate-root"),
+  action: z.enum(["start", "pause", "resume", "abort"]),
+});
+/** Trust a root whose key the mesh does not have, and let it take the place of the one in force. */
+const addRoot = z.strictObject({
+  kind: z.literal("add-root"),
+  /** SHA-256 of the certificate's DER, lower-case hex. */
+  fingerprint: z.string().regex(/^[0-9a-f]{64}$/),
+  pem: z.string().max(16 * 1024),
+});
+
 const commandBody = z.discriminatedUnion("kind", [
   applyDocuments,
   deleteDocuments,
@@ -92,6 +105,8 @@ const commandBody = z.discriminatedUnion("kind", [
   revokeOperator,
   createToken,
   revokeToken,
+  rotateRoot,
+  addRoot,
 ]);
 
 export const commandRequest = z.strictObject({

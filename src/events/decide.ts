@@ -14,6 +14,7 @@ import { decideIdentity, type IdentityCommand } from "./decide-identity.ts";
 import { planOperatorAdd, planOperatorRevoke } from "./decide-operators.ts";
 import { planRevert, type RevertedChange } from "./decide-revert.ts";
 import { planRollback } from "./decide-rollback.ts";
+import { decideRoots, type RootCommand } from "./decide-roots.ts";
 import { planShift } from "./decide-shift.ts";
 import { planTokenCreate, planTokenRevoke } from "./decide-tokens.ts";
 import { type Plan, placeIn, problem, refuse } from "./decision-plan.ts";
@@ -49,6 +50,7 @@ export function decide(
     return refuse(problem("namespace", `${JSON.stringify(namespace)} cannot be a namespace: it is no DNS label`));
   }
   if (isIdentityCommand(body)) return decideIdentity(state, namespace, body);
+  if (isRootCommand(body)) return decideRoots(state, namespace, body);
   const plan = planFor(state, namespace, body, context);
   if (!plan.ok) return plan;
   const { wanted, warnings, mark, facts = [] } = plan.value;
@@ -75,10 +77,14 @@ function isIdentityCommand(body: CommandBody): body is IdentityCommand {
   return body.kind === "revoke-identity" || body.kind === "reinstate-identity";
 }
 
+function isRootCommand(body: CommandBody): body is RootCommand {
+  return body.kind === "rotate-root" || body.kind === "add-root";
+}
+
 function planFor(
   state: MeshState,
   namespace: string,
-  body: Exclude<CommandBody, IdentityCommand>,
+  body: Exclude<CommandBody, IdentityCommand | RootCommand>,
   context: DecisionContext,
 ): Result<Plan, Refusal> {
   switch (body.kind) {

@@ -58,6 +58,14 @@ function sentence(event: DomainEvent): string {
       return `added root ${shortFingerprint(event.fingerprint)} to the trust bundle`;
     case "RootActivated":
       return `made root ${shortFingerprint(event.fingerprint)} the one that signs`;
+    case "RootRotationStarted":
+      return `began to replace root ${shortFingerprint(event.from)}`;
+    case "RootRotationPaused":
+      return "paused the change of roots";
+    case "RootRotationResumed":
+      return "went on with the change of roots";
+    case "RootRotationAborted":
+      return "called off the change of roots";
     case "RootRetired":
       return `retired root ${shortFingerprint(event.fingerprint)}`;
     case "IdentityRevoked":

@@ -6,7 +6,17 @@
 
 import { z } from "zod";
 import { accessRule, meshSpec, rateLimitSpec, routeRule, routeSpec, serviceSpec } from "../policy/schema.ts";
-import { identityReinstated, identityRevoked } from "./trust-events.ts";
+import {
+  identityReinstated,
+  identityRevoked,
+  rootActivated,
+  rootAdded,
+  rootRetired,
+  rootRotationAborted,
+  rootRotationPaused,
+  rootRotationResumed,
+  rootRotationStarted,
+} from "./trust-events.ts";
 
 const namespace = z.string();
 const name = z.string();
@@ -64,15 +74,6 @@ const tokenRevoked = z.strictObject({
   service: z.string(),
   publicKey: z.string(),
 });
-
-const rootAdded = z.strictObject({
-  type: z.literal("RootAdded"),
-  /** SHA-256 of the certificate's DER, lower-case hex. */
-  fingerprint: z.string(),
-  pem: z.string(),
-});
-const rootActivated = z.strictObject({ type: z.literal("RootActivated"), fingerprint: z.string() });
-const rootRetired = z.strictObject({ type: z.literal("RootRetired"), fingerprint: z.string() });
 
 const serviceDeclared = z.strictObject({ type: z.literal("ServiceDeclared"), namespace, name, spec: serviceSpec });
 /** One part of a Service changed; an absent `to` means that it was taken away. */
@@ -182,6 +183,10 @@ export const domainEvent = z.discriminatedUnion("type", [
   rootAdded,
   rootActivated,
   rootRetired,
+  rootRotationStarted,
+  rootRotationPaused,
+  rootRotationResumed,
+  rootRotationAborted,
   serviceDeclared,
   servicePortsSet,
   subsetsDefined,

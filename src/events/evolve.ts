@@ -9,6 +9,7 @@ import { withWeights } from "./backend-weights.ts";
 import type { RecordedChange } from "./change.ts";
 import type { DomainEvent } from "./domain-events.ts";
 import { evolveRevocations } from "./evolve-revocations.ts";
+import { evolveRoots } from "./evolve-roots.ts";
 import {
   type AccessPolicyState,
   EMPTY_NAMESPACE,
@@ -19,7 +20,6 @@ import {
   type Origin,
   type RevokedKey,
   type RouteState,
-  type TrustRoot,
   type WithOrigin,
 } from "./state.ts";
 
@@ -52,14 +52,14 @@ export function evolve(state: MeshState, event: DomainEvent, origin: Origin): Me
     case "TokenUsed":
     case "TokenRevoked":
       return evolveTokens(state, event, origin);
-    case "RootAdded": {
-      const { fingerprint, pem } = event;
-      return { ...state, roots: withEntry(state.roots, fingerprint, { fingerprint, pem, status: "added" }) };
-    }
+    case "RootAdded":
     case "RootActivated":
-      return { ...state, roots: withActiveRoot(state.roots, event.fingerprint) };
     case "RootRetired":
-      return { ...state, roots: withRootStatus(state.roots, event.fingerprint, "retired") };
+    case "RootRotationStarted":
+    case "RootRotationPaused":
+    case "RootRotationResumed":
+    case "RootRotationAborted":
+      return { ...state, ...evolveRoots(state, event, origin) };
     default: {
       const before = state.namespaces.get(event.namespace) ?? EMPTY_NAMESPACE;
       const after = evolveNamespace(before, event, origin);
@@ -178,26 +178,6 @@ function evolveTokens(state: MeshState, event: TokenEvent, origin: Origin): Mesh
 
 function withMesh(state: MeshState, part: Partial<MeshSpec>, origin: Origin): MeshState {
   return state.mesh === undefined ? state : { ...state, mesh: { value: { ...state.mesh.value, ...part }, origin } };
-}
-
-/** One root signs at a time; the one before it stays trusted until it is retired. */
-function withActiveRoot(roots: MeshState["roots"], fingerprint: string): MeshState["roots"] {
-  if (!roots.has(fingerprint)) return roots;
-  const next = new Map(roots);
-  for (const root of roots.values()) {
-    if (root.fingerprint === fingerprint) next.set(fingerprint, { ...root, status: "active" });
-    else if (root.status === "active") next.set(root.fingerprint, { ...root, status: "added" });
-  }
-  return next;
-}
-
-function withRootStatus(
-  roots: MeshState["roots"],
-  fingerprint: string,
-  status: TrustRoot["status"],
-): MeshState["roots"] {
-  const root = roots.get(fingerprint);
-  return root === undefined ? roots : withEntry(roots, fingerprint, { ...root, status });
 }
 
 function withService(state: NamespaceState, name: string, value: ServiceSpec, origin: Origin): NamespaceState {

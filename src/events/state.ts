@@ -90,6 +90,18 @@ export interface TrustRoot {
   readonly status: "added" | "active" | "retired";
 }
 
+/** A change of roots that is under way. */
+export interface RootRotation {
+  /** Fingerprint of the root that is to go. */
+  readonly from: string;
+  /** Fingerprint of the one that takes its place; undefined until it is added. */
+  readonly to: string | undefined;
+  readonly paused: boolean;
+  /** Revision of the last step, which everybody must enforce before the next one. */
+  readonly step: number;
+  readonly origin: Origin;
+}
+
 export interface MeshState {
   /** Revision of the last change folded, whatever its namespace. 0: nothing has happened. */
   readonly revision: number;
@@ -102,6 +114,7 @@ export interface MeshState {
   readonly revokedKeys: ReadonlyMap<string, RevokedKey>;
   /** By fingerprint. */
   readonly roots: ReadonlyMap<string, TrustRoot>;
+  readonly rotation: RootRotation | undefined;
   /** Includes `_mesh`, whose maps stay empty and whose revision counts. */
   readonly namespaces: ReadonlyMap<string, NamespaceState>;
 }
@@ -122,8 +135,14 @@ export const INITIAL_STATE: MeshState = {
   tokens: new Map(),
   revokedKeys: new Map(),
   roots: new Map(),
+  rotation: undefined,
   namespaces: new Map(),
 };
 
 /** The defaults where no Mesh document speaks: secure ones, and the trust domain that `heddle up` starts with. */
 export const MESH_DEFAULTS = { trustDomain: "mesh.local", mtls: "strict", access: "deny" } as const;
+
+/** The root that signs, if there is one. */
+export function activeRoot(roots: MeshState["roots"]): TrustRoot | undefined {
+  return [...roots.values()].find(({ status }) => status === "active");
+}

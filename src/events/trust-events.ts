@@ -1,4 +1,4 @@
-/** The part of the vocabulary that is about whom the mesh believes: identities that were revoked. */
+/** The part of the vocabulary that is about whom the mesh believes: its roots, and identities that were revoked. */
 
 import { z } from "zod";
 
@@ -31,3 +31,17 @@ export const identityReinstated = z.strictObject({
   service,
   instance: z.string().optional(),
 });
+
+/** The SHA-256 of a certificate's DER, lower-case hex. */
+const fingerprint = z.string();
+
+export const rootAdded = z.strictObject({ type: z.literal("RootAdded"), fingerprint, pem: z.string() });
+export const rootActivated = z.strictObject({ type: z.literal("RootActivated"), fingerprint });
+export const rootRetired = z.strictObject({ type: z.literal("RootRetired"), fingerprint });
+
+/** The active root is to be replaced. What follows (added, activated, retired) is recorded as each step is safe. */
+export const rootRotationStarted = z.strictObject({ type: z.literal("RootRotationStarted"), from: fingerprint });
+export const rootRotationPaused = z.strictObject({ type: z.literal("RootRotationPaused") });
+export const rootRotationResumed = z.strictObject({ type: z.literal("RootRotationResumed") });
+/** Back to the root of before: the new one is retired once nobody needs it. */
+export const rootRotationAborted = z.strictObject({ type: z.literal("RootRotationAborted") });

@@ -43,6 +43,10 @@ export function affectedServices(before: MeshState, after: MeshState, change: Re
       case "RootRetired":
         return "all";
       case "OperatorAdded":
+      case "RootRotationStarted":
+      case "RootRotationPaused":
+      case "RootRotationResumed":
+      case "RootRotationAborted":
       case "OperatorRevoked":
       case "TokenCreated":
       case "TokenUsed":

@@ -6,6 +6,7 @@
 
 import { createHash } from "node:crypto";
 import {
+  activeRoot,
   EMPTY_NAMESPACE,
   MESH_DEFAULTS,
   type MeshState,
@@ -105,6 +106,7 @@ function meshWide(state: MeshState, { namespace, name }: ServiceName) {
     trustDomain: trustDomainOf(state),
     mtls: state.mesh?.value.mtls ?? MESH_DEFAULTS.mtls,
     trustBundle: trustBundleOf(state),
+    ...activeRootOf(state),
   } as const;
 }
 
@@ -118,6 +120,11 @@ function trustBundleOf(state: MeshState): string[] {
     .filter(({ status }) => status !== "retired")
     .sort((a, b) => (a.fingerprint < b.fingerprint ? -1 : 1))
     .map(({ pem }) => pem);
+}
+
+function activeRootOf({ roots }: MeshState): { activeRoot?: string } {
+  const active = activeRoot(roots);
+  return active === undefined ? {} : { activeRoot: active.fingerprint };
 }
 
 function compileAccess(state: MeshState, target: ServiceName): SnapshotAccessRule[] {

@@ -107,6 +107,8 @@ export const serviceSnapshot = z.strictObject({
   mtls: z.enum(["strict", "permissive", "disabled"]),
   /** PEM of every root that is added or active. */
   trustBundle: z.array(z.string()),
+  /** Fingerprint of the root that signs: certificates under another one are to be replaced. Absent: none is active. */
+  activeRoot: z.string().optional(),
   /** Of this service, and of those that may call it or be called by it; absent where there is none. */
   revocations: z.array(snapshotRevocation).optional(),
   inbound: z.strictObject({
@@ -174,6 +176,8 @@ export const instanceStatus = z.strictObject({
   certificateExpiry: z.string().optional(),
   /** Of its certificate: lower-case hex. */
   certificateSerial: z.string().max(40).optional(),
+  /** Fingerprint of the root that its certificate leads to; absent where none of its trust bundle is. */
+  certificateRoot: z.string().max(64).optional(),
   /** RFC 3339. */
   startedAt: z.string(),
   version: z.string().max(64),

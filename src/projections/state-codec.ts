@@ -86,6 +86,10 @@ const trustRoot = z.strictObject({
   status: z.enum(["added", "active", "retired"]),
 });
 
+const rotation = z
+  .strictObject({ from: z.string(), to: z.string().nullable(), paused: z.boolean(), step: revision, origin })
+  .transform(({ to, ...rest }) => ({ ...rest, to: to ?? undefined }));
+
 const meshState = z.strictObject({
   revision,
   mesh: withOrigin(meshSpec).nullable(),
@@ -93,11 +97,12 @@ const meshState = z.strictObject({
   tokens: entries(joinToken),
   revokedKeys: entries(revokedKey),
   roots: entries(trustRoot),
+  rotation: rotation.nullable(),
   namespaces: entries(namespaceState),
 });
 
 export const meshStateCodec: StateCodec<MeshState> = {
-  toJson({ revision, mesh, operators, tokens, revokedKeys, roots, namespaces }) {
+  toJson({ revision, mesh, operators, tokens, revokedKeys, roots, rotation, namespaces }) {
     return {
       revision,
       mesh: mesh ?? null,
@@ -105,12 +110,13 @@ export const meshStateCodec: StateCodec<MeshState> = {
       tokens: sortedEntries(tokens),
       revokedKeys: sortedEntries(revokedKeys),
       roots: sortedEntries(roots),
+      rotation: rotation === undefined ? null : { ...rotation, to: rotation.to ?? null },
       namespaces: sortedEntries(namespaces).map(([name, state]) => [name, namespaceToJson(state)]),
     };
   },
   fromJson(data) {
-    const { mesh, ...rest } = meshState.parse(data);
-    return { ...rest, mesh: mesh ?? undefined };
+    const { mesh, rotation, ...rest } = meshState.parse(data);
+    return { ...rest, mesh: mesh ?? undefined, rotation: rotation ?? undefined };
   },
 };
 

@@ -101,6 +101,10 @@ export function kindOfEvent(event: DomainEvent): PolicyKind | undefined {
     case "RootAdded":
     case "RootActivated":
     case "RootRetired":
+    case "RootRotationStarted":
+    case "RootRotationPaused":
+    case "RootRotationResumed":
+    case "RootRotationAborted":
     case "IdentityRevoked":
     case "IdentityReinstated":
     case "RolledBack":

@@ -34,6 +34,10 @@ const ROWS: [DomainEvent, string][] = [
   [{ type: "TokenRevoked", ...token }, "revoked join token ABCDEFGH of shop/orders"],
   [{ type: "RootAdded", fingerprint: "0123456789abcdef", pem: "" }, "added root 0123456789ab to the trust bundle"],
   [{ type: "RootActivated", fingerprint: "0123456789abcdef" }, "made root 0123456789ab the one that signs"],
+  [{ type: "RootRotationStarted", from: "0123456789abcdef" }, "began to replace root 0123456789ab"],
+  [{ type: "RootRotationPaused" }, "paused the change of roots"],
+  [{ type: "RootRotationResumed" }, "went on with the change of roots"],
+  [{ type: "RootRotationAborted" }, "called off the change of roots"],
   [{ type: "RootRetired", fingerprint: "0123456789abcdef" }, "retired root 0123456789ab"],
   [{ type: "IdentityRevoked", namespace: "shop", service: "orders" }, "revoked the identity of shop/orders"],
   [

@@ -92,9 +92,17 @@ describe("what events are about", () => {
     });
     expect(kinds.filter((kind) => kind.endsWith("undefined"))).toEqual([
       "OperatorAdded undefined",
+      "OperatorRevoked undefined",
+      "TokenCreated undefined",
+      "TokenUsed undefined",
+      "TokenRevoked undefined",
       "RootAdded undefined",
       "RootActivated undefined",
       "RootRetired undefined",
+      "RootRotationStarted undefined",
+      "RootRotationPaused undefined",
+      "RootRotationResumed undefined",
+      "RootRotationAborted undefined",
       "IdentityRevoked undefined",
       "IdentityReinstated undefined",
       "RolledBack undefined",

@@ -3,51 +3,21 @@
  * process. Only the ledger is kept in memory: what these tests are about begins at the snapshot.
  */
 
-import { join } from "node:path";
 import { openAuthority } from "../../src/ca/open-authority.ts";
 import { type SigningService, serveSigning } from "../../src/ca/sign-service.ts";
 import { signingRevocation } from "../../src/control/signing-revocation.ts";
 import type { CommandBody } from "../../src/events/commands.ts";
-import { directReader, openBucket } from "../../src/nats/buckets.ts";
-import { connectBus, type NatsBus } from "../../src/nats/connection.ts";
-import { issuerOf } from "../../src/nats/credentials.ts";
+import { openBucket } from "../../src/nats/buckets.ts";
+import type { NatsBus } from "../../src/nats/connection.ts";
 import { CONFIG_BUCKET, ENDPOINT_BUCKET } from "../../src/nats/subjects.ts";
 import { parsePolicy } from "../../src/policy/parse.ts";
 import { EndpointPublisher } from "../../src/projections/endpoint-publisher.ts";
 import { SnapshotPublisher } from "../../src/projections/snapshot-store.ts";
-import type { Limits } from "../../src/proxy/limits.ts";
-import { systemRuntime } from "../../src/proxy/runtime.ts";
-import type { SidecarOptions } from "../../src/proxy/sidecar/options.ts";
-import { Sidecar } from "../../src/proxy/sidecar/sidecar.ts";
-import { type AccessLog, openAccessLog } from "../../src/telemetry/access-log.ts";
-import { leanLogger } from "../../src/telemetry/logger.ts";
 import { TestLedger } from "./ledger.ts";
 import { startTestNats, type TestNats } from "./nats.ts";
+import { type SidecarSpec, startTestSidecar, type TestSidecar } from "./sidecars.ts";
 
-export interface SidecarSpec {
-  /** `namespace/name`. */
-  readonly service: string;
-  /** Port of the application on 127.0.0.1. */
-  readonly appPort: number;
-  readonly labels?: Record<string, string>;
-  readonly limits?: Partial<Limits>;
-  readonly appHealth?: SidecarOptions["appHealth"];
-  readonly upstreams?: SidecarOptions["upstreams"];
-  readonly outboundTls?: SidecarOptions["outboundTls"];
-  /** The sidecar's wall clock; the real one by default. */
-  readonly wallMs?: () => number;
-}
-
-export interface TestSidecar {
-  readonly sidecar: Sidecar;
-  /** `http://127.0.0.1:<outbound port>`. */
-  readonly outbound: string;
-  readonly admin: string;
-  readonly accessLogFile: string;
-  stop(): Promise<void>;
-  /** Goes as a crash does: the mesh still counts on it. */
-  crash(): Promise<void>;
-}
+export type { TestSidecar } from "./sidecars.ts";
 
 export class TestMesh {
   readonly ledger = new TestLedger(Date.now);
@@ -120,62 +90,19 @@ export class TestMesh {
   }
 
   async startSidecar(spec: SidecarSpec): Promise<TestSidecar> {
-    const [namespace = "", service = ""] = spec.service.split("/");
-    const credentials = await this.nats.mintService(namespace, service);
-    const bus = await connectBus({ url: this.nats.url, credentials, name: spec.service, onError: () => {} });
-    const instance = `${service}-${++this.#instances}`;
-    const stateDirectory = join(this.nats.directory.path, "sidecars", instance);
-    const anywhere = { host: "127.0.0.1", port: 0 };
-    const accessLogFile = join(this.nats.directory.path, `${instance}.log`);
-    const accessLog: AccessLog | undefined = await openAccessLog(accessLogFile, { flushMs: 5 });
-    const sidecar = await Sidecar.start({
-      namespace,
-      service,
-      trustDomain: "mesh.local",
-      instance,
-      labels: spec.labels ?? {},
-      version: "test",
-      application: { host: "127.0.0.1", port: spec.appPort },
-      appHealth: spec.appHealth ?? { kind: "none" },
-      waitForApplication: false,
-      inbound: anywhere,
-      advertisedHost: "127.0.0.1",
-      outbound: anywhere,
-      upstreams: spec.upstreams ?? [],
-      outboundTls: spec.outboundTls,
-      admin: anywhere,
-      health: undefined,
-      metrics: undefined,
-      stateDirectory,
-      mesh: issuerOf(credentials),
-      user: credentials.publicKey,
-      bus,
-      config: directReader(bus, CONFIG_BUCKET),
-      endpoints: directReader(bus, ENDPOINT_BUCKET),
-      accessLog,
-      logger: leanLogger("silent"),
-      runtime: { ...systemRuntime(spec.limits), wallMs: spec.wallMs ?? Date.now },
-      onQuit: () => {},
-    });
-    const started: TestSidecar = {
-      sidecar,
-      outbound: `http://127.0.0.1:${sidecar.outboundAddress.port}`,
-      admin: `http://127.0.0.1:${sidecar.adminAddress.port}`,
-      accessLogFile,
-      crash: async () => {
-        // Without NATS it can take leave of nobody; its listeners and connections go at once.
-        await bus.close();
-        await started.stop();
-      },
-      stop: async () => {
+    const started = await startTestSidecar(this.nats, spec, ++this.#instances);
+    this.#sidecars.add(started);
+    return {
+      ...started,
+      stop: () => {
         this.#sidecars.delete(started);
-        await sidecar.stop();
-        await accessLog?.close();
-        await bus.close();
+        return started.stop();
+      },
+      crash: () => {
+        this.#sidecars.delete(started);
+        return started.crash();
       },
     };
-    this.#sidecars.add(started);
-    return started;
   }
 
   /** Every sidecar is ready, and every caller sees `count` endpoints of every service that it may call. */

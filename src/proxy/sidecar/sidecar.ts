@@ -3,6 +3,7 @@
  * the mesh. The one file to read to see what a sidecar is made of.
  */
 
+import { anchorOf } from "../../ca/workload/anchor.ts";
 import type { WorkloadCredentials } from "../../ca/workload/credentials.ts";
 import { createIdentity, type IdentityKeeper } from "../../ca/workload/identity.ts";
 import { compileRevocations, type RevocationCheck } from "../../ca/workload/revocations.ts";
@@ -28,8 +29,10 @@ import { StateDirectory } from "./state-directory.ts";
 const WITHDRAWAL_MS = 1_500;
 /** Longest the authority may take to sign. */
 const SIGN_TIMEOUT_MS = 5_000;
-/** Until a new certificate is asked for where the last one was revoked before it came. */
-const RENEWAL_AFTER_REVOCATION_MS = 1_000;
+/** Until a new certificate is asked for where the last one was revoked, or under a former root, before it came. */
+const EARLY_RENEWAL_MS = 1_000;
+/** The sidecars of a mesh ask for certificates under a new root within this time, not all at once. */
+const ROOT_CHANGE_SPREAD_MS = 3_000;
 
 export class Sidecar {
   readonly #options: SidecarOptions;
@@ -45,6 +48,8 @@ export class Sidecar {
   #callable: readonly ServiceRef[] = [];
   #identity: IdentityKeeper | undefined;
   #tls: TlsIdentity | undefined;
+  /** Fingerprint of the root that our certificate leads to. */
+  #root: string | undefined;
   #revocation: RevocationCheck = () => undefined;
   #rejected: InstanceStatus["rejected"];
   #draining = false;
@@ -259,6 +264,8 @@ export class Sidecar {
     if (fault !== undefined) {
       this.#options.logger.warn({ revision, reason: fault }, "our own certificate is believed no longer");
       this.#identity?.renew();
+    } else if (this.#isUnderFormerRoot) {
+      this.#identity?.renew(this.#options.runtime.random() * ROOT_CHANGE_SPREAD_MS);
     }
     return true;
   }
@@ -267,6 +274,12 @@ export class Sidecar {
   get #revocationFault(): string | undefined {
     const { credentials } = this.#identity ?? {};
     return credentials && this.#revocation({ ...credentials.identity, ...credentials });
+  }
+
+  /** Another root signs now than the one that our certificate leads to. */
+  get #isUnderFormerRoot(): boolean {
+    const { activeRoot } = this.#snapshot ?? {};
+    return activeRoot !== undefined && this.#tls !== undefined && this.#root !== activeRoot;
   }
 
   #takeEndpoints(set: EndpointSet): void {
@@ -282,10 +295,10 @@ export class Sidecar {
     };
     this.#metrics.certificateExpiryS = credentials.notAfterMs / 1000;
     this.#plane.useIdentity(this.#tls);
-    // Signed by a replica that had not heard of the revocation yet.
-    if (this.#revocation({ ...credentials.identity, ...credentials }) !== undefined) {
-      this.#identity?.renew(RENEWAL_AFTER_REVOCATION_MS);
-    }
+    this.#root = anchorOf(credentials.chainPem, credentials.bundle);
+    // Signed by a replica that had not heard of the revocation, or of the change of roots, yet.
+    const isRevoked = this.#revocation({ ...credentials.identity, ...credentials }) !== undefined;
+    if (isRevoked || this.#isUnderFormerRoot) this.#identity?.renew(EARLY_RENEWAL_MS);
     this.#heartbeat?.beat();
   }
 
@@ -310,6 +323,7 @@ export class Sidecar {
       ...(this.#rejected === undefined ? {} : { rejected: this.#rejected }),
       ...(expiryMs === undefined ? {} : { certificateExpiry: new Date(expiryMs).toISOString() }),
       ...(serial === undefined ? {} : { certificateSerial: serial }),
+      ...(this.#root === undefined ? {} : { certificateRoot: this.#root }),
       startedAt: this.#startedAt,
       version,
     };

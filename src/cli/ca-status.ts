@@ -1,0 +1,87 @@
+/** The roots of a mesh and the change from one to the next, as people and machines are shown it. */
+
+import { X509Certificate } from "node:crypto";
+import type { RotationReply } from "../control/protocol.ts";
+import type { MeshState } from "../events/state.ts";
+import { askRotation } from "./command-client.ts";
+import type { OperatorContext } from "./context.ts";
+import { currentState } from "./known-mesh.ts";
+import { formatRelative } from "./moment.ts";
+import { type Paint, table } from "./output.ts";
+import { safeText } from "./safe-text.ts";
+
+export interface RotationView {
+  readonly roots: readonly {
+    readonly fingerprint: string;
+    readonly status: "added" | "active" | "retired";
+    readonly notAfter: string | null;
+  }[];
+  readonly rotation: {
+    readonly from: string;
+    readonly to: string | null;
+    readonly paused: boolean;
+    /** What happens at present, in words. */
+    readonly step: string;
+    readonly waiting: RotationReply["waiting"];
+    readonly startedBy: string;
+    readonly revision: number;
+  } | null;
+}
+
+export async function rotationView(context: OperatorContext): Promise<RotationView> {
+  const state = await currentState(context);
+  const waiting = state.rotation === undefined ? [] : (await askRotation(context)).waiting;
+  const { rotation } = state;
+  return {
+    roots: [...state.roots.values()].map(({ fingerprint, pem, status }) => {
+      return { fingerprint, status, notAfter: endOf(pem) };
+    }),
+    rotation:
+      rotation === undefined
+        ? null
+        : {
+            from: rotation.from,
+            to: rotation.to ?? null,
+            paused: rotation.paused,
+            step: stepOf(state),
+            waiting,
+            startedBy: rotation.origin.actor,
+            revision: rotation.step,
+          },
+  };
+}
+
+function stepOf({ roots, rotation }: MeshState): string {
+  if (rotation === undefined) return "nothing is under way";
+  if (rotation.paused) return "paused";
+  if (rotation.to === undefined) return "a new root is to be added";
+  const isActive = roots.get(rotation.to)?.status === "active";
+  return isActive ? "waiting until every certificate is under the new root" : "waiting until every sidecar trusts it";
+}
+
+export function statusText({ roots, rotation }: RotationView, paint: Paint, nowMs: number): string {
+  const rows = roots.map(({ fingerprint, status, notAfter }) => [
+    fingerprint.slice(0, 12),
+    status === "active" ? paint("green", "signs") : status === "added" ? "trusted" : paint("dim", status),
+    notAfter === null ? "" : `${notAfter} (${formatRelative(Date.parse(notAfter), nowMs)})`,
+  ]);
+  const head = table(["root", "state", "expires"], rows).trimEnd();
+  if (rotation === null) return head;
+  const { from, to, step, waiting, startedBy } = rotation;
+  const next = to === null ? "a new one" : to.slice(0, 12);
+  return [
+    head,
+    "",
+    `changing from ${from.slice(0, 12)} to ${next}, begun by ${safeText(startedBy)}: ${step}`,
+    ...waiting.map(({ instance, service, why }) => `  ${safeText(service)} ${safeText(instance)}: ${safeText(why)}`),
+  ].join("\n");
+}
+
+/** RFC 3339; null for what is no certificate. */
+function endOf(pem: string): string | null {
+  try {
+    return new Date(new X509Certificate(pem).validTo).toISOString();
+  } catch {
+    return null;
+  }
+}
