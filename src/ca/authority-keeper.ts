@@ -65,6 +65,7 @@ export class AuthorityKeeper {
   /** @see nextAuthority */
   prepareNext(known: ReadonlySet<string>): Promise<Authority> {
     const { custody, trustDomain, now } = this.#options;
-    return nextAuthority(custody, known, { trustDomain, nowMs: now() });
+    const { isExternal } = this.#current;
+    return nextAuthority(custody, known, { trustDomain, nowMs: now(), isExternal });
   }
 }

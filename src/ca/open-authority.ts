@@ -5,11 +5,12 @@ import { createIssuer, createRoot, ISSUER_RENEWAL_MS, type SigningPair } from ".
 import {
   CustodyError,
   FIRST_GENERATION,
-  FileCustody,
   type Generation,
   generationOf,
+  type KeptPair,
   type KeyCustody,
 } from "./custody.ts";
+import { FileCustody } from "./file-custody.ts";
 import { Issuer } from "./issuer.ts";
 import { fingerprint } from "./workload/pem.ts";
 import { trustDomainId } from "./workload/spiffe-id.ts";
@@ -29,6 +30,8 @@ export interface Authority {
   /** SHA-256 of the root's DER, lower-case hex. */
   readonly rootFingerprint: string;
   readonly rootNotAfterMs: number;
+  /** The root's key is elsewhere: issuing certificates come from whoever has it. */
+  readonly isExternal: boolean;
   /** Signs nothing any more once the root has expired. */
   readonly issuer: Issuer;
 }
@@ -65,7 +68,7 @@ export async function openAuthorityIn(custody: KeyCustody, options: AuthorityOpt
 export async function nextAuthority(
   custody: KeyCustody,
   known: ReadonlySet<string>,
-  options: Omit<AuthorityOptions, "root">,
+  options: Omit<AuthorityOptions, "root"> & Pick<Authority, "isExternal">,
 ): Promise<Authority> {
   for (const generation of await custody.generations()) {
     const root = await custody.load("root", generation);
@@ -74,6 +77,11 @@ export async function nextAuthority(
       return authorityOf(custody, generation, { ...options, root, issuer });
     }
   }
+  if (options.isExternal) {
+    throw new CustodyError(
+      "the root's key is elsewhere, and so must the next one's be: heddle ca csr, heddle ca install",
+    );
+  }
   const root = await createRoot(options.trustDomain, options.nowMs);
   const generation = generationOf(fingerprintOf(root));
   await custody.create("root", generation, root);
@@ -81,8 +89,8 @@ export async function nextAuthority(
 }
 
 interface KeptPairs extends Pick<AuthorityOptions, "trustDomain" | "nowMs"> {
-  readonly root: SigningPair;
-  readonly issuer: SigningPair | undefined;
+  readonly root: KeptPair;
+  readonly issuer: KeptPair | undefined;
 }
 
 async function authorityOf(custody: KeyCustody, generation: Generation, pairs: KeptPairs): Promise<Authority> {
@@ -93,6 +101,7 @@ async function authorityOf(custody: KeyCustody, generation: Generation, pairs: K
     rootPem: root.certificatePem,
     rootFingerprint: fingerprintOf(root),
     rootNotAfterMs: rootCertificate.notAfter.getTime(),
+    isExternal: root.key === undefined,
     issuer: new Issuer(await currentIssuer(custody, generation, pairs)),
   };
 }
@@ -103,7 +112,7 @@ async function keptGeneration(custody: KeyCustody, wanted: string): Promise<Gene
   return (await custody.generations()).includes(generation) ? generation : FIRST_GENERATION;
 }
 
-async function firstRoot(custody: KeyCustody, { trustDomain, nowMs }: AuthorityOptions): Promise<SigningPair> {
+async function firstRoot(custody: KeyCustody, { trustDomain, nowMs }: AuthorityOptions): Promise<KeptPair> {
   await custody.create("root", FIRST_GENERATION, await createRoot(trustDomain, nowMs));
   // Read back what is kept: it may be another replica's, and its key is one that cannot be exported any more.
   const root = await custody.load("root", FIRST_GENERATION);
@@ -115,9 +124,10 @@ function checkRoot(root: x509.X509Certificate, { trustDomain }: KeptPairs): void
   const names = root.getExtension(x509.SubjectAlternativeNameExtension)?.names.items ?? [];
   const expected = trustDomainId(trustDomain);
   const found = names.find((name) => name.type === "url")?.value;
-  if (found === expected) return;
+  // One of an authority that serves others as well need not have a name of the mesh.
+  if (found === undefined || found === expected) return;
   throw new CustodyError(
-    `the root is for ${found ?? "no trust domain"}, the mesh is ${expected}: use another directory, or declare the mesh with that trust domain`,
+    `the root is for ${found}, the mesh is ${expected}: use another directory, or declare the mesh with that trust domain`,
   );
 }
 
@@ -128,26 +138,41 @@ async function currentIssuer(
   { root, issuer: kept, trustDomain, nowMs }: KeptPairs,
 ): Promise<SigningPair> {
   const rootNotAfterMs = new x509.X509Certificate(root.certificatePem).notAfter.getTime();
-  if (kept !== undefined && (await isGood(kept, root, nowMs))) return kept;
+  const usable = kept && withKey(kept);
+  if (usable !== undefined && (await isGood(usable, root, nowMs))) return usable;
   if (rootNotAfterMs <= nowMs) {
     // Nothing can be signed any more; the mesh must come up all the same, since that is how it gets another root.
-    if (kept !== undefined) return kept;
+    if (usable !== undefined) return usable;
     throw new CustodyError(`the root expired at ${new Date(rootNotAfterMs).toISOString()}, and has nothing signed`);
   }
-  await custody.replace("issuer", generation, await createIssuer(root, trustDomain, nowMs));
-  const issuer = await custody.load("issuer", generation);
+  const { certificatePem, key } = root;
+  if (key === undefined) {
+    if (usable !== undefined && (await isUnder(usable, root))) return usable;
+    throw new CustodyError("the root's key is elsewhere, and it has signed no issuing certificate: heddle ca csr");
+  }
+  await custody.replace("issuer", generation, await createIssuer({ certificatePem, key }, trustDomain, nowMs));
+  const stored = await custody.load("issuer", generation);
+  const issuer = stored && withKey(stored);
   if (issuer === undefined) throw new CustodyError("the issuing certificate that was just stored is gone");
   return issuer;
 }
 
-async function isGood(issuer: SigningPair, root: SigningPair, nowMs: number): Promise<boolean> {
+function withKey({ certificatePem, key }: KeptPair): SigningPair | undefined {
+  return key === undefined ? undefined : { certificatePem, key };
+}
+
+async function isGood(issuer: SigningPair, root: KeptPair, nowMs: number): Promise<boolean> {
   const certificate = new x509.X509Certificate(issuer.certificatePem);
-  if (nowMs >= certificate.notAfter.getTime() - ISSUER_RENEWAL_MS) return false;
+  return nowMs < certificate.notAfter.getTime() - ISSUER_RENEWAL_MS && isUnder(issuer, root);
+}
+
+async function isUnder(issuer: SigningPair, root: KeptPair): Promise<boolean> {
+  const certificate = new x509.X509Certificate(issuer.certificatePem);
   const { publicKey } = new x509.X509Certificate(root.certificatePem);
   return certificate.verify({ publicKey, signatureOnly: true });
 }
 
-function fingerprintOf({ certificatePem }: SigningPair): string {
+function fingerprintOf({ certificatePem }: KeptPair): string {
   const found = fingerprint(certificatePem);
   if (!found.ok) throw new CustodyError(found.error);
   return found.value;

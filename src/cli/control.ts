@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 import { ulid } from "ulid";
-import { FileCustody } from "../ca/custody.ts";
+import { FileCustody } from "../ca/file-custody.ts";
 import type { FirstOperator } from "../control/bootstrap.ts";
 import type { ListenAddress } from "../control/monitoring.ts";
 import { type ControlReplica, startControl } from "../control/replica.ts";
@@ -14,6 +14,7 @@ import { isUserPublicKey } from "../nats/keys.ts";
 import type { NatsTrust } from "../nats/trust.ts";
 import { type Logger, logLevelOf, openLogger } from "../telemetry/logger.ts";
 import { parseAddress } from "./address.ts";
+import { caKeyFileOption, readSeal } from "./ca-secret.ts";
 import { connectionOptions, requireDirectory } from "./context.ts";
 import { EXIT_FAILED, Failure, UsageError } from "./failure.ts";
 import { isFree } from "./free-port.ts";
@@ -26,6 +27,7 @@ interface Options {
   readonly natsUrl?: string;
   readonly creds?: string;
   readonly caDir?: string;
+  readonly caKeyFile?: string;
   readonly trustDomain?: string;
   readonly firstOperator?: string;
   readonly natsKeys?: string;
@@ -44,7 +46,7 @@ interface Target {
 }
 
 export async function run(command: Command, args: readonly string[]): Promise<void> {
-  await connectionOptions(command)
+  await caKeyFileOption(connectionOptions(command))
     .description("Run a control replica: decide commands, publish policy, sign certificates.")
     .option("--ca-dir <directory>", "keys of the certificate authority, instead of the directory's")
     .option("--trust-domain <domain>", "trust domain of the mesh, where there is no directory to tell it")
@@ -77,7 +79,7 @@ async function runControl(options: Options): Promise<void> {
     const replica = await startControl({
       bus,
       ...(accounts === undefined ? {} : { accounts }),
-      custody: new FileCustody(target.caPath),
+      custody: new FileCustody(target.caPath, await readSeal(options.caKeyFile)),
       trustDomain: target.trustDomain,
       ...(target.operator === undefined ? {} : { operator: target.operator }),
       listen,

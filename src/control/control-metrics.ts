@@ -14,6 +14,8 @@ export interface ControlGauges {
   readonly revision: () => number;
   /** Instances that speak. */
   readonly instances: () => number;
+  /** Ends of the root that signs and of the issuing certificate below it, Unix milliseconds. */
+  readonly authorityExpiry: () => { readonly rootMs: number; readonly issuerMs: number };
 }
 
 export class ControlMetrics {
@@ -31,7 +33,7 @@ export class ControlMetrics {
   }
 
   /** For `MetricsPage`. */
-  families({ revision, instances }: ControlGauges): MetricFamily[] {
+  families({ revision, instances, authorityExpiry }: ControlGauges): MetricFamily[] {
     return [
       this.#events,
       {
@@ -43,6 +45,12 @@ export class ControlMetrics {
       },
       computed("gauge", "heddle_ledger_revision", "Last revision folded.", revision),
       computed("gauge", "heddle_instances_connected", "Instances that were heard of late.", instances),
+      computed("gauge", "heddle_ca_root_expiry_timestamp_seconds", "When the root that signs ends.", () => {
+        return authorityExpiry().rootMs / 1000;
+      }),
+      computed("gauge", "heddle_ca_issuer_expiry_timestamp_seconds", "When the issuing certificate ends.", () => {
+        return authorityExpiry().issuerMs / 1000;
+      }),
       ...processFamilies(),
     ];
   }

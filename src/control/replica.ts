@@ -4,6 +4,7 @@
  * or hear again.
  */
 
+import { ISSUER_LIFE_MS } from "../ca/authority.ts";
 import { AuthorityKeeper } from "../ca/authority-keeper.ts";
 import type { KeyCustody } from "../ca/custody.ts";
 import type { Authority } from "../ca/open-authority.ts";
@@ -39,8 +40,8 @@ import { signingRevocation } from "./signing-revocation.ts";
 
 /** Life of a leaf where nobody says otherwise. */
 const LEAF_TTL_MS = 24 * 3_600_000;
-/** How often the issuing certificate is looked after; it is replaced months before its end. */
-const RENEWAL_INTERVAL_MS = 24 * 3_600_000;
+/** How often the issuing certificate is looked after: one that was installed is taken up then. */
+const RENEWAL_INTERVAL_MS = 10 * 60_000;
 
 export interface ControlOptions {
   /** A control user's connection, which remains the caller's to close. */
@@ -149,7 +150,11 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
   stack.defer(() => endpoints.stop());
   await endpoints.start();
   stack.defer(publication.watchSilence());
-  const gauges = { revision: () => projection.revision, instances: () => roster.connected(now()) };
+  const authorityExpiry = () => {
+    const { rootNotAfterMs: rootMs, issuer } = keeper.current;
+    return { rootMs, issuerMs: issuer.notAfterMs };
+  };
+  const gauges = { authorityExpiry, revision: () => projection.revision, instances: () => roster.connected(now()) };
   const url = monitor(options, metrics.families(gauges), stack);
   const rotation = new RotationDriver({ ...options, ledger, keeper, acknowledgements: publication.acknowledgements });
   stack.defer(rotation.start(() => projection.state));
@@ -230,20 +235,31 @@ async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<
   await bus.flush();
 }
 
-/** Opens the authority, and opens it again every day, which is how its issuing certificate is renewed in time. */
+/** Opens the authority, and opens it again now and then, which is how its issuing certificate is renewed in time. */
 async function keepAuthority(options: ControlOptions, state: MeshState, stack: AsyncDisposableStack) {
   const { logger } = options;
   const keeper = await AuthorityKeeper.open(options, activeRoot(state.roots)?.fingerprint);
   const renew = async (): Promise<void> => {
     try {
       await keeper.use(keeper.current.rootFingerprint);
+      warnOfEnd(keeper.current, options);
     } catch (error) {
       logger.error({ err: error }, "the certificate authority could not be opened again; the former one stays");
     }
   };
+  warnOfEnd(keeper.current, options);
   const timer = setInterval(() => void renew(), RENEWAL_INTERVAL_MS);
   stack.defer(() => clearInterval(timer));
   return keeper;
+}
+
+/** What nobody here can renew, somebody must be told of. */
+function warnOfEnd({ issuer, isExternal, rootNotAfterMs }: Authority, { now, logger }: ControlOptions): void {
+  const fields = { rootExpiry: new Date(rootNotAfterMs), issuerExpiry: new Date(issuer.notAfterMs) };
+  if (rootNotAfterMs - ISSUER_LIFE_MS < now()) logger.warn(fields, "the root ends within a year: heddle ca rotate");
+  else if (isExternal && issuer.renewAfterMs < now()) {
+    logger.warn(fields, "the issuing certificate nears its end: heddle ca csr, heddle ca install");
+  }
 }
 
 function trustedRoots({ roots }: MeshState): string[] {

@@ -135,7 +135,7 @@ describe("refused, with what to do", () => {
     });
   });
 
-  test("half a file, a certificate without its key, a key of another certificate; never the key in the message", async () => {
+  test("half a file, a key without its certificate, a key of another certificate; never the key in the message", async () => {
     await using directory = await temporaryDirectory();
     await openAuthority(directory.path, OPTIONS);
     const path = join(directory.path, "ca", "root.pem");
@@ -144,7 +144,7 @@ describe("refused, with what to do", () => {
     const keyEnd = "-----END PRIVATE KEY-----\n";
     const [key, certificate] = [whole.slice(0, whole.indexOf(keyEnd) + keyEnd.length), whole.split(keyEnd)[1] ?? ""];
     const otherKey = issuer.slice(0, issuer.indexOf(keyEnd) + keyEnd.length);
-    for (const text of ["", whole.slice(0, 300), key, certificate, otherKey + certificate, whole + certificate]) {
+    for (const text of ["", whole.slice(0, 300), key, otherKey + certificate, whole + certificate]) {
       await writeFile(path, text);
       const error = await failure(openAuthority(directory.path, OPTIONS));
       expect(error).toBeInstanceOf(CustodyError);

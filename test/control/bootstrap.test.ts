@@ -4,7 +4,7 @@ import { afterEach, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { FileCustody } from "../../src/ca/custody.ts";
+import { FileCustody } from "../../src/ca/file-custody.ts";
 import { verifyChain } from "../../src/events/chain.ts";
 import { FIRST_PREVIOUS } from "../../src/events/change.ts";
 import { readEventLog } from "../../src/events/jetstream-log.ts";

@@ -5,7 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ulid } from "ulid";
-import { FileCustody } from "../../src/ca/custody.ts";
+import { FileCustody } from "../../src/ca/file-custody.ts";
 import { type CommandInput, type CommandSender, sendCommand } from "../../src/cli/command-client.ts";
 import type { CommandReply } from "../../src/control/protocol.ts";
 import type { ControlOptions, ControlReplica } from "../../src/control/replica.ts";

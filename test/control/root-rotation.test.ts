@@ -3,7 +3,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { ROOT_LIFE_MS } from "../../src/ca/authority.ts";
-import { FileCustody } from "../../src/ca/custody.ts";
+import { FileCustody } from "../../src/ca/file-custody.ts";
 import { openAuthorityIn } from "../../src/ca/open-authority.ts";
 import type { CommandBody } from "../../src/events/commands.ts";
 import { fold } from "../../src/events/evolve.ts";
