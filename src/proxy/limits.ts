@@ -47,6 +47,12 @@ export interface Limits {
    * request that meets the application's close on the wire is lost, and not every request may be sent twice.
    */
   readonly applicationIdleTimeoutMs: number;
+  /** HTTP/2: from our SETTINGS to the peer's acknowledgement (RFC 9113 §6.5.3). */
+  readonly settingsTimeoutMs: number;
+  /** HTTP/2, towards peers and downstreams: a connection on which nothing came for this long is asked for an answer. */
+  readonly keepAliveIntervalMs: number;
+  /** How long that answer may take; then the other end is taken for dead, and its requests for lost. */
+  readonly keepAliveTimeoutMs: number;
   /** No byte either way on an open stream. */
   readonly streamIdleTimeoutMs: number;
   /**
@@ -83,6 +89,9 @@ export const DEFAULT_LIMITS: Limits = {
   idleTimeoutMs: 300_000,
   upstreamIdleTimeoutMs: 55_000,
   applicationIdleTimeoutMs: 4_000,
+  settingsTimeoutMs: 10_000,
+  keepAliveIntervalMs: 30_000,
+  keepAliveTimeoutMs: 10_000,
   streamIdleTimeoutMs: 300_000,
   withdrawalGraceMs: 10_000,
   earlyAnswerGraceMs: 1_000,

@@ -30,7 +30,6 @@ const TEST_LIMITS = { fileLinesMax: 500, functionLinesMax: 300 };
 const LARGE_FILES: Readonly<Record<string, number>> = {
   "src/proxy/codec/http1/client-connection.ts": 431,
   "src/proxy/codec/http1/server-connection.ts": 464,
-  "src/proxy/codec/http2/connection.ts": 430,
 };
 
 function limitsFor(path: string): SizeLimits {

@@ -119,6 +119,16 @@ export interface ConnectionOutput {
   destroy(): void;
 }
 
+/** How the owner of the socket, who knows the time, finds out whether the peer is still there. */
+export interface PeerProbe {
+  /** False until the peer has acknowledged our settings (RFC 9113 §6.5.3). */
+  readonly settingsAcknowledged: boolean;
+  /** Has the peer send something. */
+  ping(): void;
+  /** It took too long to acknowledge our settings, or to answer: every stream faults, and the connection ends. */
+  giveUp(waitedFor: "settings" | "ping"): void;
+}
+
 /** Bytes in. What every codec offers to the owner of the socket. */
 export interface ConnectionInput {
   receive(chunk: Uint8Array): void;
@@ -133,6 +143,8 @@ export interface ConnectionInput {
 
 /** A connection on which peers send us requests. */
 export interface ServerConnection extends ConnectionInput {
+  /** Absent where the protocol has no such means. */
+  readonly probe?: PeerProbe;
   /**
    * No new streams: finish those open, tell the peer (`Connection: close`, GOAWAY), then end. Called again, it waits no
    * longer for a peer that has not said that it heard.
@@ -142,6 +154,8 @@ export interface ServerConnection extends ConnectionInput {
 
 /** A connection on which we send requests. */
 export interface ClientConnection extends ConnectionInput {
+  /** Absent where the protocol has no such means. */
+  readonly probe?: PeerProbe;
   /** How many more streams can be opened now. */
   readonly capacity: number;
   /** True once the connection will take no more streams at all (GOAWAY, `Connection: close`, fault). */

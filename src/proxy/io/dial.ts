@@ -11,6 +11,7 @@ import { TcpClientConnection } from "../codec/tcp/client-connection.ts";
 import type { Limits } from "../limits.ts";
 import type { Runtime } from "../runtime.ts";
 import { authorityOf } from "./address.ts";
+import { KeepAlive } from "./keep-alive.ts";
 import type { Address } from "./listener.ts";
 import { Timer } from "./timers.ts";
 import {
@@ -108,10 +109,18 @@ class Dial {
     this.#settled = true;
     this.#timer.cancel();
     const { runtime, onConnected, onClosed } = this.options;
-    const wire = new Wire(onClosed, runtime.onBug);
+    let keepAlive: KeepAlive | undefined;
+    const wire = new Wire(() => {
+      keepAlive?.stop();
+      onClosed();
+    }, runtime.onBug);
     this.wire = wire;
     const codec = clientCodec(protocol, { output: wire, limits: runtime.limits });
     wire.attach(socket as Socket<unknown>, codec);
+    // The application beside us needs no PING: loopback loses nobody, and its server may not like them.
+    if (codec.probe !== undefined) {
+      keepAlive = new KeepAlive({ runtime, wire, probe: codec.probe, pings: this.options.tls !== undefined });
+    }
     onConnected(codec, wire, peer);
   }
 }

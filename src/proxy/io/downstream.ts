@@ -15,6 +15,7 @@ import type { Caller } from "../filters/access.ts";
 import type { Runtime } from "../runtime.ts";
 import { authorityOf } from "./address.ts";
 import { type Detection, detect, type Expected } from "./detection.ts";
+import { KeepAlive } from "./keep-alive.ts";
 import type { Address } from "./listener.ts";
 import { Timer } from "./timers.ts";
 import type { ApplicationProtocol } from "./tls.ts";
@@ -68,6 +69,7 @@ export class Downstream implements ConnectionInput {
   readonly #watch: Timer;
   readonly #watchEveryMs: number;
   #codec: ServerConnection | undefined;
+  #keepAlive: KeepAlive | undefined;
   #protocol: ApplicationProtocol | undefined;
   /** What the ClientHello said, in TLS that is carried as it is. */
   #hello: { readonly serverName: string | undefined } | undefined;
@@ -92,6 +94,7 @@ export class Downstream implements ConnectionInput {
     this.#activeMs = runtime.monotonicMs();
     this.wire = new Wire(() => {
       this.#watch.cancel();
+      this.#keepAlive?.stop();
       onClosed(this);
     }, runtime.onBug);
     const { headTimeoutMs, idleTimeoutMs } = runtime.limits;
@@ -128,6 +131,10 @@ export class Downstream implements ConnectionInput {
           refusal: this.#hello && (({ status }) => alertRecord(alertOfStatus(status))),
         });
     }
+    const { probe } = this.#codec;
+    if (probe !== undefined) {
+      this.#keepAlive = new KeepAlive({ runtime: this.#runtime, wire: this.wire, probe, pings: true });
+    }
     if (this.#draining) this.#codec.drain();
     if (early !== undefined) this.#codec.receive(early);
   }
@@ -163,14 +170,14 @@ export class Downstream implements ConnectionInput {
 
   receive(chunk: Uint8Array): void {
     if (this.#refused) return;
-    this.#activeMs = this.#runtime.monotonicMs();
     this.#headComplete = false;
     if (this.#codec === undefined) this.#detect(chunk);
     else this.#codec.receive(chunk);
+    this.#noteActivity();
     // Only HTTP/1.1, or what may become it, can dwell in a head; HTTP/2 bounds its own, and TCP has none.
     const inHead = this.#protocol !== "h2" && this.#protocol !== "tcp" && this.openStreams === 0;
     if (this.#headComplete || !inHead) this.#headSinceMs = undefined;
-    else this.#headSinceMs ??= this.#activeMs;
+    else this.#headSinceMs ??= this.#runtime.monotonicMs();
   }
 
   receiveEnd(): void {
@@ -185,8 +192,14 @@ export class Downstream implements ConnectionInput {
   }
 
   drained(): void {
-    this.#activeMs = this.#runtime.monotonicMs();
+    this.#noteActivity();
     this.#codec?.drained();
+  }
+
+  /** An HTTP/2 connection is in use while it has streams: a PING and its answer are none. */
+  #noteActivity(): void {
+    if (this.#protocol === "h2" && !this.#headComplete && this.openStreams === 0) return;
+    this.#activeMs = this.#runtime.monotonicMs();
   }
 
   #detect(chunk: Uint8Array): void {

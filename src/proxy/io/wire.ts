@@ -42,6 +42,8 @@ export class Wire implements ConnectionOutput {
   /** Bytes since the start, for metrics. */
   bytesRead = 0;
   bytesWritten = 0;
+  /** We do not read for now, so that nothing comes whatever the peer sends. */
+  readingPaused = false;
 
   constructor(onClosed: () => void, onBug: OnBug = crash) {
     this.onClosed = onClosed;
@@ -92,10 +94,12 @@ export class Wire implements ConnectionOutput {
   }
 
   pauseReading(): void {
+    this.readingPaused = true;
     this.#socket?.pause();
   }
 
   resumeReading(): void {
+    this.readingPaused = false;
     this.#socket?.resume();
   }
 

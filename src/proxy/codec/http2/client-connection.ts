@@ -1,6 +1,7 @@
 import type {
   ClientConnection,
   ClientStream,
+  PeerProbe,
   RequestHead,
   ResponseHead,
   StreamFault,
@@ -37,6 +38,10 @@ export class Http2ClientConnection implements ClientConnection {
 
   constructor(options: Http2Options) {
     this.#machine = new Http2Connection(options, this.#role(options));
+  }
+
+  get probe(): PeerProbe {
+    return this.#machine;
   }
 
   get openStreams(): number {

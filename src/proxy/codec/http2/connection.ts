@@ -1,8 +1,15 @@
 import type { Limits } from "../../limits.ts";
-import type { ConnectionInput, ConnectionOutput, HeaderList, StreamFault, StreamListener } from "../message.ts";
-import { INITIAL_WINDOW_BYTES, LINGER_BYTES_MAX, Nuisance, STREAM_ID_MAX, WINDOW_BYTES_MAX } from "./bounds.ts";
+import type {
+  ConnectionInput,
+  ConnectionOutput,
+  HeaderList,
+  PeerProbe,
+  StreamFault,
+  StreamListener,
+} from "../message.ts";
+import { INITIAL_WINDOW_BYTES, LINGER_BYTES_MAX, Nuisance, STREAM_ID_MAX } from "./bounds.ts";
 import { Closed, type ClosedHow } from "./closed-streams.ts";
-import { ConnectionError, FLOW_CONTROL_ERROR, NO_ERROR, PROTOCOL_ERROR, resetCodeOf } from "./error.ts";
+import { ConnectionError, NO_ERROR, PROTOCOL_ERROR, resetCodeOf, SETTINGS_TIMEOUT } from "./error.ts";
 import { FAULTS } from "./fault.ts";
 import { FloodGuard } from "./flood-guard.ts";
 import { ReceiveWindow, SendScheduler } from "./flow-control.ts";
@@ -11,12 +18,12 @@ import { DATA } from "./frame/data.ts";
 import { ACK, type FrameView, has } from "./frame/frame.ts";
 import { GOAWAY, readGoaway, writeGoaway } from "./frame/goaway.ts";
 import { HEADERS } from "./frame/headers.ts";
-import { PING, readPing, writePing } from "./frame/ping.ts";
+import { ALIVE_PING, DRAIN_PING, PING, readPing, writePing } from "./frame/ping.ts";
 import { PRIORITY } from "./frame/priority.ts";
 import { PUSH_PROMISE, refusePushPromise } from "./frame/push-promise.ts";
 import { RST_STREAM, writeRstStream } from "./frame/rst-stream.ts";
 import { readSettings, SETTINGS, writeSettings, writeSettingsAck } from "./frame/settings.ts";
-import { readWindowUpdate, WINDOW_UPDATE, writeWindowUpdate } from "./frame/window-update.ts";
+import { WINDOW_UPDATE, writeWindowUpdate } from "./frame/window-update.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { writeHeaders } from "./header-list.ts";
@@ -24,14 +31,12 @@ import { HpackEncoder } from "./hpack/encoder.ts";
 import { MessageState } from "./message-state.ts";
 import { PeerSettings } from "./peer-settings.ts";
 import { Phase } from "./phase.ts";
-import { PREFACE } from "./preface.ts";
+import { PREFACE, PrefaceReader } from "./preface.ts";
 import { StreamReceiver } from "./receiver.ts";
 import type { Head, Role } from "./role.ts";
+import { changeSendWindows, updateSendWindow } from "./send-windows.ts";
 import { Http2Stream } from "./stream.ts";
 import { StreamTable } from "./stream-table.ts";
-
-/** Opaque data of the PING that tells when a draining client has seen our first GOAWAY. */
-const DRAIN_PING = Buffer.from("hdldrain", "latin1");
 
 export interface Http2Options {
   readonly output: ConnectionOutput;
@@ -43,7 +48,9 @@ export interface Http2Options {
 }
 
 /** One HTTP/2 connection (RFC 9113), client or server by its role. Bytes in, calls on listeners out, and back. */
-export class Http2Connection<In extends Head, Out extends Head> implements Omit<ConnectionInput, "openStreams"> {
+export class Http2Connection<In extends Head, Out extends Head>
+  implements Omit<ConnectionInput, "openStreams">, PeerProbe
+{
   readonly role: Role<In, Out>;
   readonly limits: Limits;
   readonly #output: ConnectionOutput;
@@ -60,7 +67,8 @@ export class Http2Connection<In extends Head, Out extends Head> implements Omit<
   /** Frames gather while a chunk is being read, and go out when it has been. */
   #receiving = false;
   #readingPaused = false;
-  #prefaceBytesLeft: number;
+  /** What the client has yet to send of its preface. */
+  readonly #preface: PrefaceReader | undefined;
   #settingsAckDue = true;
   #lingerBytes = 0;
 
@@ -79,8 +87,8 @@ export class Http2Connection<In extends Head, Out extends Head> implements Omit<
     const windowBytes = Math.max(limits.connectionWindowBytes, INITIAL_WINDOW_BYTES);
     this.window = new ReceiveWindow(windowBytes);
     this.#receiver = new StreamReceiver(this);
-    this.#prefaceBytesLeft = role.isServer ? PREFACE.length : 0;
-    if (!role.isServer) this.writer.copy(PREFACE);
+    if (role.isServer) this.#preface = new PrefaceReader();
+    else this.writer.copy(PREFACE);
     writeSettings(this.writer, role.settings);
     if (windowBytes > INITIAL_WINDOW_BYTES) writeWindowUpdate(this.writer, 0, windowBytes - INITIAL_WINDOW_BYTES);
     this.writer.flush();
@@ -102,7 +110,7 @@ export class Http2Connection<In extends Head, Out extends Head> implements Omit<
     }
     this.#receiving = true;
     try {
-      this.#reader.read(this.#prefaceBytesLeft === 0 ? chunk : this.#takePreface(chunk));
+      this.#reader.read(this.#preface?.take(chunk) ?? chunk);
     } catch (error) {
       if (!(error instanceof ConnectionError)) throw error;
       this.#fail(error);
@@ -156,6 +164,22 @@ export class Http2Connection<In extends Head, Out extends Head> implements Omit<
     this.#phase = Phase.Finishing;
     writeGoaway(this.writer, this.lastProcessedId, NO_ERROR, "");
     this.commit();
+  }
+
+  get settingsAcknowledged(): boolean {
+    return !this.#settingsAckDue;
+  }
+
+  ping(): void {
+    if (this.isEnded) return;
+    writePing(this.writer, ALIVE_PING, 0, false);
+    this.commit();
+  }
+
+  giveUp(waitedFor: "settings" | "ping"): void {
+    if (this.isEnded) return;
+    if (waitedFor === "settings") this.#fail(new ConnectionError(SETTINGS_TIMEOUT, "settings_ack_missing"));
+    else this.#abandon(FAULTS.pingUnanswered);
   }
 
   /** Sends what has been staged, unless a chunk is being read, which ends with this call; ends what is finished. */
@@ -254,16 +278,6 @@ export class Http2Connection<In extends Head, Out extends Head> implements Omit<
 
   // Frames.
 
-  #takePreface(chunk: Uint8Array): Uint8Array {
-    const from = PREFACE.length - this.#prefaceBytesLeft;
-    const length = Math.min(chunk.length, this.#prefaceBytesLeft);
-    for (let at = 0; at < length; at++) {
-      if (chunk[at] !== PREFACE[from + at]) throw new ConnectionError(PROTOCOL_ERROR, "preface_invalid");
-    }
-    this.#prefaceBytesLeft -= length;
-    return chunk.subarray(length);
-  }
-
   #frame(frame: FrameView): void {
     const { type } = frame;
     if (!this.peer.areKnown && (type !== SETTINGS || has(frame, ACK))) {
@@ -299,7 +313,7 @@ export class Http2Connection<In extends Head, Out extends Head> implements Omit<
         this.#goaway(frame);
         break;
       case WINDOW_UPDATE:
-        this.#windowUpdate(frame);
+        updateSendWindow(this, frame);
         break;
       case CONTINUATION:
         this.#receiver.continuation(frame);
@@ -321,20 +335,10 @@ export class Http2Connection<In extends Head, Out extends Head> implements Omit<
     const first = !this.peer.areKnown;
     const windowBytesBefore = this.peer.windowBytes;
     this.peer.apply(settings, !this.role.isServer, this.encoder);
-    this.#changeSendWindows(this.peer.windowBytes - windowBytesBefore);
+    changeSendWindows(this, this.peer.windowBytes - windowBytesBefore);
     writeSettingsAck(this.writer);
     if (first) this.role.onPeerSettings();
     this.scheduler.pump();
-  }
-
-  /** RFC 9113 §6.9.2: a new initial window applies to every open stream, and may make windows negative. */
-  #changeSendWindows(change: number): void {
-    if (change === 0) return;
-    for (const stream of this.streams.all()) {
-      stream.sendWindow += change;
-      if (stream.sendWindow > WINDOW_BYTES_MAX) throw new ConnectionError(FLOW_CONTROL_ERROR, "stream_window_overflow");
-      this.scheduler.unblock(stream);
-    }
   }
 
   #ping(frame: FrameView): void {
@@ -357,33 +361,6 @@ export class Http2Connection<In extends Head, Out extends Head> implements Omit<
     if (this.#phase < Phase.Finishing) this.#phase = Phase.Finishing;
   }
 
-  #windowUpdate(frame: FrameView): void {
-    const increment = readWindowUpdate(frame);
-    this.flood.spend(Nuisance.WindowUpdate);
-    if (frame.streamId === 0) {
-      if (increment === 0) throw new ConnectionError(PROTOCOL_ERROR, "window_increment_zero");
-      this.scheduler.window += increment;
-      if (this.scheduler.window > WINDOW_BYTES_MAX) {
-        throw new ConnectionError(FLOW_CONTROL_ERROR, "connection_window_overflow");
-      }
-    } else if (!this.#streamWindowUpdate(frame.streamId, increment)) return;
-    this.scheduler.pump();
-  }
-
-  /** False when the stream is not there to use its window. */
-  #streamWindowUpdate(streamId: number, increment: number): boolean {
-    const stream = this.streams.get(streamId);
-    if (stream === undefined) {
-      if (this.streams.isIdle(streamId)) throw new ConnectionError(PROTOCOL_ERROR, "window_update_on_idle_stream");
-      return false;
-    }
-    stream.sendWindow += increment;
-    if (increment === 0) this.failStream(stream, PROTOCOL_ERROR, FAULTS.windowIncrement);
-    else if (stream.sendWindow > WINDOW_BYTES_MAX) this.failStream(stream, FLOW_CONTROL_ERROR, FAULTS.windowOverflow);
-    else this.scheduler.unblock(stream);
-    return !stream.isOver;
-  }
-
   // The end.
 
   /** A connection error (RFC 9113 §5.4.1): says why, gives up all streams, and ends. */
@@ -394,6 +371,11 @@ export class Http2Connection<In extends Head, Out extends Head> implements Omit<
     if (this.streams.size === 0) this.role.onUnheardFault(fault);
     this.#faultAll(fault);
     this.#output.end();
+  }
+
+  #abandon(fault: StreamFault): void {
+    this.#faultAll(fault);
+    this.#output.destroy();
   }
 
   #faultAll(fault: StreamFault): void {

@@ -56,6 +56,7 @@ export const FAULTS = {
   windowIncrement: protocolError(400, "window_increment_zero"),
 
   // The peer went away, or never took the stream
+  pingUnanswered: peerReset("ping_unanswered"),
   connectionClosed: peerReset("connection_closed"),
   goaway: refused("goaway"),
   extendedConnect: refused("extended_connect_unsupported"),

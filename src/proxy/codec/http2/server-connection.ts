@@ -1,4 +1,12 @@
-import type { AcceptStream, HeaderList, RequestHead, ResponseHead, ServerConnection, StreamFault } from "../message.ts";
+import type {
+  AcceptStream,
+  HeaderList,
+  PeerProbe,
+  RequestHead,
+  ResponseHead,
+  ServerConnection,
+  StreamFault,
+} from "../message.ts";
 import { Http2Connection, type Http2Options } from "./connection.ts";
 import {
   ENABLE_CONNECT_PROTOCOL,
@@ -30,6 +38,10 @@ export class Http2ServerConnection implements ServerConnection {
 
   constructor(options: Http2ServerOptions) {
     this.#machine = new Http2Connection(options, serverRole(options));
+  }
+
+  get probe(): PeerProbe {
+    return this.#machine;
   }
 
   get openStreams(): number {

@@ -7,6 +7,11 @@ export const PING = 0x6;
 
 const OPAQUE_BYTES = 8;
 
+/** Opaque data of the PING that tells when a draining client has seen our first GOAWAY. */
+export const DRAIN_PING = Buffer.from("hdldrain", "latin1");
+/** That of a PING which only wants to be answered. */
+export const ALIVE_PING = Buffer.from("hdlalive", "latin1");
+
 /** Checks the frame; its view then is the eight opaque bytes. */
 export function readPing(frame: FrameView): void {
   requireNoStream(frame);
