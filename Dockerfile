@@ -24,9 +24,9 @@ USER 65532:65532
 CMD ["bun", "web.ts"]
 
 FROM debian:bookworm-slim AS heddle
-# nats-server for `heddle up`, curl for the health check, socat for compose.yaml. Sidecars need none of them.
+# nats-server for `heddle up`, curl for the health check. Sidecars need none of them.
 RUN apt-get update \
- && apt-get install -y --no-install-recommends ca-certificates curl nats-server socat \
+ && apt-get install -y --no-install-recommends ca-certificates curl nats-server \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 65532 --user-group --no-create-home --home-dir /var/lib/heddle heddle \
  && install -d -m 0700 -o heddle -g heddle /var/lib/heddle /var/lib/heddle-creds

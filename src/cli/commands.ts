@@ -36,6 +36,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   { name: "ca", summary: "show and change the roots that the mesh trusts", load: () => import("./ca.ts") },
   { name: "identity", summary: "show and revoke the identities of services", load: () => import("./identity.ts") },
+  { name: "context", summary: "go to meshes by name", load: () => import("./context-command.ts") },
   { name: "operator", summary: "say who may change the mesh", load: () => import("./operator.ts") },
   { name: "token", summary: "make the credentials that a service's sidecars need", load: () => import("./token.ts") },
   { name: "apply", summary: "bring the mesh to what policy files say", load: () => import("./apply.ts") },

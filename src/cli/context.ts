@@ -8,30 +8,26 @@ import { PermissionDenied } from "../nats/bus.ts";
 import { connectBus, type NatsBus, type ServerAddress } from "../nats/connection.ts";
 import { type Credentials, readCredentials } from "../nats/credentials.ts";
 import { type Directory, openDirectory } from "../nats/directory.ts";
+import { ContextStore, type ServerContext } from "./context-store.ts";
 import { Failure, UsageError } from "./failure.ts";
+import { chosenServer, type ServerOptions, serverOfCredentials, serverOptions } from "./server-options.ts";
 
 /** Where a mesh's state is when nobody says otherwise. */
 const DEFAULT_DIRECTORY = ".heddle";
 
 /** What `connectionOptions` adds to a command. */
-export interface ConnectionOptions {
-  readonly dir?: string;
-  readonly natsUrl?: string;
-  readonly creds?: string;
+export interface ConnectionOptions extends ServerOptions {
+  readonly context?: string;
 }
 
 /** Adds the options that say which mesh is meant. */
 export function connectionOptions(command: Command): Command {
-  return command
-    .option("--dir <directory>", "state directory of the mesh (default: $HEDDLE_DIR or ./.heddle)")
-    .option("--nats-url <url>", "the mesh's NATS, instead of the directory's")
-    .option("--creds <file>", "credentials to use, instead of the directory's");
+  return serverOptions(command).option("--context <name>", "a mesh that `heddle context` knows (or $HEDDLE_CONTEXT)");
 }
 
 /** `--dir`, else `HEDDLE_DIR`, else `./.heddle`. */
 export function directoryPath(dir: string | undefined, env: NodeJS.ProcessEnv = process.env): string {
-  const named = dir ?? env.HEDDLE_DIR;
-  return named === undefined || named === "" ? DEFAULT_DIRECTORY : named;
+  return namedBy(dir) ?? namedBy(env.HEDDLE_DIR) ?? DEFAULT_DIRECTORY;
 }
 
 /** The state directory that is meant. Rejects with `Failure` where there is none. */
@@ -47,8 +43,8 @@ export interface OperatorContext {
   readonly bus: NatsBus;
   /** Whoever holds these signs commands with their key. */
   readonly credentials: Credentials;
-  /** Where the servers are, for whoever is to find them as well. */
-  readonly server: ServerAddress;
+  /** Where the servers are, as others than this machine find them. */
+  readonly publicServer: ServerAddress;
   /** The ledger, to read. */
   readonly ledger: Omit<EventLog, "append">;
 }
@@ -58,44 +54,108 @@ export async function withOperator<T>(
   options: ConnectionOptions,
   use: (context: OperatorContext) => Promise<T>,
 ): Promise<T> {
-  const { url, credentials } = await operatorTarget(options);
-  const bus = await connect(url, credentials);
+  const { server, publicServer, credentials } = await operatorTarget(options);
+  const bus = await connect(server, credentials);
   try {
-    return await use({ bus, credentials, server: { url }, ledger: readEventLog(bus) });
+    return await use({ bus, credentials, publicServer, ledger: readEventLog(bus) });
   } finally {
     await bus.close();
   }
 }
 
-async function operatorTarget(options: ConnectionOptions): Promise<{ url: string; credentials: Credentials }> {
-  const { dir, natsUrl, creds } = options;
-  const given = creds === undefined ? undefined : await readCredentials(creds);
-  // Credentials may tell where they are good. What is said by hand goes before that.
-  const where = natsUrl ?? (dir === undefined ? given?.mesh?.url : undefined);
-  if (where !== undefined && given !== undefined) return { url: where, credentials: given };
-  if (natsUrl !== undefined && dir === undefined) {
-    throw new UsageError("--nats-url needs --creds: the credentials to use there");
-  }
-  const directory = await requireDirectory(dir);
-  const url = natsUrl ?? directory.context.url;
-  if (url === undefined) {
-    throw new Failure(`the mesh in ${directory.path} has never run: start it with \`${upCommand(directory)}\``);
-  }
-  return { url, credentials: given ?? (await directory.operatorCredentials()) };
+/** Whom to be, and where. */
+interface OperatorTarget {
+  readonly server: ServerAddress;
+  readonly publicServer: ServerAddress;
+  readonly credentials: Credentials;
 }
 
-async function connect(url: string, credentials: Credentials): Promise<NatsBus> {
+/** Which mesh is meant when no option says where NATS is. */
+export type MeshSource =
+  | { readonly kind: "context"; readonly name: string; readonly context: ServerContext }
+  | { readonly kind: "directory"; readonly directory: Directory };
+
+/**
+ * The mesh that is meant: `--context`, `--dir`, `$HEDDLE_DIR`, `$HEDDLE_CONTEXT`, `./.heddle` where there is one, and
+ * else the context in use. What lies here goes before what was chosen some time ago. Rejects with `Failure` where that
+ * is no mesh.
+ */
+export async function meshSource(
+  { context: name, dir }: Pick<ConnectionOptions, "context" | "dir">,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<MeshSource> {
+  if (name !== undefined && dir !== undefined) throw new UsageError("--context and --dir name two meshes: choose one");
+  const store = ContextStore.of(env);
+  const ofContext = async (chosen: string): Promise<MeshSource> => {
+    const context = await store.get(chosen);
+    if (context.kind !== "directory") return { kind: "context", name: chosen, context };
+    return { kind: "directory", directory: await requireDirectory(context.directory) };
+  };
+  if (name !== undefined) return ofContext(name);
+  const inEnv = namedBy(env.HEDDLE_CONTEXT);
+  if (namedBy(dir) === undefined && namedBy(env.HEDDLE_DIR) === undefined) {
+    if (inEnv !== undefined) return ofContext(inEnv);
+    const current = await store.current();
+    if (current !== undefined && (await openDirectory(DEFAULT_DIRECTORY)) === undefined) return ofContext(current);
+  }
+  return { kind: "directory", directory: await requireDirectory(dir) };
+}
+
+async function operatorTarget(options: ConnectionOptions): Promise<OperatorTarget> {
+  const { dir, natsUrl, creds, context } = options;
+  const given = creds === undefined ? undefined : await readCredentials(creds);
+  // Credentials may tell where they are good; a directory or context that is named goes before that.
+  const isNamed = dir !== undefined || context !== undefined;
+  const own = given === undefined || isNamed ? undefined : await chosenServer(options, serverOfCredentials(given));
+  if (given !== undefined && own !== undefined) return { server: own, publicServer: own, credentials: given };
+  if (natsUrl !== undefined && given === undefined && !isNamed) {
+    throw new UsageError("--nats-url needs --creds: the credentials to use there");
+  }
+  const source = await meshSource(options);
+  const known = await serverOfSource(source);
+  const server = await chosenServer(options, known);
+  if (server === undefined) throw new Failure(neverRun(source));
+  const publicServer = natsUrl === undefined ? await publicServerOf(source, server) : server;
+  return { server, publicServer, credentials: given ?? (await credentialsOf(source)) };
+}
+
+async function serverOfSource(source: MeshSource): Promise<ServerAddress | undefined> {
+  return source.kind === "directory" ? source.directory.server() : source.context.server;
+}
+
+async function publicServerOf(source: MeshSource, server: ServerAddress): Promise<ServerAddress> {
+  if (source.kind !== "directory") return server;
+  const { publicUrl } = source.directory.context;
+  return publicUrl === undefined ? server : { ...server, url: publicUrl };
+}
+
+function credentialsOf(source: MeshSource): Promise<Credentials> {
+  return source.kind === "directory" ? source.directory.operatorCredentials() : source.context.credentials();
+}
+
+function neverRun(source: MeshSource): string {
+  if (source.kind === "context") return `the context ${source.name} names no server`;
+  return `the mesh in ${source.directory.path} has never run: start it with \`${upCommand(source.directory)}\``;
+}
+
+async function connect(server: ServerAddress, credentials: Credentials): Promise<NatsBus> {
   // What the server refuses, the request that asked for it reports.
   const onError = (): void => {};
   try {
-    return await connectBus({ url, credentials, name: `heddle cli ${credentials.name}`, onError });
+    return await connectBus({ ...server, credentials, name: `heddle cli ${credentials.name}`, onError });
   } catch (error) {
     if (error instanceof PermissionDenied) throw new Failure(error.message, { cause: error });
-    throw new Failure(`NATS at ${url} is out of reach: is the mesh running? (\`heddle up\`)`, { cause: error });
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Failure(`NATS at ${why}: is the mesh running? (\`heddle up\`)`, { cause: error });
   }
 }
 
 /** How a person starts the mesh of a directory. */
 function upCommand(directory: Directory): string {
   return directory.path === join(process.cwd(), DEFAULT_DIRECTORY) ? "heddle up" : `heddle up --dir ${directory.path}`;
+}
+
+/** An empty name is none. */
+function namedBy(text: string | undefined): string | undefined {
+  return text === "" ? undefined : text;
 }

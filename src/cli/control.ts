@@ -7,7 +7,7 @@ import type { FirstOperator } from "../control/bootstrap.ts";
 import type { ListenAddress } from "../control/monitoring.ts";
 import { type ControlReplica, startControl } from "../control/replica.ts";
 import { openAccounts } from "../nats/accounts.ts";
-import { connectBus } from "../nats/connection.ts";
+import { connectBus, type ServerAddress } from "../nats/connection.ts";
 import { type Credentials, readCredentials } from "../nats/credentials.ts";
 import { readTrust } from "../nats/directory.ts";
 import { isUserPublicKey } from "../nats/keys.ts";
@@ -15,17 +15,15 @@ import type { NatsTrust } from "../nats/trust.ts";
 import { type Logger, logLevelOf, openLogger } from "../telemetry/logger.ts";
 import { parseAddress } from "./address.ts";
 import { caKeyFileOption, readSeal } from "./ca-secret.ts";
-import { connectionOptions, requireDirectory } from "./context.ts";
+import { requireDirectory } from "./context.ts";
 import { EXIT_FAILED, Failure, UsageError } from "./failure.ts";
 import { isFree } from "./free-port.ts";
 import { ready } from "./readiness.ts";
+import { chosenServer, type ServerOptions, serverOptions } from "./server-options.ts";
 
 const DEFAULT_LISTEN: ListenAddress = { hostname: "127.0.0.1", port: 15_014 };
 
-interface Options {
-  readonly dir?: string;
-  readonly natsUrl?: string;
-  readonly creds?: string;
+interface Options extends ServerOptions {
   readonly caDir?: string;
   readonly caKeyFile?: string;
   readonly trustDomain?: string;
@@ -36,7 +34,7 @@ interface Options {
 
 /** What a replica needs to know of its mesh. */
 interface Target {
-  readonly url: string;
+  readonly server: ServerAddress;
   readonly credentials: Credentials;
   readonly caPath: string;
   readonly trustDomain: string;
@@ -46,7 +44,7 @@ interface Target {
 }
 
 export async function run(command: Command, args: readonly string[]): Promise<void> {
-  await caKeyFileOption(connectionOptions(command))
+  await caKeyFileOption(serverOptions(command))
     .description("Run a control replica: decide commands, publish policy, sign certificates.")
     .option("--ca-dir <directory>", "keys of the certificate authority, instead of the directory's")
     .option("--trust-domain <domain>", "trust domain of the mesh, where there is no directory to tell it")
@@ -67,14 +65,14 @@ async function runControl(options: Options): Promise<void> {
   const listen = await listenAddress(options.listen, logger);
   const stopping = stopRequested();
   const bus = await connectBus({
-    url: target.url,
+    ...target.server,
     credentials: target.credentials,
     name: "heddle control",
     onError: (error) => logger.warn({ err: error }, "NATS"),
     retryUntil: stopping,
   });
   const onError = (error: Error): void => logger.warn({ err: error }, "NATS accounts");
-  const accounts = target.trust && openAccounts({ server: { url: target.url }, trust: target.trust, onError });
+  const accounts = target.trust && openAccounts({ server: target.server, trust: target.trust, onError });
   try {
     const replica = await startControl({
       bus,
@@ -120,13 +118,14 @@ async function untilStopped(replica: ControlReplica, stopping: AbortSignal, logg
 }
 
 async function controlTarget(options: Options): Promise<Target> {
-  const { dir, natsUrl, creds, caDir, natsKeys, trustDomain } = options;
+  const { dir, creds, caDir, natsKeys, trustDomain } = options;
   const named = parseFirstOperator(options.firstOperator);
-  if (natsUrl !== undefined && creds !== undefined && caDir !== undefined && dir === undefined) {
+  const own = await chosenServer(options, undefined);
+  if (own !== undefined && creds !== undefined && caDir !== undefined && dir === undefined) {
     if (trustDomain === undefined) throw new UsageError("--trust-domain is needed where there is no --dir");
     const trust = natsKeys === undefined ? undefined : await readTrust(natsKeys);
     return {
-      url: natsUrl,
+      server: own,
       credentials: await readCredentials(creds),
       caPath: caDir,
       trustDomain,
@@ -135,8 +134,8 @@ async function controlTarget(options: Options): Promise<Target> {
     };
   }
   const directory = await requireDirectory(dir);
-  const url = natsUrl ?? directory.context.url;
-  if (url === undefined) {
+  const server = await chosenServer(options, await directory.server());
+  if (server === undefined) {
     throw new Failure(
       `NATS has never run in ${directory.path}: start it with \`heddle up\`, or name one with --nats-url`,
     );
@@ -144,7 +143,7 @@ async function controlTarget(options: Options): Promise<Target> {
   const credentials = creds === undefined ? await directory.controlCredentials() : await readCredentials(creds);
   const { name, publicKey } = await directory.operatorCredentials();
   return {
-    url,
+    server,
     credentials,
     caPath: caDir ?? directory.caPath,
     trustDomain: trustDomain ?? directory.context.trustDomain,

@@ -30,10 +30,11 @@ export async function fetchCredentials(
 /** Where whoever gets the credentials finds the mesh. */
 async function meshOf(context: OperatorContext): Promise<NonNullable<Credentials["mesh"]>> {
   const { mesh } = await currentState(context);
-  const { url } = context.server;
+  const { url, tls } = context.publicServer;
   return {
     url: typeof url === "string" ? url : url.join(","),
     trustDomain: mesh?.value.trustDomain ?? MESH_DEFAULTS.trustDomain,
+    ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
   };
 }
 

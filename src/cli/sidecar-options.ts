@@ -15,11 +15,11 @@ import type {
 import { openAccessLog } from "../telemetry/access-log.ts";
 import { leanLogger, logLevelOf } from "../telemetry/logger.ts";
 import { isLoopback, parseAddress, parseOptionalAddress } from "./address.ts";
-import { connectionOptions } from "./context.ts";
 import { Failure, UsageError } from "./failure.ts";
 import { addressFamilies } from "./iptables.ts";
+import { type ServerOptions, serverOptions } from "./server-options.ts";
 
-export interface SidecarArguments {
+export interface SidecarArguments extends ServerOptions {
   readonly service: string;
   readonly app: string;
   readonly appHealth: string;
@@ -40,14 +40,11 @@ export interface SidecarArguments {
   readonly workers: number;
   readonly stateDir?: string;
   readonly trustDomain?: string;
-  readonly dir?: string;
-  readonly natsUrl?: string;
-  readonly creds?: string;
 }
 
 /** Declares the options; what they say is a `SidecarArguments`. */
 export function declareSidecarOptions(command: Command): Command {
-  return connectionOptions(command)
+  return serverOptions(command)
     .description("Run the proxy beside one instance of a service.")
     .requiredOption("--service <namespace/name>", "the service that the application is an instance of")
     .requiredOption("--app <address>", "where the application listens, such as 127.0.0.1:8080")

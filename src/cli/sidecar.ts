@@ -4,7 +4,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { MESH_DEFAULTS } from "../events/state.ts";
-import { connectBus } from "../nats/connection.ts";
+import { connectBus, type ServerAddress } from "../nats/connection.ts";
 import { type Credentials, issuerOf, mintServiceUser, readCredentials } from "../nats/credentials.ts";
 import { LateBus } from "../nats/late-bus.ts";
 import { CONFIG_BUCKET, ENDPOINT_BUCKET } from "../nats/subjects.ts";
@@ -21,6 +21,7 @@ import { advertisedHost } from "./address.ts";
 import { directoryPath, requireDirectory } from "./context.ts";
 import { EXIT_FAILED, Failure, UsageError } from "./failure.ts";
 import { VERSION } from "./program.ts";
+import { chosenServer, serverOfCredentials } from "./server-options.ts";
 import {
   dataPlaneOptions,
   declareSidecarOptions,
@@ -53,7 +54,7 @@ async function runSidecar(options: SidecarArguments, args: readonly string[]): P
   const connecting = new AbortController();
   const bus = new LateBus();
   const connected = connectBus({
-    url: target.url,
+    ...target.server,
     credentials: target.credentials,
     name: `heddle sidecar ${options.service} ${instance}`,
     onError: (error) => logger.warn({ err: error }, "NATS"),
@@ -149,7 +150,7 @@ interface ServiceRefParts {
 }
 
 interface ConnectionTarget {
-  readonly url: string;
+  readonly server: ServerAddress;
   readonly credentials: Credentials;
   readonly trustDomain: string;
   /** Below it, each instance has its state directory. */
@@ -158,23 +159,23 @@ interface ConnectionTarget {
 
 /** Where NATS is and as whom to connect: given credentials, or ones made on the spot where the mesh's keys are at hand. */
 async function connectionTarget(options: SidecarArguments, service: ServiceRefParts): Promise<ConnectionTarget> {
-  const { creds, natsUrl, dir, trustDomain } = options;
+  const { creds, dir, trustDomain } = options;
   const path = directoryPath(dir);
   const stateRoot = join(path, "sidecars");
   const given = creds === undefined ? undefined : await readServiceCredentials(creds, service);
   // Credentials may tell where they are good. What is said by hand goes before that.
-  const known = dir === undefined ? given?.mesh : undefined;
-  const where = natsUrl ?? known?.url;
-  if (given !== undefined && where !== undefined) {
-    const domain = trustDomain ?? known?.trustDomain ?? MESH_DEFAULTS.trustDomain;
-    return { url: where, credentials: given, trustDomain: domain, stateRoot };
+  const known = dir === undefined && given !== undefined ? serverOfCredentials(given) : undefined;
+  const own = await chosenServer(options, known);
+  if (given !== undefined && own !== undefined) {
+    const domain = trustDomain ?? (known && given.mesh?.trustDomain) ?? MESH_DEFAULTS.trustDomain;
+    return { server: own, credentials: given, trustDomain: domain, stateRoot };
   }
   const directory = await requireDirectory(dir);
   const { context } = directory;
-  const url = natsUrl ?? context.url;
-  if (url === undefined) throw new Failure(`the mesh in ${path} has never run: start it with \`heddle up\``);
+  const server = await chosenServer(options, await directory.server());
+  if (server === undefined) throw new Failure(`the mesh in ${path} has never run: start it with \`heddle up\``);
   const credentials = given ?? (await mintServiceUser(await directory.trust(), service.namespace, service.name));
-  return { url, credentials, trustDomain: trustDomain ?? context.trustDomain, stateRoot };
+  return { server, credentials, trustDomain: trustDomain ?? context.trustDomain, stateRoot };
 }
 
 /** Another service's credentials would connect, and then be refused everything that this one needs. */

@@ -3,35 +3,25 @@
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { MESH_DEFAULTS } from "../events/state.ts";
-import { connectBus } from "../nats/connection.ts";
 import { createDirectory, type Directory, openDirectory } from "../nats/directory.ts";
-import { startServer } from "../nats/embedded-server.ts";
-import { findServerBinary } from "../nats/server-binary.ts";
 import { TRUST_DOMAIN } from "../policy/names.ts";
 import { parseAddress } from "./address.ts";
 import { directoryPath } from "./context.ts";
 import { startControlChild } from "./control-child.ts";
 import { EXIT_FAILED, Failure, UsageError } from "./failure.ts";
-import { isFree } from "./free-port.ts";
 import { note, painter, printText } from "./output.ts";
 import { type SupervisedChild, Supervisor } from "./supervisor.ts";
+import { checkServerOptions, serverLauncher, type UpServerOptions } from "./up-server.ts";
 
 const LOOPBACK = "127.0.0.1";
-/** Where people expect NATS. */
-const NATS_PORT = 4222;
 /** Who the first operator is where the system does not say who its user is. */
 const DEFAULT_OPERATOR = "admin";
-/** nats-server's own word for "any free port". */
-const ANY_PORT = -1;
 
-interface Options {
+interface Options extends UpServerOptions {
   readonly dir?: string;
   readonly operator?: string;
   readonly trustDomain?: string;
-  readonly port?: string;
   readonly controlListen?: string;
-  readonly natsUrl?: string;
-  readonly creds?: string;
 }
 
 export async function run(command: Command, args: readonly string[]): Promise<void> {
@@ -41,8 +31,16 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
     .option("--operator <name>", "name of the first operator, who may do anything (default: $USER)")
     .option("--trust-domain <domain>", `trust domain of a new mesh (default: ${MESH_DEFAULTS.trustDomain})`)
     .option("--port <port>", "port of NATS; 0: any (default: the last one, else 4222 or any)")
+    .option(
+      "--listen <host>",
+      "where NATS listens; beyond loopback always with TLS (default: the last, else 127.0.0.1)",
+    )
+    .option("--advertise <host>", "name or address under which others find it (default: found out)")
+    .option("--tls-cert <file>", "PEM of NATS's own certificate, with --tls-key (default: one that is made)")
+    .option("--tls-key <file>", "PEM of its key")
+    .option("--tls-ca <file>", "PEM of the authority that signed it, for whoever connects")
     .option("--control-listen <address>", "/metrics and /healthz of control (default: 127.0.0.1:15014)")
-    .option("--nats-url <url>", "use this NATS and start none; it must trust the directory's keys")
+    .option("--nats-url <url>", "use this NATS, from now on, and start none; it must trust the directory's keys")
     .option("--creds <file>", "credentials of a control user there, instead of the directory's")
     .action((options: Options) => up(options))
     .parseAsync(args, { from: "user" });
@@ -50,8 +48,8 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
 
 async function up(options: Options): Promise<void> {
   const stopping = stopRequested();
-  const port = parsePort(options.port);
   if (options.controlListen !== undefined) parseAddress(options.controlListen, "--control-listen", LOOPBACK);
+  await checkServerOptions(options);
   const directory = await openOrCreate(options);
   const running: Supervisor[] = [];
   const supervise = async (name: string, launch: () => Promise<SupervisedChild>): Promise<void> => {
@@ -59,8 +57,8 @@ async function up(options: Options): Promise<void> {
     running.push(await Supervisor.start({ name, launch, note: say, random: Math.random }));
   };
   try {
-    if (options.natsUrl !== undefined) await useServer(directory, options.natsUrl);
-    else await supervise("nats-server", await natsLauncher(directory, port));
+    const launchServer = await serverLauncher(directory, options);
+    if (launchServer !== undefined) await supervise("nats-server", launchServer);
     let metricsUrl = "";
     if (!stopping.aborted) {
       await supervise("the control replica", async () => {
@@ -115,38 +113,8 @@ async function openOrCreate({ dir, operator, trustDomain }: Options): Promise<Di
   return existing;
 }
 
-/** Starts nats-server where it was before, or where people expect it, or where there is room. */
-async function natsLauncher(directory: Directory, port: number | undefined): Promise<() => Promise<SupervisedChild>> {
-  const binary = await findServerBinary(process.env);
-  const isNew = directory.context.url === undefined;
-  let first = port ?? (isNew && (await isFree(LOOPBACK, NATS_PORT)) ? NATS_PORT : undefined);
-  return async () => {
-    const server = await startServer({ directory, binary, ...(first === undefined ? {} : { port: first }) });
-    // From now on the directory remembers it: whoever is connected looks for the server there.
-    first = undefined;
-    const exited = server.exited.then(({ code, signal }) =>
-      signal === null ? `exit code ${code}` : `signal ${signal}`,
-    );
-    return { pid: server.pid, exited, stop: server.stop };
-  };
-}
-
-/** Takes a server that runs already, if it lets our operator in. */
-async function useServer(directory: Directory, url: string): Promise<void> {
-  const credentials = await directory.operatorCredentials();
-  const bus = await connectBus({ url, credentials, name: "heddle up", onError: () => {} });
-  await bus.close();
-  await directory.rememberUrl(url);
-}
-
-function controlArguments(directory: Directory, { controlListen, natsUrl, creds }: Options): string[] {
-  return [
-    "--dir",
-    directory.path,
-    ...(controlListen === undefined ? [] : ["--listen", controlListen]),
-    ...(natsUrl === undefined ? [] : ["--nats-url", natsUrl]),
-    ...(creds === undefined ? [] : ["--creds", creds]),
-  ];
+function controlArguments(directory: Directory, { controlListen }: Options): string[] {
+  return ["--dir", directory.path, ...(controlListen === undefined ? [] : ["--listen", controlListen])];
 }
 
 async function greeting(directory: Directory, metricsUrl: string): Promise<string> {
@@ -158,6 +126,7 @@ async function greeting(directory: Directory, metricsUrl: string): Promise<strin
     ["operator", `${name} (admin)`],
     ["state", directory.path],
     ["NATS", directory.context.url ?? ""],
+    ...(directory.context.publicUrl === undefined ? [] : [["", `${directory.context.publicUrl} for others`]]),
     ["metrics", `${metricsUrl}/metrics`],
   ];
   const commands = [
@@ -177,11 +146,4 @@ async function greeting(directory: Directory, metricsUrl: string): Promise<strin
     "",
     "Ctrl-C stops it; `heddle up` goes on from where it was.",
   ].join("\n");
-}
-
-function parsePort(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(port <= 65_535)) throw new UsageError(`--port: '${text}' is no port`);
-  return port === 0 ? ANY_PORT : port;
 }

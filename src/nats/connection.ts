@@ -35,8 +35,19 @@ const DRAIN_TIMEOUT_MS = 2_000;
 
 /** Where the servers are. */
 export interface ServerAddress {
-  /** One server or several of a cluster, such as `nats://127.0.0.1:4222`. */
+  /** One server or several of a cluster, such as `nats://127.0.0.1:4222`; in one text with commas between. */
   readonly url: string | readonly string[];
+  /** Encrypted, and with a server that proves who it is, or not at all. Scheme `tls` alone asks for that as well. */
+  readonly tls?: ServerTls;
+}
+
+/** PEM throughout. */
+export interface ServerTls {
+  /** Whose certificates to believe; absent: those that the system trusts. */
+  readonly ca?: string;
+  /** To be shown to servers that want one. */
+  readonly cert?: string;
+  readonly key?: string;
 }
 
 export interface ConnectOptions extends ServerAddress {
@@ -61,14 +72,16 @@ export interface ConnectOptions extends ServerAddress {
  */
 export async function connectBus(options: ConnectOptions): Promise<NatsBus> {
   const { url, credentials, name, onError, retryUntil } = options;
+  const tls = tlsOf(options);
   for (;;) {
     try {
       const client = await connect({
-        servers: typeof url === "string" ? url : [...url],
+        servers: urlsOf(url),
         authenticator: credsAuthenticator(
           new TextEncoder().encode(formatCredentials({ ...credentials, mesh: undefined })),
         ),
         name,
+        ...(tls === undefined ? {} : { tls }),
         inboxPrefix: inboxPrefix(credentials.publicKey),
         timeout: DIAL_TIMEOUT_MS,
         maxReconnectAttempts: -1,
@@ -86,10 +99,32 @@ export async function connectBus(options: ConnectOptions): Promise<NatsBus> {
       const refused = error instanceof NatsError && error.isAuthError();
       if (refused)
         throw new PermissionDenied(`${url} refuses the credentials of ${credentials.name}`, { cause: error });
-      if (retryUntil === undefined || retryUntil.aborted) throw new Error(`${url} is out of reach`, { cause: error });
+      if (retryUntil === undefined || retryUntil.aborted) throw new Error(whyNot(url, error), { cause: error });
     }
     await abortableDelay(RECONNECT_WAIT_MS + Math.random() * RECONNECT_JITTER_MS, retryUntil);
   }
+}
+
+function urlsOf(url: ServerAddress["url"]): string[] {
+  return typeof url === "string" ? url.split(",") : [...url];
+}
+
+/** With options for TLS, the client refuses a server that speaks without. */
+function tlsOf({ url, tls }: ServerAddress): ServerTls | undefined {
+  return tls ?? (urlsOf(url).some((each) => each.startsWith("tls://")) ? {} : undefined);
+}
+
+/** Why there is no connection, as far as that is of use to a person. */
+function whyNot(url: ConnectOptions["url"], error: unknown): string {
+  if (!(error instanceof Error)) return `${url} is out of reach`;
+  const text = `${(error as NodeJS.ErrnoException).code ?? ""} ${error.message}`;
+  if (/CERT|VERIFY|SELF_SIGNED|ALTNAME|certificate/i.test(text)) {
+    return `${url} does not prove who it is: ${error.message} (--tls-ca names whom to believe)`;
+  }
+  if (error instanceof NatsError && error.code === ErrorCode.ServerOptionNotAvailable) {
+    return `${url} does not speak TLS, which was asked for`;
+  }
+  return `${url} is out of reach`;
 }
 
 /** Resolves after the time, or at once when the signal aborts. */
@@ -203,7 +238,8 @@ export class NatsBus implements Bus {
           break;
         case Events.Error: {
           const { permissionContext: refused } = status;
-          const what = refused === undefined ? String(status.data) : `${refused.operation} ${refused.subject}`;
+          const what =
+            refused === undefined ? wordsFor(String(status.data)) : `${refused.operation} ${refused.subject}`;
           this.onError(new PermissionDenied(`the server refuses: ${what}`));
           break;
         }
@@ -230,6 +266,18 @@ class NatsMessage implements BusMessage {
 
   respond(data: Uint8Array): boolean {
     return this.message.respond(data);
+  }
+}
+
+/** The client's codes for what ends a connection, in words. */
+function wordsFor(code: string): string {
+  switch (code) {
+    case ErrorCode.AuthorizationViolation:
+    case ErrorCode.AuthenticationExpired:
+    case ErrorCode.AccountExpired:
+      return "these credentials, which are revoked or expired";
+    default:
+      return code;
   }
 }
 

@@ -10,8 +10,10 @@
 
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { TRUST_DOMAIN } from "../policy/names.ts";
+import type { ServerAddress, ServerTls } from "./connection.ts";
 import {
   type Credentials,
   mintControlUser,
@@ -29,6 +31,18 @@ const directoryContext = z.strictObject({
   trustDomain: z.string().regex(TRUST_DOMAIN),
   /** Absent until a server has run: it may choose its port. */
   url: serverUrl.optional(),
+  /** Where others than this machine find it; absent: nowhere else. */
+  publicUrl: serverUrl.optional(),
+  /** The server is somebody else's: `heddle up` starts none. */
+  external: z.literal(true).optional(),
+  /** Host that the embedded server listens on; loopback by default. */
+  listen: z.string().optional(),
+  /** Somebody's own certificate for it, as paths of PEM files; absent: one that is made where it needs one. */
+  serverCertificate: z.strictObject({ certFile: z.string(), keyFile: z.string() }).optional(),
+  /** What to connect with, as paths of PEM files, relative to the directory; absent: no TLS. */
+  tls: z
+    .strictObject({ ca: z.string().optional(), cert: z.string().optional(), key: z.string().optional() })
+    .optional(),
   /** Credentials of the person at the command line; a path relative to the directory. */
   operatorCreds: z.string(),
   /** Credentials of control replicas, likewise; absent on a machine that only has an operator. */
@@ -42,6 +56,9 @@ export interface DirectoryOptions {
   /** Name of the first operator, who becomes admin. */
   readonly operator: string;
 }
+
+/** What a directory knows of its server. */
+type ServerField = "url" | "publicUrl" | "external" | "listen" | "serverCertificate" | "tls" | "controlCreds";
 
 /** Reads a file of keys as `trust/nats.json` is. Rejects, naming it, where it is absent or damaged. */
 export async function readTrust(path: string): Promise<NatsTrust> {
@@ -80,13 +97,13 @@ export class Directory {
   }
 
   operatorCredentials(): Promise<Credentials> {
-    return readCredentials(join(this.path, this.#context.operatorCreds));
+    return readCredentials(resolve(this.path, this.#context.operatorCreds));
   }
 
   controlCredentials(): Promise<Credentials> {
     const { controlCreds } = this.#context;
     if (controlCreds === undefined) throw new Error(`${contextFile(this.path)}: names no credentials for control`);
-    return readCredentials(join(this.path, controlCreds));
+    return readCredentials(resolve(this.path, controlCreds));
   }
 
   /** Keeps credentials as `creds/<name>.creds`; returns the path. */
@@ -96,10 +113,27 @@ export class Directory {
     return path;
   }
 
-  /** Remembers where the server listens, so that it comes back there and clients find it. */
-  async rememberUrl(url: string): Promise<void> {
-    if (this.#context.url === url) return;
-    const context = { ...this.#context, url };
+  /** Where NATS is and how to speak to it; undefined before a server has run. Rejects where a file is missing. */
+  async server(): Promise<ServerAddress | undefined> {
+    const { url } = this.#context;
+    const tls = await this.tls();
+    return url === undefined ? undefined : { url, ...(tls === undefined ? {} : { tls }) };
+  }
+
+  /** How to speak to the server; undefined: without TLS. Rejects where a file is missing. */
+  async tls(): Promise<ServerTls | undefined> {
+    const { tls } = this.#context;
+    if (tls === undefined) return undefined;
+    const pems = Object.entries(tls).map(async ([name, path]) => {
+      return path === undefined ? [] : [[name, await readFile(resolve(this.path, path), "utf8")] as const];
+    });
+    return Object.fromEntries((await Promise.all(pems)).flat());
+  }
+
+  /** Remembers where the server is, so that it comes back there and clients find it. Undefined takes a field away. */
+  async remember(news: { readonly [F in ServerField]?: DirectoryContext[F] | undefined }): Promise<void> {
+    const context = directoryContext.parse({ ...this.#context, ...news });
+    if (isDeepStrictEqual(context, this.#context)) return;
     await writeContext(this.path, context);
     this.#context = context;
   }

@@ -19,16 +19,28 @@ const ROTATED_LOGS_MAX = 3;
 /** Opening a large store means reading its index, so start-up is given time. */
 const READY_TIMEOUT_MS = 30_000;
 const READY_POLL_MS = 25;
+/** For a handshake, in seconds; a machine that starts a whole mesh may be slow at first. */
+const TLS_TIMEOUT_S = 5;
 /** From SIGTERM to SIGKILL. A lame duck would be gentler to many clients, but lasts 30 s at least. */
 const STOP_TIMEOUT_MS = 10_000;
 
 export interface ServerOptions {
   readonly directory: Directory;
   readonly binary: ServerBinary;
-  /** Loopback by default: credentials are checked, but the connection is not encrypted. */
+  /** Loopback by default. */
   readonly host?: string;
+  /** Under which name or address clients on this machine find it; what it listens on by default. */
+  readonly connectHost?: string;
+  /** Absent: no TLS, which is for loopback alone. Credentials are checked either way. */
+  readonly tls?: ServerTlsFiles;
   /** The last port by default; where there was none, one that the system picks. */
   readonly port?: number;
+}
+
+/** PEM files of the server's own certificate and key. */
+export interface ServerTlsFiles {
+  readonly certFile: string;
+  readonly keyFile: string;
 }
 
 /** How the server ended: by `stop()` or on its own. */
@@ -52,7 +64,7 @@ export interface EmbeddedServer {
  * directory (naming its pid), and when the server ends or does not answer in time (with the end of its log).
  */
 export async function startServer(options: ServerOptions): Promise<EmbeddedServer> {
-  const { directory, binary } = options;
+  const { directory } = options;
   const trust = await directory.trust();
   await makePrivateDirectory(directory.natsPath);
   const lock = await lockDirectory(directory);
@@ -60,19 +72,15 @@ export async function startServer(options: ServerOptions): Promise<EmbeddedServe
     await sweep(directory.natsPath);
     const configPath = join(directory.natsPath, "server.conf");
     await writePrivateFile(configPath, serverConfig(options, trust, await knownAccounts(directory, trust)));
-    return await launch(directory, binary, configPath, lock);
+    return await launch(options, configPath, lock);
   } catch (error) {
     await lock.release();
     throw error;
   }
 }
 
-async function launch(
-  directory: Directory,
-  binary: ServerBinary,
-  configPath: string,
-  lock: ProcessLock,
-): Promise<EmbeddedServer> {
+async function launch(options: ServerOptions, configPath: string, lock: ProcessLock): Promise<EmbeddedServer> {
+  const { directory, binary } = options;
   const child = withPrivateFiles(() =>
     Bun.spawn([binary.path, "--config", configPath], {
       stdin: "ignore",
@@ -97,8 +105,8 @@ async function launch(
     clearTimeout(timer);
   };
   try {
-    const url = await untilReady(directory, child);
-    await directory.rememberUrl(url);
+    const url = await untilReady(options, child);
+    await directory.remember({ url });
     return { url, pid: child.pid, exited, stop };
   } catch (cause) {
     await stop();
@@ -151,15 +159,16 @@ function signalProcess(pid: number, signal: NodeJS.Signals): void {
 
 /** nats-server's configuration format is a superset of JSON. */
 function serverConfig(
-  { directory, binary, host = "127.0.0.1", port }: ServerOptions,
+  { directory, binary, host = "127.0.0.1", port, tls }: ServerOptions,
   trust: NatsTrust,
   accounts: Readonly<Record<string, string>>,
 ): string {
   const config = {
     server_name: "heddle",
     // -1: any free port; the ports file tells which.
-    listen: `${host}:${port ?? lastPort(directory) ?? -1}`,
+    listen: `${host.includes(":") ? `[${host}]` : host}:${port ?? lastPort(directory) ?? -1}`,
     ports_file_dir: directory.natsPath,
+    ...(tls === undefined ? {} : { tls: { cert_file: tls.certFile, key_file: tls.keyFile, timeout: TLS_TIMEOUT_S } }),
     max_payload: PAYLOAD_BYTES_MAX,
     log_file: join(directory.natsPath, "server.log"),
     logfile_size_limit: LOG_BYTES_MAX,
@@ -204,13 +213,15 @@ function lastPort(directory: Directory): number | undefined {
 }
 
 /** Resolves with the server's URL once a control user gets an answer from JetStream. */
-async function untilReady(directory: Directory, child: Bun.Subprocess): Promise<string> {
+async function untilReady({ directory, connectHost }: ServerOptions, child: Bun.Subprocess): Promise<string> {
   const credentials = await directory.controlCredentials();
   const deadline = performance.now() + READY_TIMEOUT_MS;
   for (;;) {
     try {
-      const url = await listeningUrl(directory.natsPath, child.pid);
-      const bus = await connectBus({ url, credentials, name: "readiness", onError: () => {} });
+      const url = atHost(await listeningUrl(directory.natsPath, child.pid), connectHost);
+      const tls = await directory.tls();
+      const server = { url, ...(tls === undefined ? {} : { tls }) };
+      const bus = await connectBus({ ...server, credentials, name: "readiness", onError: () => {} });
       await bus.client.jetstreamManager().finally(() => bus.close());
       return url;
     } catch (cause) {
@@ -225,9 +236,16 @@ async function untilReady(directory: Directory, child: Bun.Subprocess): Promise<
 async function listeningUrl(natsPath: string, pid: number): Promise<string> {
   const file = (await readdir(natsPath)).find((name) => name.endsWith(`_${pid}.ports`));
   if (file === undefined) throw new Error("it is not listening");
-  const url = /nats:\/\/[^"\s]+/.exec(await readFile(join(natsPath, file), "utf8"))?.[0];
+  const url = /(?:nats|tls):\/\/[^"\s]+/.exec(await readFile(join(natsPath, file), "utf8"))?.[0];
   if (url === undefined) throw new Error(`${file} names no listener`);
   return url;
+}
+
+/** The same server under another name or address. */
+function atHost(url: string, host: string | undefined): string {
+  if (host === undefined) return url;
+  const { protocol, port } = new URL(url);
+  return `${protocol}//${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 /** Clears what earlier runs left: ports files of servers that were killed, and all but the last rotated logs. */

@@ -31,8 +31,9 @@ export interface RunOptions {
 export class CommandLine {
   readonly #env: NodeJS.ProcessEnv;
 
-  constructor(directory: string) {
-    this.#env = { ...process.env, HEDDLE_DIR: directory, NO_COLOR: "1" };
+  /** @param path the state directory */
+  constructor(readonly path: string) {
+    this.#env = { ...process.env, HEDDLE_DIR: path, NO_COLOR: "1" };
   }
 
   /** Runs `heddle …` and waits for its end. */

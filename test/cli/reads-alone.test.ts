@@ -13,7 +13,7 @@ let line: CommandLine;
 
 beforeAll(async () => {
   nats = await startTestNats();
-  await nats.directory.rememberUrl(nats.url);
+  await nats.directory.remember({ url: nats.url });
   line = new CommandLine(nats.directory.path);
   const log = await openEventLog((await nats.connectControl()).bus);
   const ledger = new TestLedger();

@@ -113,7 +113,7 @@ describe("a state directory", () => {
     const root = join(path, "mesh");
     expect(await openDirectory(root)).toBeUndefined();
     const made = await createDirectory(root, { trustDomain: "mesh.local", operator: "ada" });
-    await made.rememberUrl("nats://127.0.0.1:4333");
+    await made.remember({ url: "nats://127.0.0.1:4333" });
     await made.saveCredentials("shop.web", credentials);
     const opened = await openDirectory(root);
     expect(opened?.context).toEqual(made.context);
