@@ -2,7 +2,8 @@
 
 import { type Command, InvalidArgumentError } from "commander";
 import { DNS_LABEL } from "../policy/names.ts";
-import { type AccessRule, accessRule, type Callers } from "../policy/schema.ts";
+import type { AccessRule } from "../policy/schema.ts";
+import { type ConditionOptions, conditionOptions, readConditions } from "./access-options.ts";
 import { type ChangeOptions, changeOptions } from "./change-options.ts";
 import { reportDone } from "./change-report.ts";
 import { withOperator } from "./context.ts";
@@ -10,9 +11,8 @@ import { UsageError } from "./failure.ts";
 import { sendDirectly } from "./proposal.ts";
 import { parseCallers, parseServiceArgument } from "./service-argument.ts";
 
-interface AccessOptions extends ChangeOptions {
-  readonly methods?: readonly string[];
-  readonly paths?: readonly string[];
+interface AccessOptions extends ChangeOptions, ConditionOptions {
+  readonly audit?: true;
   readonly policy?: string;
 }
 
@@ -24,8 +24,8 @@ const DESCRIPTIONS: Readonly<Record<Action, string>> = {
 };
 
 const help = (action: Action): string => `
-FROM is a service, a namespace (shop/*) or every caller (*); several with commas between. With -n, names may leave the
-namespace out. The rule goes into a policy of its own, <service>-access, unless --policy names another one: rules
+FROM is a service, a namespace (shop/*), every caller (*), callers without an identity (none) or a SPIFFE ID of another
+trust domain; several with commas between. With -n, names may leave the namespace out. All conditions hold together. The rule goes into a policy of its own, <service>-access, unless --policy names another one: rules
 given by hand stay out of the policies kept in files, whose next apply would take them back.
 
 Example:
@@ -34,12 +34,11 @@ Example:
 
 export async function run(command: Command, args: readonly string[]): Promise<void> {
   const action: Action = command.name().endsWith("deny") ? "deny" : "allow";
-  await changeOptions(command)
+  await conditionOptions(changeOptions(command))
     .description(DESCRIPTIONS[action])
     .argument("<from>", "who calls")
     .argument("<to>", "the service that is called")
-    .option("--methods <methods>", "only these methods, with commas between", parseMethods)
-    .option("--paths <paths>", "only these paths; /admin/* is everything below", parsePaths)
+    .option("--audit", "decide nothing: count and log the calls that the rule speaks of")
     .option("--policy <name>", "the AccessPolicy that the rule goes into", parsePolicyName)
     .addHelpText("after", help(action))
     .action(async (from: string, to: string, options: AccessOptions) => {
@@ -63,36 +62,11 @@ export function ownPolicy(service: string): string {
   throw new UsageError(`${name} is too long for a name: say --policy`);
 }
 
-/** Throws `UsageError` for callers, methods or paths that no rule may hold. */
-function accessRuleOf(action: Action, from: string, { namespace, methods, paths }: AccessOptions): AccessRule {
-  const callers: Callers = {
-    from: parseCallers(from, namespace),
-    ...(methods === undefined ? {} : { methods: [...methods] }),
-    ...(paths === undefined ? {} : { paths: [...paths] }),
-  };
-  const parsed = accessRule.safeParse(action === "allow" ? { allow: callers } : { deny: callers });
-  if (parsed.success) return parsed.data;
-  throw new UsageError(ruleProblem(callers));
-}
-
-/** Which value it is: the schema, being a union, only says what a rule looks like. */
-function ruleProblem(callers: Callers): string {
-  const [issue] = accessRule.options[0].shape.allow.safeParse(callers).error?.issues ?? [];
-  if (issue === undefined) return "these callers, methods or paths make no rule";
-  const [field, index] = issue.path;
-  const values: readonly string[] =
-    field === "from" || field === "methods" || field === "paths" ? (callers[field] ?? []) : [];
-  const value = typeof index === "number" ? values[index] : undefined;
-  return `${field === "from" ? "FROM" : `--${String(field)}`}: ${value === undefined ? "" : `${JSON.stringify(value)} `}${issue.message}`;
-}
-
-function parseMethods(text: string): string[] {
-  return text.toUpperCase().split(",");
-}
-
-/** A comma stands between paths only where another path follows it: paths may hold commas. */
-function parsePaths(text: string): string[] {
-  return text.split(/,(?=\/)/);
+/** Throws `UsageError` for conditions that no rule may hold. */
+function accessRuleOf(action: Action, from: string, options: AccessOptions): AccessRule {
+  const conditions = readConditions(parseCallers(from, options.namespace), options);
+  if (options.audit === true) return { audit: conditions };
+  return action === "allow" ? { allow: conditions } : { deny: conditions };
 }
 
 function parsePolicyName(text: string): string {

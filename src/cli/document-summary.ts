@@ -1,6 +1,6 @@
 /** A document in a few words, for tables. */
 
-import type { PolicyDocument, RouteRule } from "../policy/schema.ts";
+import { type AccessAction, type PolicyDocument, partsOf, type RouteRule } from "../policy/schema.ts";
 
 export function summarise(document: PolicyDocument): string {
   switch (document.kind) {
@@ -21,10 +21,13 @@ export function summarise(document: PolicyDocument): string {
       return `${service}: ${counted(rules.length, "rule")}${split}`;
     }
     case "AccessPolicy": {
-      const { service, rules } = document.spec;
-      const allows = rules.filter((rule) => "allow" in rule).length;
-      const parts = [counted(allows, "allow"), counted(rules.length - allows, "deny", "denies")];
-      return `${service}: ${parts.join(", ")}`;
+      const { service, rules, dryRun } = document.spec;
+      const actions = rules.map((rule) => partsOf(rule).action);
+      const count = (action: AccessAction): number => actions.filter((one) => one === action).length;
+      const parts = [counted(count("allow"), "allow"), counted(count("deny"), "deny", "denies")];
+      if (count("audit") > 0) parts.push(counted(count("audit"), "audit"));
+      if (document.spec.default !== undefined) parts.push(`default ${document.spec.default}`);
+      return `${service}: ${parts.join(", ")}${dryRun === true ? " (dry run)" : ""}`;
     }
     case "RateLimit": {
       const { service, rules } = document.spec;

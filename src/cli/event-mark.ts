@@ -16,6 +16,7 @@ export function markOf(event: DomainEvent, before?: MeshState): Mark {
     case "AccessPolicyDeclared":
     case "AccessGranted":
     case "AccessForbidden":
+    case "AccessAuditAdded":
     case "OperatorAdded":
     case "TokenCreated":
     case "RootAdded":
@@ -25,6 +26,7 @@ export function markOf(event: DomainEvent, before?: MeshState): Mark {
     case "RouteRemoved":
     case "AccessRevoked":
     case "AccessForbiddanceLifted":
+    case "AccessAuditRemoved":
     case "AccessPolicyRemoved":
     case "RateLimitRemoved":
     case "RootRetired":
@@ -40,6 +42,9 @@ export function markOf(event: DomainEvent, before?: MeshState): Mark {
       return event.from === undefined ? "+" : "~";
     case "MtlsModeSet":
     case "AccessDefaultSet":
+    case "AccessPolicyDefaultSet":
+    case "AccessDryRunStarted":
+    case "AccessDryRunEnded":
     case "RootActivated":
     case "TokenUsed":
     case "RootRotationStarted":

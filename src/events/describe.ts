@@ -1,14 +1,14 @@
 /** Events in words, for logs, diffs and the dashboard: each sentence continues "alice …". */
 
-import type { AccessRule, Callers, RouteRule } from "../policy/schema.ts";
+import type { RouteRule } from "../policy/schema.ts";
 import { backendWeights } from "./backend-weights.ts";
 import type { RecordedChange } from "./change.ts";
+import { describeAccess, isAccessEvent } from "./describe-access.ts";
 import type { DomainEvent } from "./domain-events.ts";
+import { itemList } from "./item-list.ts";
 
 /** A sentence beyond this is cut: a terminal line or two. */
 const SENTENCE_LENGTH_MAX = 240;
-/** Items of a list that are named; the rest is counted. */
-const ITEMS_MAX = 5;
 /** Sentences of one change; the rest is counted. */
 const SENTENCES_MAX = 50;
 
@@ -32,6 +32,7 @@ export function describeAll(events: readonly DomainEvent[]): string[] {
 }
 
 function sentence(event: DomainEvent): string {
+  if (isAccessEvent(event)) return describeAccess(event);
   switch (event.type) {
     case "MeshDeclared": {
       const { trustDomain, mtls, access } = event.spec;
@@ -43,7 +44,7 @@ function sentence(event: DomainEvent): string {
     case "AccessDefaultSet":
       return `set what happens to calls that no rule allows from ${event.from} to ${event.to}`;
     case "OperatorAdded": {
-      const where = event.role === "admin" || event.namespaces.length === 0 ? "" : ` of ${list(event.namespaces)}`;
+      const where = event.role === "admin" || event.namespaces.length === 0 ? "" : ` of ${itemList(event.namespaces)}`;
       return `added ${event.name} as ${event.role}${where}`;
     }
     case "OperatorRevoked":
@@ -73,7 +74,7 @@ function sentence(event: DomainEvent): string {
     case "IdentityReinstated":
       return `reinstated ${identity(event)}`;
     case "RolledBack":
-      return `rolled ${event.only === undefined ? event.namespace : list(event.only)} back to revision ${event.toRevision}`;
+      return `rolled ${event.only === undefined ? event.namespace : itemList(event.only)} back to revision ${event.toRevision}`;
     case "ChangeReverted":
       return `reverted revision ${event.revision} in ${event.namespace}`;
     case "RateLimitSet":
@@ -94,13 +95,6 @@ function sentence(event: DomainEvent): string {
     case "RouteRetriesSet":
     case "RouteRemoved":
       return routeSentence(event);
-    case "AccessPolicyDeclared":
-    case "AccessGranted":
-    case "AccessRevoked":
-    case "AccessForbidden":
-    case "AccessForbiddanceLifted":
-    case "AccessPolicyRemoved":
-      return accessSentence(event);
     default: {
       const unheard: never = event;
       return unheard;
@@ -129,13 +123,13 @@ function serviceSentence(
   switch (event.type) {
     case "ServiceDeclared": {
       const subsets = Object.keys(event.spec.subsets ?? {});
-      return `declared ${service} on ${ports(event.spec.ports)}${subsets.length === 0 ? "" : ` with subsets ${list(subsets)}`}`;
+      return `declared ${service} on ${ports(event.spec.ports)}${subsets.length === 0 ? "" : ` with subsets ${itemList(subsets)}`}`;
     }
     case "ServicePortsSet":
       return `set the ports of ${service} from ${ports(event.from)} to ${ports(event.to)}`;
     case "SubsetsDefined":
       if (event.to === undefined) return `removed the subsets of ${service}`;
-      return `defined the subsets of ${service}: ${list(Object.entries(event.to).map(([name, labels]) => `${name} (${fields(labels)})`))}`;
+      return `defined the subsets of ${service}: ${itemList(Object.entries(event.to).map(([name, labels]) => `${name} (${fields(labels)})`))}`;
     case "LoadBalancerSet":
       return `set load balancing of ${service} from ${event.from?.algorithm ?? "the default"} to ${event.to?.algorithm ?? "the default"}`;
     case "ConnectionPoolSet":
@@ -152,7 +146,7 @@ function routeSentence(
 ): string {
   if (event.type === "RouteDefined") {
     const { service, rules } = event.spec;
-    return `defined the route of ${event.namespace}/${service}: ${list(rules.map((rule, index) => `rule ${index} → ${destination(rule)}`))}`;
+    return `defined the route of ${event.namespace}/${service}: ${itemList(rules.map((rule, index) => `rule ${index} → ${destination(rule)}`))}`;
   }
   const service = `${event.namespace}/${event.service}`;
   switch (event.type) {
@@ -167,49 +161,14 @@ function routeSentence(
   }
 }
 
-function accessSentence(
-  event: EventOf<
-    | "AccessPolicyDeclared"
-    | "AccessGranted"
-    | "AccessRevoked"
-    | "AccessForbidden"
-    | "AccessForbiddanceLifted"
-    | "AccessPolicyRemoved"
-  >,
-): string {
-  const service = `${event.namespace}/${event.service}`;
-  switch (event.type) {
-    case "AccessPolicyDeclared":
-      return `declared the access policy ${event.name} of ${service}`;
-    case "AccessGranted":
-      return `granted ${calls(event.rule, service)}`;
-    case "AccessRevoked":
-      return `revoked ${calls(event.rule, service)}`;
-    case "AccessForbidden":
-      return `forbade ${calls(event.rule, service)}`;
-    case "AccessForbiddanceLifted":
-      return `no longer forbids ${calls(event.rule, service)}`;
-    case "AccessPolicyRemoved":
-      return `removed the access policy ${event.name} of ${service}`;
-  }
-}
-
 function identity({ namespace, service, instance }: EventOf<"IdentityRevoked" | "IdentityReinstated">): string {
   const whose = `the identity of ${namespace}/${service}`;
   return instance === undefined ? whose : `${whose}, instance ${instance}`;
 }
 
-function calls(rule: AccessRule, service: string): string {
-  const { from, methods, paths }: Callers = "allow" in rule ? rule.allow : rule.deny;
-  const callers =
-    from === undefined ? "any caller" : list(from.map((pattern) => (pattern === "*" ? "any caller" : pattern)));
-  const requests = [methods && list(methods), paths && list(paths)].filter((part) => part !== undefined);
-  return [callers, "→", service, ...requests].join(" ");
-}
-
 function shares(from: Readonly<Record<string, number>>, to: Readonly<Record<string, number>>): string {
   const [before, after] = [percentages(from), percentages(to)];
-  return list(
+  return itemList(
     Array.from(after, ([subset, share]) => `${subset || "whole service"} ${before.get(subset) ?? "0%"}→${share}`),
   );
 }
@@ -243,11 +202,13 @@ function retries(policy: RouteRule["retries"]): string {
 }
 
 function rates({ to }: EventOf<"RateLimitSet">): string {
-  return list(to.rules.map(({ requests, per, by }) => `${requests} per ${per}${by === undefined ? "" : ` by ${by}`}`));
+  return itemList(
+    to.rules.map(({ requests, per, by }) => `${requests} per ${per}${by === undefined ? "" : ` by ${by}`}`),
+  );
 }
 
 function ports(value: EventOf<"ServicePortsSet">["to"]): string {
-  return value === undefined ? "none" : list(value.map(({ port, protocol }) => `${port} (${protocol})`));
+  return value === undefined ? "none" : itemList(value.map(({ port, protocol }) => `${port} (${protocol})`));
 }
 
 function fields(value: Readonly<Record<string, unknown>> | undefined): string {
@@ -263,11 +224,6 @@ function shortFingerprint(fingerprint: string): string {
 /** How people name a key: its first characters after the prefix, which is the same for all. */
 export function tokenId(publicKey: string): string {
   return publicKey.slice(1, 9);
-}
-
-function list(items: readonly string[]): string {
-  const rest = items.length - ITEMS_MAX;
-  return rest <= 0 ? items.join(", ") : `${items.slice(0, ITEMS_MAX).join(", ")} and ${rest} more`;
 }
 
 /** One line of bounded length. Paths and labels may hold control characters, which must not reach a terminal. */

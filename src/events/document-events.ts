@@ -5,15 +5,16 @@
 
 import { canonicalJson, sameValue } from "../policy/canonical.ts";
 import { compareDocumentNames, type DocumentName } from "../policy/document-key.ts";
-import type {
-  AccessDefault,
-  AccessRule,
-  MeshSpec,
-  MtlsMode,
-  PolicyDocument,
-  RouteRule,
-  RouteSpec,
-  ServiceSpec,
+import {
+  type AccessDefault,
+  type AccessRule,
+  type MeshSpec,
+  type MtlsMode,
+  type PolicyDocument,
+  partsOf,
+  type RouteRule,
+  type RouteSpec,
+  type ServiceSpec,
 } from "../policy/schema.ts";
 import { backendWeights, withWeights } from "./backend-weights.ts";
 import { documentNamed } from "./documents.ts";
@@ -171,10 +172,41 @@ function accessPolicyEvents(before: AccessPolicyDocument | undefined, after: Acc
   if (before?.spec.service !== after.spec.service) {
     return [
       ...(before === undefined ? [] : eventsOfRemoval(before)),
-      { type: "AccessPolicyDeclared", ...after.metadata, service: after.spec.service },
+      declaredPolicy(after),
       ...after.spec.rules.map((rule, index) => accessRuleEntered(after, index, rule)),
     ];
   }
+  return [...policyFieldEvents(before, after), ...accessRuleEvents(before, after)];
+}
+
+function declaredPolicy({ metadata, spec }: AccessPolicyDocument): DomainEvent {
+  return {
+    type: "AccessPolicyDeclared",
+    ...metadata,
+    service: spec.service,
+    ...(spec.default === undefined ? {} : { default: spec.default }),
+    ...dryRunOf(spec),
+  };
+}
+
+/** `dryRun: false` is what an absent one says. */
+function dryRunOf({ dryRun }: AccessPolicyDocument["spec"]): { dryRun?: true } {
+  return dryRun === true ? { dryRun } : {};
+}
+
+function policyFieldEvents(before: AccessPolicyDocument, after: AccessPolicyDocument): DomainEvent[] {
+  const about = { ...after.metadata, service: after.spec.service };
+  const events: DomainEvent[] = [];
+  const change = fieldChange(before.spec, after.spec, "default");
+  if (change !== undefined) events.push({ type: "AccessPolicyDefaultSet", ...about, ...change });
+  const isDry = after.spec.dryRun === true;
+  if ((before.spec.dryRun === true) !== isDry) {
+    events.push({ type: isDry ? "AccessDryRunStarted" : "AccessDryRunEnded", ...about });
+  }
+  return events;
+}
+
+function accessRuleEvents(before: AccessPolicyDocument, after: AccessPolicyDocument): DomainEvent[] {
   const was = before.spec.rules;
   const shall = after.spec.rules;
   const { removals, insertions } = listDiff(was.map(canonicalJson), shall.map(canonicalJson));
@@ -184,14 +216,20 @@ function accessPolicyEvents(before: AccessPolicyDocument | undefined, after: Acc
   ];
 }
 
+const RULE_EVENTS = {
+  allow: { entered: "AccessGranted", left: "AccessRevoked" },
+  deny: { entered: "AccessForbidden", left: "AccessForbiddanceLifted" },
+  audit: { entered: "AccessAuditAdded", left: "AccessAuditRemoved" },
+} as const;
+
 function accessRuleEntered(policy: AccessPolicyDocument, index: number, rule: AccessRule): DomainEvent {
-  const type = "allow" in rule ? "AccessGranted" : "AccessForbidden";
-  return { type, ...policy.metadata, service: policy.spec.service, index, rule };
+  const type = RULE_EVENTS[partsOf(rule).action].entered;
+  return { type, ...policy.metadata, service: policy.spec.service, index, rule, ...dryRunOf(policy.spec) };
 }
 
 function accessRuleLeft(policy: AccessPolicyDocument, index: number, rule: AccessRule): DomainEvent {
-  const type = "allow" in rule ? "AccessRevoked" : "AccessForbiddanceLifted";
-  return { type, ...policy.metadata, service: policy.spec.service, index, rule };
+  const type = RULE_EVENTS[partsOf(rule).action].left;
+  return { type, ...policy.metadata, service: policy.spec.service, index, rule, ...dryRunOf(policy.spec) };
 }
 
 /** Before and after of one field, absent where there is no value; undefined when nothing changed. */

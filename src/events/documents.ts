@@ -2,7 +2,7 @@
 
 import { compareDocumentNames, type DocumentName, keyOf, parseDocumentKey } from "../policy/document-key.ts";
 import { type DocumentKey, MESH_NAMESPACE } from "../policy/names.ts";
-import { API_VERSION, type PolicyDocument, type PolicyKind } from "../policy/schema.ts";
+import { type AccessPolicySpec, API_VERSION, type PolicyDocument, type PolicyKind } from "../policy/schema.ts";
 import {
   type AccessPolicyState,
   EMPTY_NAMESPACE,
@@ -91,7 +91,10 @@ function namespacedDocument(
     case "AccessPolicy": {
       const policy = state.accessPolicies.get(name);
       if (policy === undefined) return undefined;
-      return { document: { apiVersion: API_VERSION, kind, metadata, spec: specOf(policy) }, origin: policy.origin };
+      return {
+        document: { apiVersion: API_VERSION, kind, metadata, spec: policySpecOf(policy) },
+        origin: policy.origin,
+      };
     }
     case "RateLimit": {
       const limit = state.rateLimits.get(name);
@@ -99,6 +102,14 @@ function namespacedDocument(
       return { document: { apiVersion: API_VERSION, kind, metadata, spec: limit.value }, origin: limit.origin };
     }
   }
+}
+
+function policySpecOf(policy: AccessPolicyState): AccessPolicySpec {
+  return {
+    ...specOf(policy),
+    ...(policy.default === undefined ? {} : { default: policy.default }),
+    ...(policy.dryRun === undefined ? {} : { dryRun: policy.dryRun }),
+  };
 }
 
 function specOf<S extends RouteState | AccessPolicyState>(

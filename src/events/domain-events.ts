@@ -5,7 +5,15 @@
  */
 
 import { z } from "zod";
-import { accessRule, meshSpec, rateLimitSpec, routeRule, routeSpec, serviceSpec } from "../policy/schema.ts";
+import {
+  accessDefault,
+  accessRule,
+  meshSpec,
+  rateLimitSpec,
+  routeRule,
+  routeSpec,
+  serviceSpec,
+} from "../policy/schema.ts";
 import {
   identityReinstated,
   identityRevoked,
@@ -24,7 +32,6 @@ const name = z.string();
 /** Weights of one route rule by subset; the key `` (empty) is the service as a whole. */
 const weights = z.record(z.string(), z.int().min(0));
 const mtlsMode = z.enum(["strict", "permissive", "disabled"]);
-const accessDefault = z.enum(["deny", "allow"]);
 
 /** What an operator may do; `admin` anything, `editor` policy of the namespaces, `viewer` read. */
 export const OPERATOR_ROLES = ["admin", "editor", "viewer"] as const;
@@ -123,6 +130,32 @@ const accessPolicyDeclared = z.strictObject({
   namespace,
   name,
   service: z.string(),
+  /** For calls that no rule speaks of; absent: as the namespace or the mesh says. */
+  default: accessDefault.optional(),
+  /** It decides nothing. */
+  dryRun: z.literal(true).optional(),
+});
+/** What happens to calls of the service that no rule speaks of; an absent `to`: as the namespace or the mesh says. */
+const accessPolicyDefaultSet = z.strictObject({
+  type: z.literal("AccessPolicyDefaultSet"),
+  namespace,
+  name,
+  service: z.string(),
+  from: accessDefault.optional(),
+  to: accessDefault.optional(),
+});
+/** From now on the policy decides nothing: what would change if it did is counted and logged. */
+const accessDryRunStarted = z.strictObject({
+  type: z.literal("AccessDryRunStarted"),
+  namespace,
+  name,
+  service: z.string(),
+});
+const accessDryRunEnded = z.strictObject({
+  type: z.literal("AccessDryRunEnded"),
+  namespace,
+  name,
+  service: z.string(),
 });
 /** A rule entered the policy at `index` (later rules move up by one). */
 const accessRuleEntered = <T extends string>(type: T) =>
@@ -133,11 +166,15 @@ const accessRuleEntered = <T extends string>(type: T) =>
     service: z.string(),
     index: z.int().min(0),
     rule: accessRule,
+    /** The policy is in dry run: the rule decides nothing yet. */
+    dryRun: z.literal(true).optional(),
   });
 const accessGranted = accessRuleEntered("AccessGranted");
 const accessRevoked = accessRuleEntered("AccessRevoked");
 const accessForbidden = accessRuleEntered("AccessForbidden");
 const accessForbiddanceLifted = accessRuleEntered("AccessForbiddanceLifted");
+const accessAuditAdded = accessRuleEntered("AccessAuditAdded");
+const accessAuditRemoved = accessRuleEntered("AccessAuditRemoved");
 const accessPolicyRemoved = z.strictObject({
   type: z.literal("AccessPolicyRemoved"),
   namespace,
@@ -200,10 +237,15 @@ export const domainEvent = z.discriminatedUnion("type", [
   routeRetriesSet,
   routeRemoved,
   accessPolicyDeclared,
+  accessPolicyDefaultSet,
+  accessDryRunStarted,
+  accessDryRunEnded,
   accessGranted,
   accessRevoked,
   accessForbidden,
   accessForbiddanceLifted,
+  accessAuditAdded,
+  accessAuditRemoved,
   accessPolicyRemoved,
   rateLimitSet,
   rateLimitRemoved,

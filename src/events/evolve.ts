@@ -127,12 +127,20 @@ function evolveNamespace(state: NamespaceState, event: NamespaceEvent, origin: O
     case "RouteRemoved":
       return { ...state, routes: withoutEntry(state.routes, event.name) };
     case "AccessPolicyDeclared":
-      return withPolicy(state, event.name, { service: event.service, rules: [], origin });
+      return withPolicy(state, event.name, declarePolicy(event, origin));
+    case "AccessPolicyDefaultSet":
+      return withPolicyField(state, event.name, "default", event.to, origin);
+    case "AccessDryRunStarted":
+      return withPolicyField(state, event.name, "dryRun", true, origin);
+    case "AccessDryRunEnded":
+      return withPolicyField(state, event.name, "dryRun", undefined, origin);
     case "AccessGranted":
+    case "AccessAuditAdded":
     case "AccessForbidden":
       return withAccessRule(state, event, origin);
     case "AccessRevoked":
     case "AccessForbiddanceLifted":
+    case "AccessAuditRemoved":
       return withoutAccessRule(state, event, origin);
     case "AccessPolicyRemoved":
       return { ...state, accessPolicies: withoutEntry(state.accessPolicies, event.name) };
@@ -229,9 +237,30 @@ function withPolicy(state: NamespaceState, name: string, policy: AccessPolicySta
   return { ...state, accessPolicies: withEntry(state.accessPolicies, name, policy) };
 }
 
+function declarePolicy(event: EventOf<"AccessPolicyDeclared">, origin: Origin): AccessPolicyState {
+  return {
+    service: event.service,
+    ...(event.default === undefined ? {} : { default: event.default }),
+    ...(event.dryRun === undefined ? {} : { dryRun: event.dryRun }),
+    rules: [],
+    origin,
+  };
+}
+
+function withPolicyField<F extends "default" | "dryRun">(
+  state: NamespaceState,
+  name: string,
+  field: F,
+  to: AccessPolicyState[F],
+  origin: Origin,
+): NamespaceState {
+  const policy = state.accessPolicies.get(name);
+  return policy === undefined ? state : withPolicy(state, name, { ...withField(policy, field, to), origin });
+}
+
 function withAccessRule(
   state: NamespaceState,
-  event: EventOf<"AccessGranted" | "AccessForbidden">,
+  event: EventOf<"AccessGranted" | "AccessForbidden" | "AccessAuditAdded">,
   origin: Origin,
 ): NamespaceState {
   const policy = state.accessPolicies.get(event.name);
@@ -242,7 +271,7 @@ function withAccessRule(
 
 function withoutAccessRule(
   state: NamespaceState,
-  event: EventOf<"AccessRevoked" | "AccessForbiddanceLifted">,
+  event: EventOf<"AccessRevoked" | "AccessForbiddanceLifted" | "AccessAuditRemoved">,
   origin: Origin,
 ): NamespaceState {
   const policy = state.accessPolicies.get(event.name);

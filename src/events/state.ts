@@ -3,7 +3,7 @@
  * Immutable by type; `evolve` copies what it touches and shares the rest.
  */
 
-import type { AccessRule, MeshSpec, RateLimitSpec, RouteRule, ServiceSpec } from "../policy/schema.ts";
+import type { AccessDefault, AccessRule, MeshSpec, RateLimitSpec, RouteRule, ServiceSpec } from "../policy/schema.ts";
 import type { OperatorRole } from "./domain-events.ts";
 
 /** The change that put a value where it is: what audit, blame and denials point to. */
@@ -27,6 +27,10 @@ export interface RouteState {
 
 export interface AccessPolicyState {
   readonly service: string;
+  /** For calls of the service that no rule speaks of; absent: as the namespace or the mesh says. */
+  readonly default?: AccessDefault | undefined;
+  /** It decides nothing: what would change if it did is counted and logged. */
+  readonly dryRun?: true | undefined;
   readonly rules: readonly WithOrigin<AccessRule>[];
   readonly origin: Origin;
 }

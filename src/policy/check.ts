@@ -3,11 +3,12 @@
  * positions, since the control plane runs the same checks on commands; `lint.ts` adds files and lines for people.
  */
 
+import { checkAccessRule } from "./check-access.ts";
 import { documentKey } from "./document-key.ts";
 import { parseDuration } from "./duration.ts";
 import { type DocumentKey, parseServiceRef, type ServiceRef, serviceRef } from "./names.ts";
 import { nearest } from "./nearest.ts";
-import type { PolicyDocument, RequestMatch, RouteRule, ServiceSpec } from "./schema.ts";
+import { type PolicyDocument, partsOf, type RequestMatch, type RouteRule, type ServiceSpec } from "./schema.ts";
 
 /** Steps from the root of a document to a value in it. */
 export type DocumentPath = readonly (string | number)[];
@@ -164,10 +165,14 @@ class Check {
   }
 
   #accessPolicy(document: AccessPolicyDocument): void {
-    this.#target(document);
+    const target = this.#target(document);
     for (const [index, rule] of document.spec.rules.entries()) {
-      const [action, callers] = "allow" in rule ? (["allow", rule.allow] as const) : (["deny", rule.deny] as const);
-      for (const [position, pattern] of (callers.from ?? []).entries()) {
+      if (target !== undefined) {
+        const warnings = checkAccessRule(rule, ["spec", "rules", index], target);
+        for (const { path, message } of warnings) this.#warn(document, path, message);
+      }
+      const { action, conditions } = partsOf(rule);
+      for (const [position, pattern] of (conditions.from ?? []).entries()) {
         const caller = parseServiceRef(pattern);
         if (caller === undefined || this.#find(caller.namespace, caller.name) !== undefined) continue;
         const meant = nearest(caller.name, namesIn(caller.namespace, this.#services.keys()));

@@ -58,9 +58,23 @@ export const policyDocument = z.discriminatedUnion("kind", [
 ]);
 
 /** The parts that events carry on their own. */
-export { type AccessRule, accessRule, type Callers } from "./schema/access-policy.ts";
+export {
+  ACCESS_ACTIONS,
+  type AccessAction,
+  type AccessConditions,
+  type AccessDefault,
+  type AccessPolicySpec,
+  type AccessRule,
+  accessConditions,
+  accessDefault,
+  accessRule,
+  type ClaimCondition,
+  type GrpcMethods,
+  type HeaderMatch,
+  partsOf,
+} from "./schema/access-policy.ts";
 export type { RequestMatch } from "./schema/match.ts";
-export { type AccessDefault, type MeshSpec, type MtlsMode, meshSpec } from "./schema/mesh.ts";
+export { type MeshSpec, type MtlsMode, meshSpec } from "./schema/mesh.ts";
 export { type RateLimitSpec, rateLimitSpec } from "./schema/rate-limit.ts";
 export { RETRY_CONDITIONS, type RetryCondition } from "./schema/retries.ts";
 export { type RouteRule, type RouteSpec, routeRule, routeSpec } from "./schema/route.ts";

@@ -12,7 +12,15 @@ import type { RecordedChange } from "../events/change.ts";
 import type { DomainEvent } from "../events/domain-events.ts";
 import type { MeshState } from "../events/state.ts";
 import { type ServiceRef, serviceRef } from "../policy/names.ts";
-import { allowedPatterns, callableServices, callersOf, expandPatterns, type ServiceName } from "./call-graph.ts";
+import {
+  accessDefaultOf,
+  allowedPatterns,
+  callableServices,
+  callersOf,
+  declaredServices,
+  expandPatterns,
+  type ServiceName,
+} from "./call-graph.ts";
 
 /** Every service of the mesh: what is mesh-wide stands in every snapshot. */
 export type Affected = Set<ServiceRef> | "all";
@@ -82,12 +90,17 @@ function affectedBy(transition: Transition, event: NamespaceEvent): Iterable<Ser
       return callersOf(after, { namespace, name: event.service });
     case "AccessPolicyDeclared":
     case "AccessPolicyRemoved":
+    case "AccessPolicyDefaultSet":
+    case "AccessDryRunStarted":
+    case "AccessDryRunEnded":
       return policing(transition, event);
     case "AccessGranted":
     case "AccessRevoked":
     case "AccessForbidden":
     case "AccessForbiddanceLifted":
-      // A `deny` lets nobody in, so it concerns the callee alone.
+    case "AccessAuditAdded":
+    case "AccessAuditRemoved":
+      // Only an `allow` lets anybody in: the others concern the callee alone.
       return [serviceRef(namespace, event.service), ...expandPatterns(after, allowedPatterns(event.rule))];
     case "RateLimitSet":
       return limiting(transition, event);
@@ -140,17 +153,31 @@ function limiting({ before }: Transition, { namespace, name, to }: EventOf<"Rate
   return [serviceRef(namespace, to.service), serviceRef(namespace, replaced?.service ?? to.service)];
 }
 
-/** A policy begins empty or goes: what it held before, for whichever service, no longer holds. */
-function policing(
-  { before, after }: Transition,
-  event: EventOf<"AccessPolicyDeclared" | "AccessPolicyRemoved">,
-): ServiceRef[] {
+/**
+ * A policy begins, goes, begins or ends to decide, or says something else of what no rule speaks of: what it held
+ * before and holds now, for whichever service.
+ */
+function policing({ before, after }: Transition, event: EventOf<PolicyEvent>): ServiceRef[] {
   const { namespace, name } = event;
-  const replaced = before.namespaces.get(namespace)?.accessPolicies.get(name);
-  const patterns = (replaced?.rules ?? []).flatMap(({ value }) => allowedPatterns(value));
+  const policies = [before, after].flatMap((state) => state.namespaces.get(namespace)?.accessPolicies.get(name) ?? []);
+  const services = [...new Set([event.service, ...policies.map(({ service }) => service)])];
+  const patterns = policies.flatMap(({ rules }) => rules.flatMap(({ value }) => allowedPatterns(value)));
   return [
-    serviceRef(namespace, event.service),
-    serviceRef(namespace, replaced?.service ?? event.service),
+    ...services.map((service) => serviceRef(namespace, service)),
     ...expandPatterns(after, patterns),
+    ...(services.some((service) => defaultTurned({ before, after }, { namespace, name: service }))
+      ? declaredServices(after)
+      : []),
   ];
+}
+
+type PolicyEvent =
+  | "AccessPolicyDeclared"
+  | "AccessPolicyRemoved"
+  | "AccessPolicyDefaultSet"
+  | "AccessDryRunStarted"
+  | "AccessDryRunEnded";
+
+function defaultTurned({ before, after }: Transition, service: ServiceName): boolean {
+  return accessDefaultOf(before, service) !== accessDefaultOf(after, service);
 }

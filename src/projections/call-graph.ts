@@ -14,6 +14,7 @@ import {
   type NamespaceState,
 } from "../events/state.ts";
 import { type ServiceRef, serviceRef } from "../policy/names.ts";
+import { ANY_CALLER, isSpiffePattern, localPrincipal, NO_IDENTITY } from "../policy/principal.ts";
 import type { AccessDefault, AccessRule } from "../policy/schema.ts";
 
 /** A service, by the two names that make its reference. */
@@ -34,17 +35,34 @@ interface AccessIndex {
   readonly targets: ReadonlyMap<string, ReadonlySet<string>>;
   /** The same, the other way round: caller patterns by the service that they open. */
   readonly patterns: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Services whose own policies say what happens to calls that no rule speaks of. */
+  readonly defaults: ReadonlyMap<string, AccessDefault>;
 }
 
-const ANYONE: readonly string[] = ["*"];
+const ANYONE: readonly string[] = [ANY_CALLER];
 
-/** Caller patterns that a rule lets in; none for a `deny`, anyone for an `allow` that names nobody. */
+/** Caller patterns that a rule lets in; none where it does not allow, anyone for an `allow` that names nobody. */
 export function allowedPatterns(rule: AccessRule): readonly string[] {
   return "allow" in rule ? (rule.allow.from ?? ANYONE) : [];
 }
 
-/** What happens to a call that no rule speaks of. */
-export function accessDefaultOf(state: MeshState): AccessDefault {
+/**
+ * What happens to a call of a service that no rule speaks of: as its own policies say, else as the mesh does.
+ * @param withDryRun as if the policies in dry run were in force.
+ */
+export function accessDefaultOf(state: MeshState, service: ServiceName, withDryRun = false): AccessDefault {
+  const policies = policiesOf(state, service).map(({ policy }) => policy);
+  return ownDefault(policies, withDryRun) ?? inheritedDefault(state);
+}
+
+/** Of policies that differ, one that denies. */
+function ownDefault(policies: readonly AccessPolicyState[], withDryRun: boolean): AccessDefault | undefined {
+  const said = policies.filter(({ dryRun }) => withDryRun || dryRun !== true).map((policy) => policy.default);
+  if (said.includes("deny")) return "deny";
+  return said.find((access) => access !== undefined);
+}
+
+function inheritedDefault(state: MeshState): AccessDefault {
   return state.mesh?.value.access ?? MESH_DEFAULTS.access;
 }
 
@@ -67,11 +85,16 @@ export function policiesOf(state: MeshState, target: ServiceName): readonly Name
  * default is to allow. A `deny` rule does not take a service away: what it forbids is for the callee to refuse.
  */
 export function callableServices(state: MeshState, caller: ServiceName): Set<ServiceRef> {
-  if (accessDefaultOf(state) === "allow") return declaredServices(state);
   const callable = new Set<ServiceRef>();
-  const patterns = callerPatterns(caller);
+  const patterns = callerPatterns(state, caller);
+  const inherited = inheritedDefault(state);
   for (const [namespace, content] of state.namespaces) {
-    const { targets } = accessIndex(content);
+    const { targets, defaults } = accessIndex(content);
+    const open = inherited === "allow" ? content.services.keys() : defaults.keys();
+    for (const name of open) {
+      const isOpen = (defaults.get(name) ?? inherited) === "allow";
+      if (isOpen && content.services.has(name)) callable.add(serviceRef(namespace, name));
+    }
     for (const pattern of patterns) {
       for (const name of targets.get(pattern) ?? []) {
         if (content.services.has(name)) callable.add(serviceRef(namespace, name));
@@ -83,24 +106,28 @@ export function callableServices(state: MeshState, caller: ServiceName): Set<Ser
 
 /** Declared services that may call `target`, by the same rules as {@link callableServices}. */
 export function callersOf(state: MeshState, target: ServiceName): Set<ServiceRef> {
-  if (accessDefaultOf(state) === "allow") return declaredServices(state);
+  if (accessDefaultOf(state, target) === "allow") return declaredServices(state);
   const patterns = accessIndex(namespaceOf(state, target.namespace)).patterns.get(target.name) ?? [];
   return expandPatterns(state, patterns);
 }
 
 /** Whether a service may call `target`, by the same rules; asked also of services that are not declared. */
 export function mayCall(state: MeshState, caller: ServiceName, target: ServiceName): boolean {
-  if (accessDefaultOf(state) === "allow") return true;
+  if (accessDefaultOf(state, target) === "allow") return true;
   const patterns = accessIndex(namespaceOf(state, target.namespace)).patterns.get(target.name);
   if (patterns === undefined) return false;
-  return callerPatterns(caller).some((pattern) => patterns.has(pattern));
+  return callerPatterns(state, caller).some((pattern) => patterns.has(pattern));
 }
 
 /** The declared services that caller patterns stand for. */
 export function expandPatterns(state: MeshState, patterns: Iterable<string>): Set<ServiceRef> {
   const expanded = new Set<ServiceRef>();
-  for (const pattern of patterns) {
-    if (pattern === "*") return declaredServices(state);
+  const trustDomain = trustDomainOf(state);
+  for (const written of patterns) {
+    const pattern = localPrincipal(written, trustDomain);
+    if (pattern === ANY_CALLER) return declaredServices(state);
+    // Callers of other trust domains, and those without an identity, are no services of this mesh.
+    if (pattern === NO_IDENTITY || isSpiffePattern(pattern)) continue;
     const slash = pattern.indexOf("/");
     const namespace = pattern.slice(0, slash);
     const name = pattern.slice(slash + 1);
@@ -113,8 +140,25 @@ export function expandPatterns(state: MeshState, patterns: Iterable<string>): Se
 }
 
 /** Every pattern that lets `caller` in. */
-function callerPatterns({ namespace, name }: ServiceName): string[] {
-  return ["*", `${namespace}/*`, serviceRef(namespace, name)];
+/** Every way in which a rule can name a service as a caller. */
+function callerPatterns(state: MeshState, { namespace, name }: ServiceName): string[] {
+  const own = `spiffe://${trustDomainOf(state)}`;
+  const inNamespace = `${own}/ns/${namespace}`;
+  return [
+    ANY_CALLER,
+    `${namespace}/*`,
+    serviceRef(namespace, name),
+    `${own}/*`,
+    `${own}/ns/*`,
+    `${inNamespace}/*`,
+    `${inNamespace}/sa/*`,
+    `${inNamespace}/sa/${name}`,
+  ];
+}
+
+/** The trust domain in which the mesh's own services have their identities. */
+export function trustDomainOf(state: MeshState): string {
+  return state.mesh?.value.trustDomain ?? MESH_DEFAULTS.trustDomain;
 }
 
 function namespaceOf(state: MeshState, namespace: string): NamespaceState {
@@ -135,18 +179,22 @@ function buildAccessIndex(accessPolicies: NamespaceState["accessPolicies"]): Acc
   const policies = new Map<string, NamedPolicy[]>();
   const targets = new Map<string, Set<string>>();
   const patterns = new Map<string, Set<string>>();
+  const defaults = new Map<string, AccessDefault>();
   for (const name of [...accessPolicies.keys()].sort()) {
     const policy = accessPolicies.get(name);
     if (policy === undefined) continue;
     listAt(policies, policy.service).push({ name, policy });
-    for (const { value: rule } of policy.rules) {
+    const own = policy.dryRun === true ? undefined : policy.default;
+    if (own !== undefined && defaults.get(policy.service) !== "deny") defaults.set(policy.service, own);
+    // What decides nothing lets nobody in.
+    for (const { value: rule } of policy.dryRun === true ? [] : policy.rules) {
       for (const pattern of allowedPatterns(rule)) {
         setAt(targets, pattern).add(policy.service);
         setAt(patterns, policy.service).add(pattern);
       }
     }
   }
-  return { policies, targets, patterns };
+  return { policies, targets, patterns, defaults };
 }
 
 function listAt<K, V>(map: Map<K, V[]>, key: K): V[] {

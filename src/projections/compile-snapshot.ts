@@ -17,8 +17,9 @@ import {
 } from "../events/state.ts";
 import { canonicalJson } from "../policy/canonical.ts";
 import { parseServiceRef, serviceRef, spiffeId } from "../policy/names.ts";
-import type { RouteRule, ServiceSpec } from "../policy/schema.ts";
-import { accessDefaultOf, callableServices, policiesOf, type ServiceName } from "./call-graph.ts";
+import { localPrincipal } from "../policy/principal.ts";
+import { partsOf, type RouteRule, type ServiceSpec } from "../policy/schema.ts";
+import { accessDefaultOf, callableServices, policiesOf, type ServiceName, trustDomainOf } from "./call-graph.ts";
 import { compileConnectionPool, compileOutlierDetection, compileRetries, milliseconds } from "./compile-resilience.ts";
 import { compileRevocations } from "./compile-revocations.ts";
 import {
@@ -56,7 +57,7 @@ export function compileSnapshot(state: MeshState, service: ServiceName): Service
     ...compileRevocations(state, service, callable),
     inbound: {
       ports: declared.value.ports,
-      accessDefault: accessDefaultOf(state),
+      ...compileAccessDefault(state, service),
       access: compileAccess(state, service),
       rateLimits: compileRateLimits(namespace, service),
     },
@@ -110,10 +111,6 @@ function meshWide(state: MeshState, { namespace, name }: ServiceName) {
   } as const;
 }
 
-function trustDomainOf(state: MeshState): string {
-  return state.mesh?.value.trustDomain ?? MESH_DEFAULTS.trustDomain;
-}
-
 /** A root is trusted from the moment it is added, before anything is signed with it, so that rotation loses nobody. */
 function trustBundleOf(state: MeshState): string[] {
   return [...state.roots.values()]
@@ -129,11 +126,32 @@ function activeRootOf({ roots }: MeshState): { activeRoot?: string } {
 
 function compileAccess(state: MeshState, target: ServiceName): SnapshotAccessRule[] {
   return policiesOf(state, target).flatMap(({ name, policy }) =>
-    policy.rules.map(({ value: rule, origin }, index) => ({
-      ...("allow" in rule ? { action: "allow" as const, ...rule.allow } : { action: "deny" as const, ...rule.deny }),
-      origin: ruleOrigin(target.namespace, name, index, origin),
-    })),
+    policy.rules.map(({ value: rule, origin }, index) => {
+      const { action, conditions } = partsOf(rule);
+      const { from, notFrom, ...rest } = conditions;
+      return {
+        action,
+        ...(policy.dryRun === true ? { dryRun: policy.dryRun } : {}),
+        ...(from === undefined ? {} : { from: localPrincipals(state, from) }),
+        ...(notFrom === undefined ? {} : { notFrom: localPrincipals(state, notFrom) }),
+        ...rest,
+        origin: ruleOrigin(target.namespace, name, index, origin),
+      };
+    }),
   );
+}
+
+function localPrincipals(state: MeshState, patterns: readonly string[]): string[] {
+  return patterns.map((pattern) => localPrincipal(pattern, trustDomainOf(state)));
+}
+
+function compileAccessDefault(
+  state: MeshState,
+  target: ServiceName,
+): Pick<ServiceSnapshot["inbound"], "accessDefault" | "accessDefaultDryRun"> {
+  const accessDefault = accessDefaultOf(state, target);
+  const accessDefaultDryRun = accessDefaultOf(state, target, true);
+  return accessDefaultDryRun === accessDefault ? { accessDefault } : { accessDefault, accessDefaultDryRun };
 }
 
 function compileRateLimits(namespace: NamespaceState, target: ServiceName): SnapshotRateLimit[] {

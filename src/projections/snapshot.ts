@@ -4,6 +4,7 @@
  */
 
 import { z } from "zod";
+import { ACCESS_ACTIONS, accessConditions, accessDefault } from "../policy/schema.ts";
 import { snapshotConnectionPool, snapshotOutlierDetection, snapshotRetries } from "./snapshot-resilience.ts";
 
 export const SNAPSHOT_VERSION = 1;
@@ -73,13 +74,12 @@ const snapshotUpstream = z.strictObject({
   routes: z.array(snapshotRouteRule),
 });
 
+/** A rule's conditions as policy has them; callers of the own trust domain stand as `namespace/name`, `namespace/*` or `*`. */
 const snapshotAccessRule = z.strictObject({
-  action: z.enum(["allow", "deny"]),
-  /** `namespace/name`, `namespace/*` or `*`; absent: any authenticated caller. */
-  from: z.array(z.string()).optional(),
-  methods: z.array(z.string()).optional(),
-  /** Exact, or a prefix when it ends in `*`. */
-  paths: z.array(z.string()).optional(),
+  action: z.enum(ACCESS_ACTIONS),
+  /** Of a policy in dry run: it decides nothing. */
+  dryRun: z.literal(true).optional(),
+  ...accessConditions.shape,
   origin: ruleOrigin,
 });
 
@@ -113,7 +113,9 @@ export const serviceSnapshot = z.strictObject({
   revocations: z.array(snapshotRevocation).optional(),
   inbound: z.strictObject({
     ports: snapshotUpstream.shape.ports,
-    accessDefault: z.enum(["deny", "allow"]),
+    accessDefault,
+    /** What it would be if the policies in dry run were in force; absent where that is the same. */
+    accessDefaultDryRun: accessDefault.optional(),
     access: z.array(snapshotAccessRule),
     rateLimits: z.array(snapshotRateLimit),
   }),
@@ -128,6 +130,8 @@ export type SnapshotRevocation = z.infer<typeof snapshotRevocation>;
 export type SnapshotUpstream = z.infer<typeof snapshotUpstream>;
 export type SnapshotRouteRule = z.infer<typeof snapshotRouteRule>;
 export type SnapshotAccessRule = z.infer<typeof snapshotAccessRule>;
+/** What rules compare, as policy writes it. */
+export type { AccessConditions, ClaimCondition, GrpcMethods, HeaderMatch } from "../policy/schema.ts";
 export type SnapshotMatcher = z.infer<typeof matcher>;
 export type { SnapshotOutlierDetection, SnapshotRetries } from "./snapshot-resilience.ts";
 export type SnapshotRateLimit = z.infer<typeof snapshotRateLimit>;

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { OPERATOR_ROLES } from "../events/domain-events.ts";
 import type { IdentityRevocation, MeshState, NamespaceState } from "../events/state.ts";
-import { accessRule, meshSpec, rateLimitSpec, routeRule, serviceSpec } from "../policy/schema.ts";
+import { accessDefault, accessRule, meshSpec, rateLimitSpec, routeRule, serviceSpec } from "../policy/schema.ts";
 
 /** How a projection's state is kept between two runs. */
 export interface StateCodec<S> {
@@ -51,7 +51,9 @@ const namespaceState = z.strictObject({
   revision,
   services: entries(withOrigin(serviceSpec)),
   routes: entries(rulesOf(routeRule)),
-  accessPolicies: entries(rulesOf(accessRule)),
+  accessPolicies: entries(
+    rulesOf(accessRule).extend({ default: accessDefault.optional(), dryRun: z.literal(true).optional() }),
+  ),
   rateLimits: entries(withOrigin(rateLimitSpec)),
   revocations: entries(revocation),
 });

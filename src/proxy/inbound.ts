@@ -16,7 +16,8 @@ import type { Edge } from "../telemetry/request-metrics.ts";
 import type { RequestRecord } from "../telemetry/request-record.ts";
 import type { RequestHead } from "./codec/message.ts";
 import { readAttempt, readTimeoutMs } from "./deadline.ts";
-import { callerRef, type Decision } from "./filters/access.ts";
+import type { AuditFinding, Decision } from "./filters/access.ts";
+import { type AccessRequest, callerRef } from "./filters/access-input.ts";
 import { describeDenial } from "./filters/denial.ts";
 import { asksForTcp, headerValue, withoutFields } from "./headers.ts";
 import type { InFlight } from "./in-flight.ts";
@@ -27,6 +28,7 @@ import {
   denialResponse,
   type FaultContext,
   faultResponse,
+  isGrpc as isGrpcType,
   type LocalResponse,
   pathFaultResponse,
   rateLimitResponse,
@@ -83,6 +85,7 @@ export class Inbound implements Side {
     record.policyRevision = snapshot.revision;
     record.sourcePrincipal = principal;
     record.destinationPrincipal = policy.spiffeId;
+    record.requestedServerName = downstream.facts.serverName;
     record.routeName = "inbound";
     const tunnel = asksForTcp(request);
     const edge = tunnel ? this.#tcpCounter(downstream, policy) : this.#counter(downstream, policy);
@@ -97,8 +100,9 @@ export class Inbound implements Side {
       return answer(faultResponse("protocol_mismatch", { ...context, service }), edge);
     }
 
-    const decision = access(caller, request.method, request.path);
+    const decision = access(downstream.facts, accessRequest(policy, request));
     record.policyOrigin = decision.origin;
+    if (decision.audit.length > 0) this.#noteAudit(decision.audit, record);
     if (!decision.allowed) {
       this.#countDenial(decision.reason === "allow_rule" ? "default" : decision.reason);
       return answer(denied(policy, downstream, request, decision, context), edge);
@@ -126,10 +130,18 @@ export class Inbound implements Side {
   review(request: RequestHead, downstream: Downstream): LocalResponse | undefined {
     const policy = this.#options.policy();
     if (policy === undefined) return undefined;
-    const decision = policy.access(downstream.facts.caller, request.method, request.path);
+    const decision = policy.access(downstream.facts, accessRequest(policy, request));
     if (decision.allowed) return undefined;
     const contentType = headerValue(request.headers, "content-type");
     return denied(policy, downstream, request, decision, { version: request.version, contentType });
+  }
+
+  #noteAudit(findings: readonly AuditFinding[], record: RequestRecord): void {
+    record.policyAudit = findings;
+    for (const { outcome, origin } of findings) {
+      const rule = origin === undefined ? "none" : `${origin.document}[${origin.rule}]`;
+      this.#options.telemetry.sidecar.audited.cell({ rule, outcome }).value++;
+    }
   }
 
   #countDenial(reason: string): void {
@@ -197,6 +209,13 @@ function answer(response: LocalResponse, edge: Counter | undefined): Admission {
   return { kind: "answer", response, edge };
 }
 
+/** A request as rules see it. */
+function accessRequest({ snapshot }: Policy, request: RequestHead): AccessRequest {
+  const { method, path: target, authority, headers } = request;
+  const port = snapshot.inbound.ports[0]?.port ?? 0;
+  return { method, target, authority, headers, port, isTcp: asksForTcp(request) };
+}
+
 function denied(
   { snapshot }: Policy,
   { facts: { caller } }: Downstream,
@@ -206,7 +225,9 @@ function denied(
 ): LocalResponse {
   const { revision } = snapshot;
   const service = serviceRef(snapshot.namespace, snapshot.name);
-  return denialResponse(describeDenial({ caller, service, method, target: path, revision, decision }), context);
+  const isGrpc = context.contentType !== undefined && isGrpcType(context.contentType);
+  const call = { caller, service, method, target: path, isGrpc, revision, decision };
+  return denialResponse(describeDenial(call), context);
 }
 
 /** The head as the application gets it, its list changed in place. Envoy's form of `x-forwarded-client-cert`: who vouches, and for whom. */

@@ -57,7 +57,13 @@ const TRUSTED_FIELDS: ReadonlySet<string> = new Set([
 const REQUEST_ID_LENGTH_MAX = 128;
 
 /** Why an unreachable service is unreachable: were a rule to allow any call of ours, the snapshot would hold it. */
-const NOTHING_ALLOWS: Decision = { allowed: false, reason: "default", origin: undefined, nearest: undefined };
+const NOTHING_ALLOWS: Decision = {
+  allowed: false,
+  reason: "default",
+  origin: undefined,
+  nearest: undefined,
+  audit: [],
+};
 
 export class Outbound implements Side {
   readonly #options: OutboundOptions;

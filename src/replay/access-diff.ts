@@ -51,7 +51,7 @@ function pairDifferences(
 ): AccessDifference[] {
   const [source, destination] = [nameOf(caller), nameOf(service)];
   const allowed = (judge: CallJudge, method: string, path: string): boolean =>
-    judge.accessOf(source, destination, method, path)?.allowed === true;
+    judge.accessOf(source, destination, { method, target: path })?.allowed === true;
   const stopped = callSets(probes, (method, path) => allowed(was, method, path) && !allowed(is, method, path));
   const started = callSets(probes, (method, path) => !allowed(was, method, path) && allowed(is, method, path));
   const difference = (change: AccessDifference["change"], calls: CallSet[]): AccessDifference[] => {

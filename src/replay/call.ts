@@ -8,7 +8,9 @@ import { type ServiceRef, serviceRef } from "../policy/names.ts";
 import { declaredServices, type ServiceName } from "../projections/call-graph.ts";
 import { closedSnapshot, compileSnapshot } from "../projections/compile-snapshot.ts";
 import type { ServiceSnapshot, SnapshotRateLimit, SnapshotRouteRule } from "../projections/snapshot.ts";
-import { type Access, type Caller, compileAccess, type Decision } from "../proxy/filters/access.ts";
+import { type Access, compileAccess, type Decision } from "../proxy/filters/access.ts";
+import type { AccessPeer, AccessRequest } from "../proxy/filters/access-input.ts";
+import type { Claims } from "../proxy/filters/claims.ts";
 import { compileRoutes, type Route, type RouteMiss, type RouteRule, type RouteTable } from "../proxy/route/compile.ts";
 import { compileMatch, type MatchableRequest } from "../proxy/route/match.ts";
 import { normalisePath, type PathFault, pathEnd } from "../proxy/route/path.ts";
@@ -23,7 +25,23 @@ export interface Call {
   readonly path: string;
   /** Names in lower case. */
   readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly facts?: CallFacts;
 }
+
+/** What access rules may ask of a call beside the request itself. What is left out is not there. */
+export interface CallFacts {
+  /** Address of the caller. */
+  readonly ip?: string | undefined;
+  /** The server name that it asks for (SNI). */
+  readonly serverName?: string | undefined;
+  /** Of the called service; absent: its first. */
+  readonly port?: number | undefined;
+  /** Of the end user's token. */
+  readonly claims?: Claims | undefined;
+}
+
+/** Of no range that anybody would name: who leaves the address out is not found in any. */
+const NO_ADDRESS = "0.0.0.0";
 
 /**
  * Why a call does not reach an application.
@@ -74,6 +92,15 @@ export interface Judgement {
   readonly limits: readonly SnapshotRateLimit[];
 }
 
+/** A request as the called side is asked about it. */
+export interface AskedRequest {
+  readonly method: string;
+  /** The normalised path. */
+  readonly target: string;
+  readonly headers?: AccessRequest["headers"];
+  readonly facts?: CallFacts | undefined;
+}
+
 interface Outbound {
   readonly snapshot: ServiceSnapshot;
   readonly routes: RouteTable;
@@ -89,7 +116,7 @@ export class CallJudge {
   readonly #declared: ReadonlySet<ServiceRef>;
   readonly #outbound = new Map<ServiceRef, Outbound>();
   readonly #inbound = new Map<ServiceRef, Inbound>();
-  readonly #callers = new Map<ServiceRef, Caller>();
+  readonly #peers = new Map<string, AccessPeer>();
 
   constructor(readonly state: MeshState) {
     this.#declared = declaredServices(state);
@@ -138,19 +165,26 @@ export class CallJudge {
    * What the called side alone makes of a request: its access rules, and whether the two may meet at all. Undefined where
    * they may not.
    */
-  accessOf(source: ServiceName, destination: ServiceName, method: string, target: string): Decision | undefined {
+  accessOf(
+    source: ServiceName,
+    destination: ServiceName,
+    { method, target, headers = [], facts = {} }: AskedRequest,
+  ): Decision | undefined {
     if (!this.#declared.has(refOf(source)) || !this.#declared.has(refOf(destination))) return undefined;
     const { snapshot, access } = this.inbound(destination);
     if (isRevoked(snapshot, source) || isRevoked(snapshot, destination)) return undefined;
-    return access(this.#callerOf(source), method, target);
+    const { port = snapshot.inbound.ports[0]?.port ?? 0, claims } = facts;
+    const authority = authorityOf(destination);
+    const isTcp = method === "CONNECT" && target === "";
+    return access(this.#peerOf(source, facts), { method, target, authority, headers, port, isTcp, claims });
   }
 
-  /** One object for each service: verdicts are remembered by it. */
-  #callerOf({ namespace, name }: ServiceName): Caller {
-    const ref = serviceRef(namespace, name);
-    const caller = this.#callers.get(ref) ?? { namespace, service: name };
-    this.#callers.set(ref, caller);
-    return caller;
+  /** One object for each: verdicts are remembered by it. */
+  #peerOf({ namespace, name }: ServiceName, { ip = NO_ADDRESS, serverName }: CallFacts): AccessPeer {
+    const key = `${namespace}/${name} ${ip} ${serverName}`;
+    const peer = this.#peers.get(key) ?? { caller: { namespace, service: name }, ip, serverName };
+    this.#peers.set(key, peer);
+    return peer;
   }
 
   /** The rules that decide about calls of a service, as its sidecars compile them. */
@@ -183,7 +217,12 @@ export class CallJudge {
     }
     const { upstream, subset } = routing;
     const reached = { share, service: upstream.ref, subset: subset?.name };
-    const decision = this.accessOf(call.source, upstream, request.method, target);
+    const decision = this.accessOf(call.source, upstream, {
+      method: call.method,
+      target,
+      headers: request.headers,
+      facts: call.facts,
+    });
     if (decision === undefined) return { ...reached, obstacle: "revoked", access: undefined };
     return { ...reached, obstacle: decision.allowed ? undefined : "denied", access: decision };
   }
@@ -212,7 +251,11 @@ export function refOf({ namespace, name }: ServiceName): ServiceRef {
 
 /** As the caller's sidecar receives it: addressed by the service's full name, which every namespace may use. */
 function requestOf({ destination, method, headers }: Call): MatchableRequest {
-  return { method, authority: `${destination.name}.${destination.namespace}`, headers: headers.flat() };
+  return { method, authority: authorityOf(destination), headers: headers.flat() };
+}
+
+function authorityOf({ namespace, name }: ServiceName): string {
+  return `${name}.${namespace}`;
 }
 
 /** The snapshot's own rule behind a routing: the compiled one keeps its origin. */

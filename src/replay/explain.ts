@@ -1,6 +1,6 @@
 /** A judgement taken apart into the facts that it rests on, each with the place in a document that says so. */
 
-import { MESH_DEFAULTS, type MeshState } from "../events/state.ts";
+import type { MeshState } from "../events/state.ts";
 import { keyOf } from "../policy/document-key.ts";
 import { formatDuration } from "../policy/duration.ts";
 import { type DocumentKey, MESH_NAMESPACE } from "../policy/names.ts";
@@ -8,6 +8,7 @@ import type { PolicyKind, ServiceSpec } from "../policy/schema.ts";
 import type { ServiceName } from "../projections/call-graph.ts";
 import { formatOrigin, type RuleOrigin } from "../projections/snapshot.ts";
 import type { Decision } from "../proxy/filters/access.ts";
+import { describeNearest } from "../proxy/filters/denial.ts";
 import type { FieldPath } from "./blame.ts";
 import { type Call, type Judgement, type Obstacle, refOf } from "./call.ts";
 
@@ -42,7 +43,7 @@ export function explain(state: MeshState, call: Call, judgement: Judgement): Fac
   return [
     ...(declared === undefined ? [] : serviceFacts(call.destination, declared.value)),
     ...routeFacts(judgement, declared !== undefined),
-    ...accessFacts(state, judgement),
+    ...accessFacts(state, call, judgement),
     ...limitFacts(judgement),
     { about: "result", text: resultText(judgement) },
   ];
@@ -125,29 +126,26 @@ function backendsText(outcomes: Judgement["outcomes"]): string {
     .join(", ");
 }
 
-function accessFacts(state: MeshState, { outcomes }: Judgement): Fact[] {
+function accessFacts(state: MeshState, { method }: Call, { outcomes, target }: Judgement): Fact[] {
   const decisions = new Map(
     outcomes.flatMap(({ service, access }) => (access === undefined ? [] : [[service, access]])),
   );
   return Array.from(decisions, ([service, decision]) => {
-    const { text, origin } = accessText(state, decision);
+    const { text, origin } = accessText(decision, `${method} ${target}`);
     const rule = origin === undefined ? meshPlace(state) : rulePlace("AccessPolicy", origin, []);
     return { about: decisions.size > 1 ? `access ${service}` : "access", text, place: rule };
   });
 }
 
 function accessText(
-  state: MeshState,
   { allowed, origin, reason, nearest }: Decision,
+  what: string,
 ): { text: string; origin: RuleOrigin | undefined } {
   if (origin !== undefined) return { text: `${allowed ? "allowed" : "denied"} by ${formatOrigin(origin)}`, origin };
-  const fallback = state.mesh?.value.access ?? MESH_DEFAULTS.access;
   if (allowed) return { text: "no rule speaks of it, and the default is to allow", origin };
   if (reason === "unauthenticated") return { text: "denied: the caller has no certificate", origin };
-  if (nearest === undefined) return { text: `no rule allows this caller, and the default is to ${fallback}`, origin };
-  const { methods = ["any method"], paths = ["any path"] } = nearest;
-  const text = `${formatOrigin(nearest.origin)} allows this caller ${methods.join(", ")} on ${paths.join(", ")} only`;
-  return { text, origin: nearest.origin };
+  if (nearest === undefined) return { text: "no rule allows this caller, and the default is to deny", origin };
+  return { text: describeNearest(nearest, what), origin: nearest.rule.origin };
 }
 
 function limitFacts({ limits, outcomes }: Judgement): Fact[] {

@@ -4,7 +4,7 @@ import type { RecordedChange } from "../events/change.ts";
 import { describe } from "../events/describe.ts";
 import type { DomainEvent } from "../events/domain-events.ts";
 import { parseServiceRef, type ServiceRef } from "../policy/names.ts";
-import type { AccessRule, PolicyKind } from "../policy/schema.ts";
+import { type AccessRule, type PolicyKind, partsOf } from "../policy/schema.ts";
 
 /** All given conditions hold together; an empty filter lets everything pass. */
 export interface HistoryFilter {
@@ -84,6 +84,11 @@ export function kindOfEvent(event: DomainEvent): PolicyKind | undefined {
     case "RouteRemoved":
       return "Route";
     case "AccessPolicyDeclared":
+    case "AccessPolicyDefaultSet":
+    case "AccessDryRunStarted":
+    case "AccessDryRunEnded":
+    case "AccessAuditAdded":
+    case "AccessAuditRemoved":
     case "AccessGranted":
     case "AccessRevoked":
     case "AccessForbidden":
@@ -164,7 +169,7 @@ function isCaller(event: DomainEvent, service: ServiceRef): boolean {
 
 /** Whether a rule speaks of the service as a caller: by name, by its namespace, or as one of all. */
 function names(rule: AccessRule, service: ServiceRef): boolean {
-  const { from } = "allow" in rule ? rule.allow : rule.deny;
+  const { from } = partsOf(rule).conditions;
   const namespace = parseServiceRef(service)?.namespace;
   return from === undefined || from.some((who) => who === "*" || who === service || who === `${namespace}/*`);
 }

@@ -49,7 +49,7 @@ function allAccess(judge: CallJudge, source: ServiceName, destination: ServiceNa
   const probes = probesOf(judge.inbound(destination).snapshot.inbound.access);
   const origins: RuleOrigin[] = [];
   const calls = callSets(probes, (method, path) => {
-    const decision = judge.accessOf(source, destination, method, path);
+    const decision = judge.accessOf(source, destination, { method, target: path });
     if (decision?.allowed === true && decision.origin !== undefined) origins.push(decision.origin);
     return decision?.allowed === true;
   });

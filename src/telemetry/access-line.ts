@@ -1,7 +1,7 @@
 /** One request as one line of JSON, with Istio's field names. */
 
 import { formatOrigin } from "../projections/snapshot.ts";
-import type { RequestRecord } from "./request-record.ts";
+import type { PolicyAudit, RequestRecord } from "./request-record.ts";
 import { formatFlags } from "./response-flags.ts";
 
 /**
@@ -12,7 +12,7 @@ import { formatFlags } from "./response-flags.ts";
  * third of the time that putting 25 fields together by hand takes.
  */
 export function formatAccessLine(record: RequestRecord): string {
-  const { upstreamServiceNs, policyOrigin } = record;
+  const { upstreamServiceNs, policyOrigin, policyAudit } = record;
   const line = JSON.stringify({
     start_time: formatTime(record.startMs),
     method: record.method,
@@ -39,8 +39,14 @@ export function formatAccessLine(record: RequestRecord): string {
     traceparent: record.traceparent ?? null,
     policy_revision: record.policyRevision,
     policy_origin: policyOrigin === undefined ? null : formatOrigin(policyOrigin),
+    policy_audit: policyAudit.length === 0 ? undefined : policyAudit.map(formatAudit),
   });
   return `${isAscii(line) ? line : escapeAboveAscii(line)}\n`;
+}
+
+/** `would_deny shop/payment-strict[0]@42`; the rule is `[none]` where the default said it. */
+function formatAudit({ outcome, origin }: PolicyAudit): string {
+  return `${outcome} ${origin === undefined ? "[none]" : formatOrigin(origin)}`;
 }
 
 /** Characters above ASCII take two bytes or more: counting bytes is several times as fast as a regular expression. */

@@ -6,6 +6,14 @@
 import type { RuleOrigin } from "../projections/snapshot.ts";
 import { type FlagSet, NO_FLAGS } from "./response-flags.ts";
 
+/** A rule that decides nothing, and what it said; `origin` undefined: the default. */
+export interface PolicyAudit {
+  readonly outcome: string;
+  readonly origin: RuleOrigin | undefined;
+}
+
+const NO_AUDIT: readonly PolicyAudit[] = [];
+
 /** Texts are latin1 as they came; `undefined` is absent, and shows as `null` in the log. */
 export class RequestRecord {
   /** Wall clock at the first byte of the head, in milliseconds since 1970. */
@@ -57,6 +65,8 @@ export class RequestRecord {
   policyRevision = 0;
   /** The rule that decided: that denied or allowed it, or that routed it. */
   policyOrigin: RuleOrigin | undefined = undefined;
+  /** What rules that decide nothing (audit, dry run) said. */
+  policyAudit: readonly PolicyAudit[] = NO_AUDIT;
 
   /** In milliseconds. */
   get durationMs(): number {

@@ -47,6 +47,12 @@ export class SidecarMetrics {
     "Open connections that were closed because an identity was revoked.",
     ["direction"],
   );
+  readonly audited = new CellFamily<"rule" | "outcome">(
+    "counter",
+    "heddle_access_audit_total",
+    "Requests of which a rule that decides nothing (audit, dry run) had something to say.",
+    ["rule", "outcome"],
+  );
 
   /** For `MetricsPage`. `now`: milliseconds since 1970. */
   families(now: () => number): MetricFamily[] {
@@ -66,6 +72,7 @@ export class SidecarMetrics {
       this.ejections,
       this.connections,
       this.denied,
+      this.audited,
       this.peersRefused,
       this.connectionsRevoked,
       ...processFamilies(),

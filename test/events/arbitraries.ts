@@ -72,6 +72,7 @@ const callers = partial({
 export const accessRule = fc.oneof(
   callers.map((allow) => ({ allow })),
   callers.map((deny) => ({ deny })),
+  callers.map((audit) => ({ audit })),
 ) as fc.Arbitrary<AccessRule>;
 
 const rateLimitRules = fc.array(fc.record({ requests: fc.integer({ min: 1, max: 9 }), per: duration }), {
@@ -89,19 +90,28 @@ function aboutService(namespace: string, service: string): fc.Arbitrary<PolicyDo
         route: fc.option(rules),
         routeSuffix: fc.constantFrom("", "-r"),
         access: fc.option(fc.array(accessRule, { minLength: 1, maxLength: 5 })),
+        accessFields: partial({ default: fc.constantFrom("deny", "allow"), dryRun: fc.constant(true) }),
         limits: fc.option(rateLimitRules),
       })
-      .map(({ route, routeSuffix, access, limits }): PolicyDocument[] => [
+      .map(({ route, routeSuffix, access, accessFields, limits }): PolicyDocument[] => [
         { apiVersion: API, kind: "Service", metadata: { namespace, name: service }, spec },
         ...documents("Route", named(routeSuffix), service, route),
-        ...documents("AccessPolicy", named("-access"), service, access),
+        ...documents("AccessPolicy", named("-access"), service, access, accessFields),
         ...documents("RateLimit", named(""), service, limits),
       ]);
   });
 }
 
-function documents(kind: string, metadata: object, service: string, rules: unknown[] | null): PolicyDocument[] {
-  return rules === null ? [] : [{ apiVersion: API, kind, metadata, spec: { service, rules } } as PolicyDocument];
+function documents(
+  kind: string,
+  metadata: object,
+  service: string,
+  rules: unknown[] | null,
+  rest: object = {},
+): PolicyDocument[] {
+  return rules === null
+    ? []
+    : [{ apiVersion: API, kind, metadata, spec: { service, ...rest, rules } } as PolicyDocument];
 }
 
 /** A whole namespace's documents, any of which may be missing, without errors for the semantic checks. */

@@ -119,6 +119,43 @@ const ROWS: [DomainEvent, string][] = [
     { type: "AccessForbiddanceLifted", ...payment, index: 0, rule: { deny: { paths: ["/a"] } } },
     "no longer forbids any caller → shop/payment /a",
   ],
+  [
+    { type: "AccessPolicyDeclared", ...payment, default: "deny", dryRun: true },
+    "declared the access policy front of shop/payment: dry run, deny what no rule speaks of",
+  ],
+  [
+    { type: "AccessPolicyDefaultSet", ...payment, to: "allow" },
+    "set what happens to calls of shop/payment that no rule speaks of from the default of the mesh to allow",
+  ],
+  [
+    { type: "AccessDryRunStarted", ...payment },
+    "put the access policy front of shop/payment in dry run: it decides nothing",
+  ],
+  [{ type: "AccessDryRunEnded", ...payment }, "put the access policy front of shop/payment in force"],
+  [
+    {
+      type: "AccessAuditAdded",
+      ...payment,
+      index: 0,
+      rule: {
+        audit: {
+          from: ["none", "spiffe://other/*"],
+          notFrom: ["shop/web"],
+          ipBlocks: ["10.0.0.0/8"],
+          notMethods: ["GET"],
+          ports: [8080],
+          headers: { "x-key": { exact: "secret" } },
+          grpc: [{ service: "shop.Payment", methods: ["Charge", "Void"] }],
+          when: [{ claim: ["realm", "roles"], values: ["admin"], notValues: ["guest"] }],
+        },
+      },
+    },
+    "audits callers without an identity, spiffe://other/* but shop/web at 10.0.0.0/8 → shop/payment not GET gRPC shop.Payment/Charge, shop.Payment/Void on port 8080 with x-key when realm.roles is admin and is not guest",
+  ],
+  [
+    { type: "AccessAuditRemoved", ...payment, index: 0, rule: { audit: {} }, dryRun: true },
+    "no longer audits any caller → shop/payment (dry run)",
+  ],
   [{ type: "AccessPolicyRemoved", ...payment }, "removed the access policy front of shop/payment"],
   [
     { type: "RateLimitSet", ...target, to: limit(100) },

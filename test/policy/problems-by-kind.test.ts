@@ -268,46 +268,70 @@ describe("access", () => {
   test.each<Case>([
     [
       "x",
-      ['f:7:7 spec.rules[0]: "x" must be { allow: { from, methods, paths } } or { deny: { from, methods, paths } }'],
+      ['f:7:7 spec.rules[0]: "x" must be { allow: { from, methods, paths, … } }, or deny or audit in place of allow'],
     ],
     [
       "{}",
       [
-        "f:7:7 spec.rules[0]: must be { allow: { from, methods, paths } } or { deny: { from, methods, paths } }, not a map",
+        "f:7:7 spec.rules[0]: must be { allow: { from, methods, paths, … } }, or deny or audit in place of allow, not a map",
       ],
     ],
     [
       "{ from: [shop/web] }",
       [
-        "f:7:7 spec.rules[0]: must be { allow: { from, methods, paths } } or { deny: { from, methods, paths } }; put from under allow or deny",
+        "f:7:7 spec.rules[0]: must be { allow: { from, methods, paths, … } }, or deny or audit in place of allow; put from under allow or deny or audit",
       ],
     ],
-    ["{ alow: {} }", ["f:7:9 spec.rules[0].alow: unknown field `alow`; did you mean allow? allowed here: allow, deny"]],
+    [
+      "{ alow: {} }",
+      ["f:7:9 spec.rules[0].alow: unknown field `alow`; did you mean allow? allowed here: allow, deny, audit"],
+    ],
     ["{ allow: {}, deny: {} }", ["f:7:7 spec.rules[0]: has allow and deny at once; keep exactly one of them"]],
     ["allow: { from: shop/web }", ['f:7:22 spec.rules[0].allow.from: "shop/web" must be a list; write [shop/web]']],
     [
-      'allow: { from: [web, "shop/*/x", spiffe://mesh.local/ns/shop/sa/web] }',
+      'allow: { from: [web, "shop/*/x", spiffe://other/ns/shop/sa/web] }',
       [
-        'f:7:23 spec.rules[0].allow.from[0]: "web" must be namespace/service (such as shop/web), namespace/* or *',
-        'f:7:28 spec.rules[0].allow.from[1]: "shop/*/x" must be namespace/service (such as shop/web), namespace/* or *',
-        'f:7:40 spec.rules[0].allow.from[2]: "spiffe://mesh.local/ns/shop/sa/web" must be namespace/service (such as shop/web), namespace/* or *; write shop/web',
+        'f:7:23 spec.rules[0].allow.from[0]: "web" must be namespace/service (such as shop/web), namespace/*, *, none or a SPIFFE ID (addresses go into ipBlocks)',
+        'f:7:28 spec.rules[0].allow.from[1]: "shop/*/x" must be namespace/service (such as shop/web), namespace/*, *, none or a SPIFFE ID (addresses go into ipBlocks)',
       ],
     ],
     [
-      "allow: { paths: [charge, /a*b, /a*] }",
+      "allow: { paths: [charge, /a**b, /a*, /a*b, /**/x, '/u/{id}/o'] }",
       [
         'f:7:24 spec.rules[0].allow.paths[0]: "charge" must begin with /; write /charge',
-        'f:7:32 spec.rules[0].allow.paths[1]: "/a*b" must be a path such as /charge, or a prefix ending in * such as /admin/*',
+        'f:7:32 spec.rules[0].allow.paths[1]: "/a**b" must be a path such as /charge, /admin/*, /files/*.json, /users/{id}/orders or /**/health (at most 256 characters with wildcards)',
       ],
     ],
     [
       "deny: { method: [GET] }",
       [
-        "f:7:15 spec.rules[0].deny.method: unknown field `method`; did you mean methods? allowed here: from, methods, paths",
+        "f:7:15 spec.rules[0].deny.method: unknown field `method`; did you mean methods? allowed here: from, notFrom, ipBlocks, notIpBlocks, methods, notMethods, paths, notPaths, ports, notPorts, headers, notHeaders, sni, notSni, grpc, notGrpc, when",
       ],
     ],
-    ["action: ALLOW", ["f:7:7 spec.rules[0].action: unknown field `action`; allowed here: allow, deny"]],
-    ["allow:", ["f:7:7 spec.rules[0].allow: has no value; write a map with from, methods, paths"]],
+    ["action: ALLOW", ["f:7:7 spec.rules[0].action: unknown field `action`; allowed here: allow, deny, audit"]],
+    [
+      "allow: { ipBlocks: [10.0.0.0/33, 300.1.1.1, 2001:db8::/32, 10.0.0.1], ports: [0] }",
+      [
+        'f:7:27 spec.rules[0].allow.ipBlocks[0]: "10.0.0.0/33" must be an address or a range of addresses, such as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32',
+        'f:7:40 spec.rules[0].allow.ipBlocks[1]: "300.1.1.1" must be an address or a range of addresses, such as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32',
+        "f:7:85 spec.rules[0].allow.ports[0]: 0 must be at least 1",
+      ],
+    ],
+    [
+      "deny: { headers: { x-env: prod }, grpc: [{ service: 1x }], sni: [a b], when: [{ claim: sub }] }",
+      [
+        'f:7:33 spec.rules[0].deny.headers.x-env: "prod" must be one of { exact }, { prefix }, { suffix }, { contains } with a text, or { present: true|false }; write { exact: prod } or { prefix: prod } or { suffix: prod } or { contains: prod }',
+        'f:7:59 spec.rules[0].deny.grpc[0].service: "1x" must be a full gRPC service name such as shop.v1.Payment, or a package such as shop.v1.*',
+        'f:7:72 spec.rules[0].deny.sni[0]: "a b" must be a server name such as pay.example.org or *.example.org; write a-b',
+        "f:7:85 spec.rules[0].deny.when[0].values: is missing; write a list",
+      ],
+    ],
+    [
+      "allow:",
+      [
+        "f:7:7 spec.rules[0].allow: has no value; write a map with from, notFrom, ipBlocks, notIpBlocks, methods, notMethods, paths, notPaths, ports, notPorts, headers, notHeaders, sni, notSni, grpc, notGrpc, when",
+      ],
+    ],
   ])("%j", (body, problems) => {
     expect(problemsOf(access(body))).toEqual(problems);
   });

@@ -8,6 +8,7 @@ import {
   type SnapshotRouteRule,
   type SnapshotUpstream,
 } from "../../src/projections/snapshot.ts";
+import type { AccessPeer, AccessRequest, Caller } from "../../src/proxy/filters/access-input.ts";
 
 export function origin(document: string, rule = 0, revision = 42): RuleOrigin {
   return { document, rule, revision, actor: "alice" };
@@ -46,6 +47,16 @@ export function snapshot(rest: Partial<ServiceSnapshot> = {}): ServiceSnapshot {
     unreachable: [],
     ...rest,
   };
+}
+
+/** A connection, with only what a test cares about. */
+export function peer(caller: Caller | undefined, rest: Partial<AccessPeer> = {}): AccessPeer {
+  return { caller, ip: "10.0.0.1", ...rest };
+}
+
+/** A request, as access is asked about it. `target` is a normalised path. */
+export function accessRequest(method: string, target: string, rest: Partial<AccessRequest> = {}): AccessRequest {
+  return { method, target, authority: "web", headers: [], port: 8080, ...rest };
 }
 
 export function inbound(

@@ -7,7 +7,7 @@ import fc from "fast-check";
 import type { DomainEvent } from "../../src/events/domain-events.ts";
 import { evolve } from "../../src/events/evolve.ts";
 import { EMPTY_NAMESPACE, type MeshState } from "../../src/events/state.ts";
-import type { AccessRule } from "../../src/policy/schema.ts";
+import { type AccessRule, partsOf } from "../../src/policy/schema.ts";
 
 /** What somebody does next; what comes of it depends on the state. */
 export interface Step {
@@ -23,7 +23,14 @@ export interface Step {
 const NAMESPACES = ["shop", "bank"];
 const SERVICES = ["a", "b", "c"];
 const DOCUMENTS = ["one", "two"];
-const PATTERNS = ["*", ...NAMESPACES.flatMap((ns) => ["*", ...SERVICES].map((name) => `${ns}/${name}`))];
+const PATTERNS = [
+  "*",
+  "none",
+  "spiffe://mesh.local/ns/shop/*",
+  "spiffe://mesh.local/ns/bank/sa/a",
+  "spiffe://b.local/*",
+  ...NAMESPACES.flatMap((ns) => ["*", ...SERVICES].map((name) => `${ns}/${name}`)),
+];
 
 const ACTS = [
   "declare",
@@ -42,6 +49,9 @@ const ACTS = [
   "grant",
   "revoke",
   "forbid",
+  "audit",
+  "policy-default",
+  "dry-run",
   "unpolicy",
   "limit",
   "unlimit",
@@ -143,6 +153,8 @@ function serviceEvents(state: MeshState, one: Step): DomainEvent[] {
   }
 }
 
+const LEAVING = { allow: "AccessRevoked", deny: "AccessForbiddanceLifted", audit: "AccessAuditRemoved" } as const;
+
 function policyEvents(state: MeshState, one: Step): DomainEvent[] {
   const { namespace, service, document: name, from } = one;
   const { accessPolicies, rateLimits } = namespaceOf(state, one);
@@ -154,14 +166,22 @@ function policyEvents(state: MeshState, one: Step): DomainEvent[] {
   const standing: AccessRule | undefined = policy?.rules[index]?.value;
   switch (one.act) {
     case "policy":
-      return [{ type: "AccessPolicyDeclared", namespace, name, service }];
+      return [{ type: "AccessPolicyDeclared", namespace, name, service, ...(one.index === 1 ? { dryRun: true } : {}) }];
+    case "policy-default": {
+      const to = (["allow", "deny", undefined] as const)[one.index % 3];
+      return policy ? [{ type: "AccessPolicyDefaultSet", ...at, ...(to === undefined ? {} : { to }) }] : [];
+    }
+    case "dry-run":
+      return policy ? [{ type: policy.dryRun ? "AccessDryRunEnded" : "AccessDryRunStarted", ...at }] : [];
+    case "audit":
+      return policy ? [{ type: "AccessAuditAdded", ...at, index, rule: { audit: callers } }] : [];
     case "grant":
       return policy ? [{ type: "AccessGranted", ...at, index, rule: { allow: callers } }] : [];
     case "forbid":
       return policy ? [{ type: "AccessForbidden", ...at, index, rule: { deny: callers } }] : [];
     case "revoke": {
       if (standing === undefined) return [];
-      const type = "allow" in standing ? "AccessRevoked" : "AccessForbiddanceLifted";
+      const type = LEAVING[partsOf(standing).action];
       return [{ type, ...at, index, rule: standing }];
     }
     case "unpolicy":

@@ -2,13 +2,13 @@
 
 import { z } from "zod";
 import { TRUST_DOMAIN } from "../names.ts";
+import { accessDefault } from "./access-policy.ts";
 
 export const meshSpec = z.strictObject({
   trustDomain: z.string().regex(TRUST_DOMAIN, "must be a SPIFFE trust domain: [a-z0-9.-_], at most 255 characters"),
   mtls: z.enum(["strict", "permissive", "disabled"]).optional(),
-  access: z.enum(["deny", "allow"]).optional(),
+  access: accessDefault.optional(),
 });
 
 export type MeshSpec = z.infer<typeof meshSpec>;
 export type MtlsMode = NonNullable<MeshSpec["mtls"]>;
-export type AccessDefault = NonNullable<MeshSpec["access"]>;

@@ -4,9 +4,13 @@
  */
 
 import type { ServiceRef } from "../../policy/names.ts";
-import { formatOrigin, type RuleOrigin } from "../../projections/snapshot.ts";
+import { NO_IDENTITY } from "../../policy/principal.ts";
+import { formatOrigin, type RuleOrigin, type SnapshotAccessRule } from "../../projections/snapshot.ts";
 import { pathEnd } from "../route/path.ts";
-import { type Caller, callerRef, type Decision } from "./access.ts";
+import type { Decision, NearestGrant } from "./access.ts";
+import type { ConditionName } from "./access-conditions.ts";
+import { type Caller, callerRef } from "./access-input.ts";
+import { claimName } from "./claims.ts";
 
 /** Characters of a client's path or method that are repeated back to it. */
 const SHOWN_MAX = 128;
@@ -18,6 +22,10 @@ export interface DeniedCall {
   readonly method: string;
   /** The normalised path, its query ignored. */
   readonly target: string;
+  /** The request is a gRPC call, which rules name by service and method. */
+  readonly isGrpc?: boolean;
+  /** The port, where the service has more than one. */
+  readonly port?: number | undefined;
   /** Revision of the snapshot that decided. */
   readonly revision: number;
   readonly decision: Decision;
@@ -40,7 +48,7 @@ export function describeDenial(call: DeniedCall): Denial {
   const what = `${printable(call.method)} ${printable(path)}`;
   const headline = `${printable(who)} may not ${what} on ${service}`;
   const why = reason(decision, what);
-  const { label, text } = describeRemedy(caller, service, call.method, path, decision);
+  const { label, text } = describeRemedy(call, path);
   const asOf = `policy revision ${revision}`;
   return {
     details: `rbac_access_denied_matched_policy${matchedPolicy(decision.origin, revision)}`,
@@ -55,10 +63,54 @@ function matchedPolicy(origin: RuleOrigin | undefined, revision: number): string
 
 function reason({ origin, reason, nearest }: Decision, what: string): string {
   if (origin !== undefined) return `the deny rule ${formatOrigin(origin)} forbids it`;
-  if (reason === "unauthenticated") return "rules can allow only callers with a certificate of the mesh";
-  if (nearest === undefined) return "no rule allows this caller";
-  const { methods = ["any method"], paths = ["any path"] } = nearest;
-  return `${formatOrigin(nearest.origin)} allows this caller ${list(methods)} on ${list(paths)}, but not ${what}`;
+  if (nearest !== undefined) return describeNearest(nearest, what);
+  if (reason === "unauthenticated") return "no rule allows callers without a certificate of the mesh";
+  return "no rule allows this caller";
+}
+
+/** What the grant that came closest to a call allows, and `what` does not meet. */
+export function describeNearest({ rule, unmet }: NearestGrant, what: string): string {
+  const allows = `${formatOrigin(rule.origin)} allows this caller`;
+  if (unmet.every((name) => name === "methods" || name === "paths")) {
+    const { methods = ["any method"], paths = ["any path"] } = rule;
+    return `${allows} ${list(methods)} on ${list(paths)}, but not ${what}`;
+  }
+  return `${allows} only ${unmet.map((name) => describeCondition(rule, name)).join(" and ")}`;
+}
+
+/** Of headers and claims the names alone: what a caller has to know may be a secret. */
+function describeCondition(rule: SnapshotAccessRule, name: ConditionName): string {
+  switch (name) {
+    case "from":
+    case "notFrom":
+      return "as another caller";
+    case "ipBlocks":
+    case "notIpBlocks":
+      return "from other addresses";
+    case "methods":
+      return `with ${list(rule.methods ?? [])}`;
+    case "notMethods":
+      return `not with ${list(rule.notMethods ?? [])}`;
+    case "paths":
+      return `on ${list(rule.paths ?? [])}`;
+    case "notPaths":
+      return `not on ${list(rule.notPaths ?? [])}`;
+    case "ports":
+    case "notPorts":
+      return "on other ports";
+    case "headers":
+      return `with the right ${list(Object.keys(rule.headers ?? {}))}`;
+    case "notHeaders":
+      return `without such a ${list(Object.keys(rule.notHeaders ?? {}))}`;
+    case "sni":
+    case "notSni":
+      return "under other server names";
+    case "grpc":
+    case "notGrpc":
+      return "for other gRPC methods";
+    case "when":
+      return `with a token that has the right ${list((rule.when ?? []).map(claimName))}`;
+  }
 }
 
 /** At most four, so that a rule of a thousand paths still makes a line. */
@@ -73,23 +125,26 @@ interface Remedy {
   readonly text: string;
 }
 
-function describeRemedy(
-  caller: Caller | undefined,
-  service: ServiceRef,
-  method: string,
-  path: string,
-  { origin }: Decision,
-): Remedy {
+function describeRemedy(call: DeniedCall, path: string): Remedy {
+  const { caller, service, method, decision } = call;
+  const { origin, nearest } = decision;
   if (origin !== undefined) {
     const rule = `rule [${origin.rule}] of AccessPolicy ${origin.document}`;
     return advice(`A denial wins over any grant: narrow ${rule} and apply it.`);
   }
-  if (caller === undefined) return advice("Call through a Heddle sidecar, which proves who the caller is.");
-  const command = grantCommand(callerRef(caller), service, method, path);
-  return command === undefined
-    ? advice("No rule can name just this request: write one for its method and path, and apply it.")
-    : { label: "To allow it", text: command };
+  const command = grantCommand(caller === undefined ? NO_IDENTITY : callerRef(caller), service, method, path, call);
+  if (command === undefined) {
+    return advice("No rule can name just this request: write one for its method and path, and apply it.");
+  }
+  if (nearest?.unmet.some((name) => !NAMED_BY_COMMAND.has(name)) === true) {
+    return advice(`Call as the rule wants it, or allow it whatever else holds: ${command}`);
+  }
+  if (caller !== undefined) return { label: "To allow it", text: command };
+  return advice(`Call through a Heddle sidecar, which proves who the caller is, or let anybody: ${command}`);
 }
+
+/** The conditions that a suggested command spells out; it would do away with any other. */
+const NAMED_BY_COMMAND: ReadonlySet<ConditionName> = new Set(["methods", "paths", "grpc", "ports"]);
 
 function advice(text: string): Remedy {
   return { label: "What to do", text };
@@ -97,16 +152,40 @@ function advice(text: string): Remedy {
 
 const POLICY_METHOD = /^[A-Z][A-Z-]{0,31}$/;
 
+/** What of a call its method and path do not tell. */
+export type GrantDetails = Pick<DeniedCall, "isGrpc" | "port">;
+
 /**
  * The command that grants exactly this call, quoted for a POSIX shell, since method and path come from a client and
  * the line is meant to be pasted. Undefined where the grant would be wider than the call, or cannot be written: `*`
- * would be read as a pattern, `,` as a list, and half a path is not the path.
+ * and `{}` would be read as a pattern, `,` as a list, and half a path is not the path.
+ * @param from a caller as rules name it; `none`: callers without an identity.
  */
-export function grantCommand(from: ServiceRef, to: ServiceRef, method: string, path: string): string | undefined {
-  if (!POLICY_METHOD.test(method)) return undefined;
-  if (!path.startsWith("/") || /[*,]/.test(path) || printable(path) !== path) return undefined;
-  return `heddle allow ${shellQuote(from)} ${shellQuote(to)} --methods ${method} --paths ${shellQuote(path)}`;
+export function grantCommand(
+  from: string,
+  to: ServiceRef,
+  method: string,
+  path: string,
+  { isGrpc = false, port }: GrantDetails = {},
+): string | undefined {
+  const what = grantedRequests(method, path, isGrpc);
+  if (what === undefined) return undefined;
+  const on = port === undefined ? [] : ["--ports", String(port)];
+  return ["heddle allow", shellQuote(from), shellQuote(to), ...what, ...on].join(" ");
 }
+
+function grantedRequests(method: string, path: string, isGrpc: boolean): string[] | undefined {
+  // A TCP connection: there is nothing else that a rule could name.
+  if (method === "CONNECT" && path === "") return [];
+  if (!POLICY_METHOD.test(method)) return undefined;
+  const grpc = isGrpc && method === "POST" ? GRPC_PATH.exec(path)?.[1] : undefined;
+  if (grpc !== undefined) return ["--grpc", grpc];
+  if (!path.startsWith("/") || /[*,{}]/.test(path) || printable(path) !== path) return undefined;
+  return ["--methods", method, "--paths", shellQuote(path)];
+}
+
+/** A path that is a gRPC service and method, of such length as rules can hold. */
+const GRPC_PATH = /^\/((?=.{1,128}$)[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\/[A-Za-z_]\w*)$/;
 
 /** One word of a POSIX shell: as it is when nothing in it is special, else in single quotes. */
 export function shellQuote(word: string): string {

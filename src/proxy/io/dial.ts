@@ -28,6 +28,8 @@ import { Wire } from "./wire.ts";
 export interface PeerTls {
   readonly identity: TlsIdentity;
   readonly expectedSpiffeId: string;
+  /** What to ask for (SNI), for the listener's rules and log; who answers is proved by the SPIFFE ID alone. */
+  readonly serverName?: string;
   /** Absent: nobody is revoked. */
   readonly revocation?: RevocationCheck;
   /** The peer is not who it must be; for the log. `onFailed` is called as well. */
@@ -175,6 +177,7 @@ export function dial(options: DialOptions): void {
     rejectUnauthorized: false,
     minVersion: TLS_1_3,
     ALPNProtocols: peerAlpn,
+    ...(tls.serverName === undefined ? {} : { serverName: tls.serverName }),
   };
   Bun.connect<Dial>({
     hostname: address.host,

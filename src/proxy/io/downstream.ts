@@ -11,7 +11,7 @@ import { Http2ServerConnection } from "../codec/http2/server-connection.ts";
 import type { AcceptStream, ConnectionInput, ServerConnection, StreamFault } from "../codec/message.ts";
 import { TcpServerConnection } from "../codec/tcp/server-connection.ts";
 import { alertOfStatus, alertRecord } from "../codec/tls/alert.ts";
-import type { Caller } from "../filters/access.ts";
+import type { AccessPeer } from "../filters/access-input.ts";
 import type { Runtime } from "../runtime.ts";
 import { authorityOf } from "./address.ts";
 import { type Detection, detect, type Expected } from "./detection.ts";
@@ -36,11 +36,9 @@ export interface Redirect {
   readonly protocol: ApplicationProtocol | undefined;
 }
 
-export interface DownstreamFacts {
+export interface DownstreamFacts extends AccessPeer {
   /** `address:port` of the peer. */
   readonly remoteAddress: string;
-  /** The verified peer; undefined where it showed no certificate (plaintext). */
-  readonly caller: Caller | undefined;
   /** SPIFFE ID of the verified peer. */
   readonly principal: string | undefined;
   /** All that its certificate says; when that ends, so does what the connection may be asked. */

@@ -77,6 +77,7 @@ export function listenPlain(options: PlainListenerOptions): Listener {
         const redirect = options.redirect?.(socket);
         const facts: DownstreamFacts = {
           remoteAddress: remoteAddressOf(socket),
+          ip: socket.remoteAddress,
           caller: undefined,
           principal: undefined,
           scheme: "http",

@@ -11,7 +11,7 @@ import type { Runtime } from "../runtime.ts";
 import { type AcceptRequest, Downstream } from "./downstream.ts";
 import { bindingOf, type Listener, type ListenerOptions, listenerOf, remoteAddressOf } from "./listener.ts";
 import { Timer } from "./timers.ts";
-import { alpnProtocols, peerLeaf, TLS_1_3, type TlsIdentity, type TlsSocketFacts } from "./tls.ts";
+import { alpnProtocols, peerLeaf, serverNameOf, TLS_1_3, type TlsIdentity, type TlsSocketFacts } from "./tls.ts";
 
 export interface TlsListenerOptions extends ListenerOptions {
   /** Asked at every connection; undefined while there is no certificate yet: the connection is closed. */
@@ -31,6 +31,7 @@ interface Handshake {
   readonly timer: Timer;
   /** Asked while the connection stands: a closed socket knows no peer. */
   readonly remoteAddress: string;
+  readonly ip: string;
 }
 
 type TlsSocketData = Handshake | Downstream | undefined;
@@ -88,7 +89,8 @@ class TlsAcceptor {
       minVersion: TLS_1_3,
       ALPNProtocols: ALPN,
     };
-    const data: Handshake = { kind: "handshake", identity, timer, remoteAddress: remoteAddressOf(socket) };
+    const [remoteAddress, ip] = [remoteAddressOf(socket), socket.remoteAddress];
+    const data: Handshake = { kind: "handshake", identity, timer, remoteAddress, ip };
     // The plain socket has handed its connection over: only the secured one can still end it.
     const [, secured] = socket.upgradeTLS<TlsSocketData>(
       // `isServer` and `minVersion` are missing from the runtime's types; test/proxy/io/listener.test.ts holds both.
@@ -100,7 +102,7 @@ class TlsAcceptor {
     const handshake = socket.data;
     if (handshake === undefined || handshake instanceof Downstream) return;
     this.#endHandshake(socket);
-    const { remoteAddress } = handshake;
+    const { remoteAddress, ip } = handshake;
     const facts = socket as unknown as TlsSocketFacts;
     const verdict = verifyClient({
       authorized: facts.authorized,
@@ -115,9 +117,11 @@ class TlsAcceptor {
       return;
     }
     const peer = verdict.value;
-    const { namespace, service, id } = peer;
-    const caller = { namespace, service };
-    const known = { remoteAddress, caller, principal: id, peer, scheme: "https" } as const;
+    const { namespace, service, id, trustDomain } = peer;
+    const isForeign = trustDomain !== handshake.identity.trustDomain;
+    const caller = { namespace, service, ...(isForeign ? { trustDomain } : {}) };
+    const serverName = serverNameOf(facts);
+    const known = { remoteAddress, ip, serverName, caller, principal: id, peer, scheme: "https" } as const;
     const downstream = new Downstream(known, this.#runtime, this.#accept, (closed) => this.connections.delete(closed));
     this.connections.add(downstream);
     socket.data = downstream;

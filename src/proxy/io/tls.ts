@@ -29,7 +29,14 @@ export function alpnProtocols(...names: readonly HttpProtocol[]): Buffer {
 export interface TlsSocketFacts {
   readonly authorized: boolean;
   readonly alpnProtocol: string | false | null;
+  getServername(): string | false | null | undefined;
   getPeerCertificate(): { readonly raw?: Uint8Array } | null | undefined;
+}
+
+/** The server name that the peer asked for (SNI, RFC 6066 §3); undefined: none. */
+export function serverNameOf(socket: TlsSocketFacts): string | undefined {
+  const name = socket.getServername();
+  return typeof name === "string" && name !== "" ? name : undefined;
 }
 
 /** DER of the peer's leaf, if it sent one. */

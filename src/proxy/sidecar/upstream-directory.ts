@@ -17,6 +17,7 @@ import type { ClusterView } from "./data-plane.ts";
 type PeerChecks = Pick<PeerTls, "revocation" | "onRefused">;
 
 interface Entry {
+  readonly ref: ServiceRef;
   readonly endpoints: ServiceEndpoints;
   /** Whom the service's sidecars must prove to be; undefined until policy names the service. */
   spiffeId: string | undefined;
@@ -148,6 +149,7 @@ export class UpstreamDirectory {
     if (entry === undefined) {
       entry = {
         endpoints: new ServiceEndpoints(this.#runtime.monotonicMs),
+        ref: service,
         spiffeId: undefined,
         set: undefined,
         applicationPort: undefined,
@@ -168,7 +170,9 @@ export class UpstreamDirectory {
       tls: () => {
         const identity = this.#identity();
         if (identity === undefined || entry.spiffeId === undefined) return undefined;
-        return { ...this.#peers, identity, expectedSpiffeId: entry.spiffeId };
+        const { spiffeId: expectedSpiffeId, ref } = entry;
+        const serverName = `${ref.split("/").reverse().join(".")}.${identity.trustDomain}`;
+        return { ...this.#peers, identity, expectedSpiffeId, serverName };
       },
     });
   }

@@ -1,38 +1,53 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import type { AccessAction } from "../../../src/policy/schema.ts";
 import type { SnapshotAccessRule } from "../../../src/projections/snapshot.ts";
-import { type Caller, compileAccess } from "../../../src/proxy/filters/access.ts";
+import { compileAccess } from "../../../src/proxy/filters/access.ts";
+import type { AccessPeer, AccessRequest, Caller } from "../../../src/proxy/filters/access-input.ts";
 import { normalisePath } from "../../../src/proxy/route/path.ts";
-import { inbound, origin } from "../fixture.ts";
+import { accessRequest, inbound, origin, peer } from "../fixture.ts";
 
 const web: Caller = { namespace: "shop", service: "web" };
 const orders: Caller = { namespace: "shop", service: "orders" };
 const ledger: Caller = { namespace: "bank", service: "ledger" };
+const partner: Caller = { namespace: "shop", service: "web", trustDomain: "partner.example" };
 
-function rule(action: "allow" | "deny", rest: Partial<SnapshotAccessRule> = {}, index = 0): SnapshotAccessRule {
+function rule(action: AccessAction, rest: Partial<SnapshotAccessRule> = {}, index = 0): SnapshotAccessRule {
   return { action, origin: origin("shop/policy", index), ...rest };
 }
 
 describe("compileAccess: who", () => {
-  const callers: readonly (Caller | undefined)[] = [web, orders, ledger, undefined];
-  /** One column per caller: shop/web, shop/orders, bank/ledger, nobody. */
+  const callers: readonly (Caller | undefined)[] = [web, orders, ledger, undefined, partner];
+  /** One column per caller: shop/web, shop/orders, bank/ledger, nobody, the shop/web of another trust domain. */
   test.each([
-    ["no rules, default deny", [], "deny", "----"],
-    ["no rules, default allow", [], "allow", "++++"],
-    ["one service", [rule("allow", { from: ["shop/web"] })], "deny", "+---"],
-    ["two services", [rule("allow", { from: ["shop/web", "bank/ledger"] })], "deny", "+-+-"],
-    ["a namespace", [rule("allow", { from: ["shop/*"] })], "deny", "++--"],
-    ["every authenticated caller", [rule("allow", { from: ["*"] })], "deny", "+++-"],
-    ["`from` absent", [rule("allow")], "deny", "+++-"],
-    ["deny after allow", [rule("allow"), rule("deny", { from: ["shop/web"] })], "deny", "-++-"],
-    ["deny before allow", [rule("deny", { from: ["shop/*"] }), rule("allow")], "deny", "--+-"],
-    ["deny for all, under allow", [rule("deny")], "allow", "----"],
-    ["deny `*`, under allow", [rule("deny", { from: ["*"] })], "allow", "----"],
-    ["deny one, under allow", [rule("deny", { from: ["bank/ledger"] })], "allow", "++-+"],
-    ["a grant for others, under allow", [rule("allow", { from: ["shop/web"] })], "allow", "++++"],
+    ["no rules, default deny", [], "deny", "-----"],
+    ["no rules, default allow", [], "allow", "+++++"],
+    ["one service", [rule("allow", { from: ["shop/web"] })], "deny", "+----"],
+    ["two services", [rule("allow", { from: ["shop/web", "bank/ledger"] })], "deny", "+-+--"],
+    ["a namespace", [rule("allow", { from: ["shop/*"] })], "deny", "++---"],
+    ["every authenticated caller", [rule("allow", { from: ["*"] })], "deny", "+++--"],
+    ["`from` absent", [rule("allow")], "deny", "+++--"],
+    ["deny after allow", [rule("allow"), rule("deny", { from: ["shop/web"] })], "deny", "-++--"],
+    ["deny before allow", [rule("deny", { from: ["shop/*"] }), rule("allow")], "deny", "--+--"],
+    ["deny for all, under allow", [rule("deny")], "allow", "-----"],
+    ["deny `*`, under allow", [rule("deny", { from: ["*"] })], "allow", "-----"],
+    ["deny one, under allow", [rule("deny", { from: ["bank/ledger"] })], "allow", "++-++"],
+    ["a grant for others, under allow", [rule("allow", { from: ["shop/web"] })], "allow", "+++++"],
+    ["nobody by name", [rule("allow", { from: ["none"] })], "deny", "---+-"],
+    ["everybody", [rule("allow", { from: ["*", "none", "spiffe://partner.example/*"] })], "deny", "+++++"],
+    ["another domain", [rule("allow", { from: ["spiffe://partner.example/ns/shop/sa/web"] })], "deny", "----+"],
+    ["one like it", [rule("allow", { from: ["spiffe://partner.example/ns/shop/sa/we"] })], "deny", "-----"],
+    ["its namespace", [rule("allow", { from: ["spiffe://partner.example/ns/shop/*"] })], "deny", "----+"],
+    ["all but one", [rule("allow", { notFrom: ["shop/web"] })], "deny", "-++--"],
+    ["all but foreigners and nobody", [rule("deny", { notFrom: ["*"] })], "allow", "+++--"],
+    ["deny all but one", [rule("deny", { notFrom: ["shop/web"] })], "allow", "+----"],
+    ["deny nobody", [rule("deny", { from: ["none"] })], "allow", "+++-+"],
+    ["a namespace but one of it", [rule("allow", { from: ["shop/*"], notFrom: ["shop/web"] })], "deny", "-+---"],
+    ["an audit rule decides nothing", [rule("audit"), rule("allow", { from: ["shop/web"] })], "deny", "+----"],
+    ["nor does a dry run", [rule("deny", { dryRun: true }), rule("allow", { from: ["shop/web"] })], "deny", "+----"],
   ] as const)("%s", (_, rules, accessDefault, expected) => {
     const access = compileAccess(inbound(rules, accessDefault));
-    const verdicts = callers.map((caller) => (access(caller, "GET", "/").allowed ? "+" : "-"));
+    const verdicts = callers.map((caller) => (access(peer(caller), accessRequest("GET", "/")).allowed ? "+" : "-"));
     expect(verdicts.join("")).toBe(expected);
   });
 });
@@ -75,17 +90,284 @@ describe("compileAccess: what", () => {
   ])("%j %s %s is decided by rule %p", (caller, method, raw, index) => {
     const path = normalisePath(raw);
     if (!path.ok) throw new Error(path.error);
-    const decision = access(caller, method, path.value);
+    const decision = access(peer(caller), accessRequest(method, path.value));
     expect(decision.origin?.rule).toBe(index);
     expect(decision.allowed).toBe(index === 0 || index === 1);
     expect(decision.reason).toBe(index === undefined ? "default" : index === 2 ? "deny_rule" : "allow_rule");
   });
 
   test("a denial of nobody says that no rule could have helped", () => {
-    expect(access(undefined, "GET", "/")).toMatchObject({
+    expect(access(peer(undefined), accessRequest("GET", "/"))).toMatchObject({
       allowed: false,
       reason: "unauthenticated",
       origin: undefined,
+    });
+  });
+});
+
+describe("compileAccess: on what conditions", () => {
+  const any = { from: ["*"] };
+  const grpc = { authority: "web", headers: ["content-type", "application/grpc"] };
+  type Ask = readonly [Partial<AccessPeer>, string, string, Partial<AccessRequest>];
+
+  /** A condition, what it holds of and what not: as an allow rule, and as a deny rule under a default that allows. */
+  test.each<[string, Partial<SnapshotAccessRule>, Ask[], Ask[]]>([
+    [
+      "addresses",
+      { ipBlocks: ["10.0.0.0/8", "2001:db8::/32"] },
+      [
+        [{ ip: "10.9.9.9" }, "GET", "/", {}],
+        [{ ip: "2001:db8::1" }, "GET", "/", {}],
+        [{ ip: "::ffff:10.1.1.1" }, "GET", "/", {}],
+      ],
+      [
+        [{ ip: "11.0.0.1" }, "GET", "/", {}],
+        [{ ip: "2001:db9::1" }, "GET", "/", {}],
+      ],
+    ],
+    [
+      "other addresses",
+      { notIpBlocks: ["10.0.0.0/8"] },
+      [[{ ip: "11.0.0.1" }, "GET", "/", {}]],
+      [[{ ip: "10.0.0.1" }, "GET", "/", {}]],
+    ],
+    [
+      "server names",
+      { sni: ["pay.example", "*.shop"] },
+      [
+        [{ serverName: "PAY.example" }, "GET", "/", {}],
+        [{ serverName: "a.b.shop" }, "GET", "/", {}],
+      ],
+      [
+        [{}, "GET", "/", {}],
+        [{ serverName: "shop" }, "GET", "/", {}],
+      ],
+    ],
+    [
+      "other server names",
+      { notSni: ["pay.example"] },
+      [
+        [{}, "GET", "/", {}],
+        [{ serverName: "x" }, "GET", "/", {}],
+      ],
+      [[{ serverName: "pay.example" }, "GET", "/", {}]],
+    ],
+    ["ports", { ports: [8080, 9090] }, [[{}, "GET", "/", { port: 9090 }]], [[{}, "GET", "/", { port: 9091 }]]],
+    ["other ports", { notPorts: [9090] }, [[{}, "GET", "/", { port: 8080 }]], [[{}, "GET", "/", { port: 9090 }]]],
+    ["other methods", { notMethods: ["DELETE"] }, [[{}, "GET", "/", {}]], [[{}, "DELETE", "/", {}]]],
+    ["other paths", { notPaths: ["/admin*"] }, [[{}, "GET", "/", {}]], [[{}, "GET", "/admin/x", {}]]],
+    [
+      "a template",
+      { paths: ["/users/{id}/orders"] },
+      [[{}, "GET", "/users/7/orders", {}]],
+      [
+        [{}, "GET", "/users//orders", {}],
+        [{}, "GET", "/users/7/8/orders", {}],
+        [{}, "GET", "/users/7/orders/1", {}],
+      ],
+    ],
+    [
+      "a header",
+      { headers: { "x-env": { exact: "prod" } } },
+      [[{}, "GET", "/", { headers: ["x-env", "prod"] }]],
+      [
+        [{}, "GET", "/", {}],
+        [{}, "GET", "/", { headers: ["x-env", "test"] }],
+      ],
+    ],
+    [
+      "parts of a header",
+      { headers: { "x-env": { suffix: "od" }, "x-a": { contains: "b" }, "x-b": { present: true } } },
+      [[{}, "GET", "/", { headers: ["x-env", "prod", "x-a", "abc", "x-b", ""] }]],
+      [[{}, "GET", "/", { headers: ["x-env", "prod", "x-a", "abc"] }]],
+    ],
+    [
+      "no such header",
+      { notHeaders: { "x-debug": { present: true }, "x-env": { prefix: "te" } } },
+      [[{}, "GET", "/", { headers: ["x-env", "prod"] }]],
+      [
+        [{}, "GET", "/", { headers: ["x-debug", "1"] }],
+        [{}, "GET", "/", { headers: ["x-env", "test"] }],
+      ],
+    ],
+    [
+      "the host",
+      { headers: { host: { exact: "web" } } },
+      [[{}, "GET", "/", {}]],
+      [[{}, "GET", "/", { authority: "other" }]],
+    ],
+    [
+      "a gRPC service",
+      { grpc: [{ service: "shop.Pay" }] },
+      [[{}, "POST", "/shop.Pay/Charge", grpc]],
+      [[{}, "POST", "/shop.Payment/Charge", grpc]],
+    ],
+    [
+      "a gRPC method",
+      { grpc: [{ service: "shop.Pay", methods: ["Charge"] }] },
+      [[{}, "POST", "/shop.Pay/Charge", grpc]],
+      [[{}, "POST", "/shop.Pay/Void", grpc]],
+    ],
+    [
+      "a gRPC package",
+      { grpc: [{ service: "shop.*", methods: ["Get"] }] },
+      [[{}, "POST", "/shop.v1.Pay/Get", grpc]],
+      [[{}, "POST", "/shopping.Pay/Get", grpc]],
+    ],
+    [
+      "other gRPC methods",
+      { notGrpc: [{ service: "shop.Pay" }] },
+      [[{}, "POST", "/a.B/C", grpc]],
+      [[{}, "POST", "/shop.Pay/C", grpc]],
+    ],
+    [
+      "a claim",
+      { when: [{ claim: "sub", values: ["ann", "svc-*"] }] },
+      [
+        [{}, "GET", "/", { claims: { sub: "ann" } }],
+        [{}, "GET", "/", { claims: { sub: "svc-7" } }],
+      ],
+      [
+        [{}, "GET", "/", {}],
+        [{}, "GET", "/", { claims: { sub: "bob" } }],
+      ],
+    ],
+    [
+      "one of a list",
+      { when: [{ claim: "groups", values: ["admin"] }] },
+      [[{}, "GET", "/", { claims: { groups: ["dev", "admin"] } }]],
+      [[{}, "GET", "/", { claims: { groups: "administrator" } }]],
+    ],
+    [
+      "a scope",
+      { when: [{ claim: "scope", values: ["write"] }] },
+      [[{}, "GET", "/", { claims: { scope: "read write" } }]],
+      [[{}, "GET", "/", { claims: { scope: "rewrite" } }]],
+    ],
+    [
+      "within a claim",
+      {
+        when: [
+          { claim: ["realm", "roles"], values: ["x"] },
+          { claim: "age", values: ["7"] },
+        ],
+      },
+      [[{}, "GET", "/", { claims: { realm: { roles: ["x"] }, age: 7 } }]],
+      [[{}, "GET", "/", { claims: { "realm.roles": ["x"], age: 7 } }]],
+    ],
+    [
+      "any token",
+      { when: [{ claim: "sub", values: ["*"] }] },
+      [[{}, "GET", "/", { claims: { sub: "ann" } }]],
+      [
+        [{}, "GET", "/", {}],
+        [{}, "GET", "/", { claims: { iss: "x" } }],
+      ],
+    ],
+    [
+      "not that claim",
+      { when: [{ claim: "groups", notValues: ["guest"] }] },
+      [
+        [{}, "GET", "/", {}],
+        [{}, "GET", "/", { claims: { groups: ["dev"] } }],
+      ],
+      [[{}, "GET", "/", { claims: { groups: ["dev", "guest"] } }]],
+    ],
+  ])("%s", (_, conditions, holds, fails) => {
+    const allow = compileAccess(inbound([rule("allow", { ...any, ...conditions })], "deny"));
+    const deny = compileAccess(inbound([rule("deny", conditions)], "allow"));
+    const audit = compileAccess(inbound([rule("audit", conditions)], "allow"));
+    const expectAll = (asks: readonly Ask[], matching: boolean): void => {
+      for (const [from, method, target, request] of asks) {
+        const ask = [peer(web, from), accessRequest(method, target, request)] as const;
+        expect([allow(...ask).allowed, deny(...ask).allowed, audit(...ask).audit.length]).toEqual(
+          matching ? [true, false, 1] : [false, true, 0],
+        );
+      }
+    };
+    expectAll(holds, true);
+    expectAll(fails, false);
+  });
+
+  /** What a lenient application could take for what a rule speaks of: never allowed by it, always denied by it. */
+  test.each<[string, Partial<SnapshotAccessRule>, string, string, Partial<AccessRequest>]>([
+    ["an escaped slash", { paths: ["/users/{id}/secret"] }, "GET", "/users/7%2Fsecret", {}],
+    ["path parameters", { paths: ["/admin"] }, "GET", "/admin;v=1", {}],
+    [
+      "a repeated header",
+      { headers: { "x-env": { exact: "prod" } } },
+      "GET",
+      "/",
+      { headers: ["x-env", "a", "x-env", "prod"] },
+    ],
+    [
+      "an underscore for a dash",
+      { headers: { "x-env": { exact: "prod" } } },
+      "GET",
+      "/",
+      { headers: ["x_env", "prod"] },
+    ],
+    ["gRPC without POST", { grpc: [{ service: "shop.Pay" }] }, "GET", "/shop.Pay/Charge", {}],
+    ["a TCP connection", { methods: ["GET"] }, "CONNECT", "", { isTcp: true }],
+    ["a TCP connection, of which no path is known", { notPaths: ["/x"] }, "CONNECT", "", { isTcp: true }],
+  ])("reads %s the way that opens less", (_, conditions, method, target, request) => {
+    const ask = [peer(web), accessRequest(method, target, request)] as const;
+    expect(compileAccess(inbound([rule("allow", { ...any, ...conditions })], "deny"))(...ask).allowed).toBe(false);
+    expect(compileAccess(inbound([rule("deny", conditions)], "allow"))(...ask).allowed).toBe(false);
+  });
+
+  test("reads what a rule leaves out the way that opens less", () => {
+    const ask = [peer(web), accessRequest("GET", "/admin;v=1")] as const;
+    expect(compileAccess(inbound([rule("allow", { notPaths: ["/admin"] })], "deny"))(...ask).allowed).toBe(false);
+    expect(compileAccess(inbound([rule("deny", { notPaths: ["/admin"] })], "allow"))(...ask).allowed).toBe(false);
+  });
+});
+
+describe("compileAccess: what would be", () => {
+  test("audit rules speak of what they match, whatever is decided", () => {
+    const access = compileAccess(
+      inbound([
+        rule("audit", { methods: ["DELETE"] }, 0),
+        rule("audit", {}, 1),
+        rule("allow", { from: ["shop/web"] }, 2),
+      ]),
+    );
+    const found = (caller: Caller, method: string): unknown =>
+      access(peer(caller), accessRequest(method, "/")).audit.map(({ outcome, origin }) => [outcome, origin?.rule]);
+    expect(found(web, "DELETE")).toEqual([
+      ["would_match", 0],
+      ["would_match", 1],
+    ]);
+    expect(found(orders, "GET")).toEqual([["would_match", 1]]);
+  });
+
+  test("a policy in dry run speaks where it would change the decision, and nowhere else", () => {
+    const access = compileAccess({
+      ...inbound([
+        rule("allow", { from: ["shop/*"] }, 0),
+        rule("deny", { methods: ["DELETE"], dryRun: true }, 1),
+        rule("allow", { from: ["bank/*"], dryRun: true }, 2),
+      ]),
+    });
+    const asked = (caller: Caller, method: string): unknown => {
+      const { allowed, audit } = access(peer(caller), accessRequest(method, "/"));
+      return [allowed, ...audit.map(({ outcome, origin }) => [outcome, origin?.rule])];
+    };
+    expect(asked(web, "GET")).toEqual([true]);
+    expect(asked(web, "DELETE")).toEqual([true, ["would_deny", 1]]);
+    expect(asked(ledger, "GET")).toEqual([false, ["would_allow", 2]]);
+    expect(asked(ledger, "DELETE")).toEqual([false]);
+  });
+
+  test("a default in dry run speaks of what no rule speaks of", () => {
+    const access = compileAccess({
+      ...inbound([rule("allow", { from: ["shop/web"] })], "allow"),
+      accessDefaultDryRun: "deny",
+    });
+    expect(access(peer(web), accessRequest("GET", "/"))).toMatchObject({ allowed: true, audit: [] });
+    expect(access(peer(orders), accessRequest("GET", "/"))).toMatchObject({
+      allowed: true,
+      audit: [{ outcome: "would_deny", origin: undefined }],
     });
   });
 });
@@ -107,7 +389,7 @@ describe("compileAccess: the nearest grant", () => {
     [web, "DELETE", "/x", 0],
     [orders, "GET", "/a", undefined],
   ])("%j %s %s: rule %p", (caller, method, path, index) => {
-    expect(access(caller, method, path).nearest?.origin.rule).toBe(index);
+    expect(access(peer(caller), accessRequest(method, path)).nearest?.rule.origin.rule).toBe(index);
   });
 });
 
@@ -149,7 +431,7 @@ test("agrees with the plainest reading of the rules, whatever their order", () =
           accessDefault,
         ),
       );
-      expect(compiled(caller, verb, target).allowed).toBe(expected);
+      expect(compiled(peer(caller), accessRequest(verb, target)).allowed).toBe(expected);
     }),
     { numRuns: 1000 },
   );

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { type Caller, compileAccess } from "../../../src/proxy/filters/access.ts";
+import { compileAccess } from "../../../src/proxy/filters/access.ts";
+import type { Caller } from "../../../src/proxy/filters/access-input.ts";
 import { describeDenial, grantCommand, shellQuote } from "../../../src/proxy/filters/denial.ts";
-import { inbound, origin } from "../fixture.ts";
+import { accessRequest, inbound, origin, peer } from "../fixture.ts";
 
 const access = compileAccess(
   inbound([
@@ -18,7 +19,7 @@ const access = compileAccess(
 );
 
 function deny(caller: Caller | undefined, method: string, target: string) {
-  const decision = access(caller, method, target);
+  const decision = access(peer(caller), accessRequest(method, target));
   expect(decision.allowed).toBe(false);
   return describeDenial({ caller, service: "shop/payment", method, target, revision: 42, decision });
 }
@@ -53,11 +54,14 @@ describe("describeDenial", () => {
     );
   });
 
-  test("nobody: no command, since no rule can allow it", () => {
+  test("nobody: to come with a certificate, or what would let anybody in", () => {
     const { details, header } = deny(undefined, "GET", "/charge");
     expect(details).toBe("rbac_access_denied_matched_policy[none]@42");
     expect(header).toContain("a caller without a certificate may not GET /charge");
-    expect(header).not.toContain("heddle allow");
+    expect(header).toEndWith(
+      "What to do: Call through a Heddle sidecar, which proves who the caller is, " +
+        "or let anybody: heddle allow none shop/payment --methods GET --paths /charge",
+    );
   });
 
   test("whatever the client sends, the header is one bounded line of printable ASCII", () => {

@@ -1,0 +1,9 @@
+/** Lists inside sentences. */
+
+/** Items of a list that are named; the rest is counted. */
+const ITEMS_MAX = 5;
+
+export function itemList(items: readonly string[]): string {
+  const rest = items.length - ITEMS_MAX;
+  return rest <= 0 ? items.join(", ") : `${items.slice(0, ITEMS_MAX).join(", ")} and ${rest} more`;
+}
