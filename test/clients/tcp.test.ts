@@ -1,7 +1,7 @@
 /** Servers that speak no HTTP, behind a tcp service: through a port of web's sidecar, and over mutual TLS between. */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../support/mesh.ts";
@@ -62,6 +62,76 @@ describe.skipIf(noRedis)(redisTitle, () => {
     subscriber.kill();
     await reading;
     await eventually(async () => expect((await cli("pubsub", "numsub", "news")).out).toBe("news\n0\n"));
+  });
+});
+
+const [postgresTitle, noPostgres] = needs("initdb", "PostgreSQL");
+describe.skipIf(noPostgres)(postgresTitle, () => {
+  let server: Bun.Subprocess;
+  let service: CalledService;
+  /** PostgreSQL refuses to be root: then its own user runs it, as Debian's package has made it. */
+  const asOwner = process.getuid?.() === 0 ? ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] : [];
+
+  beforeAll(async () => {
+    const data = join(folder, "postgres");
+    await mkdir(data, { mode: 0o700 });
+    if (asOwner.length > 0) {
+      expect((await run(["chown", "postgres:postgres", data])).code).toBe(0);
+      expect((await run(["chmod", "a+x", folder])).code).toBe(0);
+    }
+    const initialised = await run([...asOwner, "initdb", "-D", data, "-U", "heddle", "--auth=trust", "--no-sync"]);
+    expect([initialised.err, initialised.code]).toEqual(["", 0]);
+    const port = freePort();
+    const options = ["-p", String(port), "-h", "127.0.0.1", "-k", data, "-F"];
+    server = Bun.spawn([...asOwner, "postgres", "-D", data, ...options], {
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "ignore",
+    });
+    service = await CalledService.start({ protocol: "tcp", port });
+    await eventually(async () => expect((await psql("select 1")).out).toBe("1\n"), 20_000);
+  }, 60_000);
+  afterAll(async () => {
+    await service.stop();
+    server.kill("SIGINT");
+    await server.exited;
+  });
+
+  const target = (): string[] => ["-h", "127.0.0.1", "-p", String(service.boundPort), "-U", "heddle"];
+  const psql = (sql: string) => run(["psql", "-X", "-A", "-t", ...target(), "-d", "postgres"], sql);
+
+  test("statements, errors, and a copy of megabytes in both directions", async () => {
+    expect((await psql("create table t (n int primary key, pad text); select 1/0;")).err).toContain("division by zero");
+    const rows = Array.from({ length: 40_000 }, (_, n) => `${n}\t${"p".repeat(100)}\n`).join("");
+    expect((await psql(`copy t from stdin;\n${rows}\\.\nselect count(*), sum(n) from t;`)).out).toContain(
+      "40000|799980000",
+    );
+    expect((await psql("copy t to stdout")).out).toBe(rows);
+  });
+
+  test("the server speaks without being asked: a notification", async () => {
+    const { out } = await psql("listen news; notify news, 'first'; select 1;");
+    expect(out).toContain('"news" with payload "first"');
+  });
+
+  test("a query is cancelled over a connection of its own", async () => {
+    const child = Bun.spawn(["psql", "-X", ...target(), "-d", "postgres", "-c", "select pg_sleep(600)"], {
+      stdout: "ignore",
+      stderr: "pipe",
+    });
+    const sleeping = "select count(*) from pg_stat_activity where query = 'select pg_sleep(600)' and state = 'active'";
+    await eventually(async () => expect((await psql(sleeping)).out).toBe("1\n"));
+    child.kill("SIGINT");
+    expect(await child.stderr.text()).toContain("canceling statement due to user request");
+    await child.exited;
+  });
+
+  const [loadTitle, noPgbench] = needs("pgbench", "pgbench, transactions of eight clients at once");
+  test.skipIf(noPgbench)(loadTitle, async () => {
+    expect((await run(["pgbench", ...target(), "-i", "-q", "postgres"])).code).toBe(0);
+    const { out, code } = await run(["pgbench", ...target(), "-c", "8", "-t", "50", "postgres"]);
+    expect(out).toContain("number of transactions actually processed: 400/400");
+    expect(code).toBe(0);
   });
 });
 

@@ -1,5 +1,26 @@
 /** Programs that others wrote, run by tests as their users would run them. */
 
+import { readdirSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+
+/** Where Debian and Go put programs that not every PATH names. */
+const POSTGRES = "/usr/lib/postgresql";
+const FOLDERS = [
+  "/usr/sbin",
+  join(homedir(), "go", "bin"),
+  ...versionsOf(POSTGRES).map((each) => join(POSTGRES, each, "bin")),
+];
+process.env["PATH"] = [process.env["PATH"], ...FOLDERS].join(":");
+
+function versionsOf(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
 export interface Outcome {
   readonly code: number;
   readonly out: string;

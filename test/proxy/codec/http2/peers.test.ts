@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { AcceptStream, RequestHead, ResponseHead } from "../../../../src/proxy/codec/message.ts";
+import { needs, run } from "../../../clients/tool.ts";
 import { connectHttp2, listenHttp2 } from "../../../support/http2-sockets.ts";
 import { requestHead, responseHead, StreamRecorder } from "../../../support/stream-recorder.ts";
 
@@ -37,22 +38,6 @@ const echo: AcceptStream = (stream) => {
   return recorder;
 };
 
-async function runTool(command: string[], input = ""): Promise<{ code: number; text: string }> {
-  const child = Bun.spawn(command, { stdin: Buffer.from(input), stdout: "pipe", stderr: "pipe" });
-  const [out, err, code] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-    child.exited,
-  ]);
-  return { code, text: out + err };
-}
-
-/** The name of a test that needs a tool, with the reason where it is skipped. */
-function needs(tool: string, name: string): [string, boolean] {
-  const missing = Bun.which(tool) === null;
-  return [missing ? `${name} (skipped: ${tool} is not installed)` : name, missing];
-}
-
 describe("as server", () => {
   let listener: ReturnType<typeof listenHttp2>;
   beforeAll(() => {
@@ -66,20 +51,20 @@ describe("as server", () => {
   test.skipIf(noNghttp)(nghttpName, async () => {
     const body = "b".repeat(200_000);
     const url = `http://127.0.0.1:${listener.port}/echo`;
-    const { code, text } = await runTool(["nghttp", "--trailer", "x-sum: 1", "-d", "/dev/stdin", url], body);
+    const { code, out: text } = await run(["nghttp", "--trailer", "x-sum: 1", "-d", "/dev/stdin", url], body);
     expect(code).toBe(0);
     expect(text).toBe(body);
   });
 
   const [largeName, noLarge] = needs("nghttp", "nghttp reads a body many times its window");
   test.skipIf(noLarge)(largeName, async () => {
-    const { text } = await runTool(["nghttp", "-w", "14", "-W", "14", `http://127.0.0.1:${listener.port}/large`]);
+    const { out: text } = await run(["nghttp", "-w", "14", "-W", "14", `http://127.0.0.1:${listener.port}/large`]);
     expect(text.length).toBe(LARGE_BYTES);
   });
 
   const [loadName, noLoad] = needs("h2load", "h2load: thousands of requests over few connections, all answered");
   test.skipIf(noLoad)(loadName, async () => {
-    const { text } = await runTool([
+    const { out: text } = await run([
       "h2load",
       ...["-n", "5000", "-c", "3", "-m", "50"],
       ...["-H", "x-request-id: 1", `http://127.0.0.1:${listener.port}/`],
@@ -91,7 +76,7 @@ describe("as server", () => {
   test.skipIf(noSpec)(
     specName,
     async () => {
-      const { text } = await runTool(["h2spec", "--strict", "-h", "127.0.0.1", "-p", `${listener.port}`, "-o", "2"]);
+      const { out: text } = await run(["h2spec", "--strict", "-h", "127.0.0.1", "-p", `${listener.port}`, "-o", "2"]);
       expect(text).toMatch(/ passed, .* 0 failed/);
     },
     30_000,
