@@ -171,6 +171,8 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
       this.#timeout?.cancel();
       this.#idleTimeoutMs = this.#runtime.limits.tunnelIdleTimeoutMs;
     }
+    // RFC 9110 §6.6.1: who receives a response without a date, and has a clock, says when that was.
+    if (headerValue(head.headers, "date") === undefined) head.headers.push("date", this.#runtime.httpDate());
     if (record.isGrpc) recordGrpcStatus(this.#record, head.headers);
     this.#stream.sendHead(head, end);
     if (end) this.#endResponse();

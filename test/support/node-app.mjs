@@ -51,6 +51,13 @@ const routes = {
     response.writeHead(413, { "content-length": "5", connection: "close" });
     response.end("large");
   },
+  /** With the date that is asked for; without, there is none. */
+  "/date": (_request, response, query) => {
+    response.sendDate = false;
+    const date = query.get("date");
+    if (date !== null) response.setHeader("date", date);
+    response.end();
+  },
   "/trailers": (_request, response) => {
     response.writeHead(200, { trailer: "x-checksum" });
     response.write("body");

@@ -174,7 +174,10 @@ function valuesOf({ headers, authority }: AccessRequest, isNamed: (name: string)
   return values;
 }
 
-/** The path of a target, which is what rules compare. */
+/**
+ * The path of a target, which is what rules compare. `OPTIONS *` asks about the whole server (RFC 9110 §9.3.7) and has
+ * none: it counts as the root, so that what is said of `/*` holds for it.
+ */
 export function pathOf({ target }: AccessRequest): string {
-  return target.slice(0, pathEnd(target));
+  return target === "*" ? "/" : target.slice(0, pathEnd(target));
 }

@@ -56,6 +56,8 @@ function compilePath(path: NonNullable<SnapshotMatcher["path"]>): RequestMatcher
   }
   const prefix = normalisePattern(path.prefix).replace(/\/+$/, "");
   const { length } = prefix;
+  // Everything, `OPTIONS *` included, which has no path.
+  if (length === 0) return () => true;
   return (_, target, end) =>
     end >= length && target.startsWith(prefix) && (end === length || target.charCodeAt(length) === SLASH);
 }

@@ -16,6 +16,22 @@ function rule(action: AccessAction, rest: Partial<SnapshotAccessRule> = {}, inde
   return { action, origin: origin("shop/policy", index), ...rest };
 }
 
+describe("compileAccess: OPTIONS *", () => {
+  test.each([
+    ["everything", [rule("allow")], true],
+    ["the root", [rule("allow", { paths: ["/"] })], true],
+    ["every path", [rule("allow", { paths: ["/*"] })], true],
+    ["some paths", [rule("allow", { paths: ["/public/*"] })], false],
+    ["all but some paths", [rule("allow", { notPaths: ["/admin/*"] })], true],
+    ["a denial of every path", [rule("allow"), rule("deny", { paths: ["/*"] })], false],
+    ["a denial of the root", [rule("allow"), rule("deny", { paths: ["/"] })], false],
+    ["a denial of some paths", [rule("allow"), rule("deny", { paths: ["/admin/*"] })], true],
+    ["other methods", [rule("allow", { methods: ["GET"] })], false],
+  ] as const)("%s", (_, rules, allowed) => {
+    expect(compileAccess(inbound(rules, "deny"))(peer(web), accessRequest("OPTIONS", "*")).allowed).toBe(allowed);
+  });
+});
+
 describe("compileAccess: who", () => {
   const callers: readonly (Caller | undefined)[] = [web, orders, ledger, undefined, partner];
   /** One column per caller: shop/web, shop/orders, bank/ledger, nobody, the shop/web of another trust domain. */

@@ -140,7 +140,7 @@ describe("compileMatch", () => {
     [{ prefix: "/charge/" }, "/charges", false],
     [{ prefix: "/" }, "/", true],
     [{ prefix: "/" }, "/anything", true],
-    [{ prefix: "/" }, "*", false],
+    [{ prefix: "/" }, "*", true],
   ])("path %j against %j: %p", (path, target, expected) => {
     expect(holds({ path }, target)).toBe(expected);
   });

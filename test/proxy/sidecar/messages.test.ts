@@ -39,6 +39,24 @@ test("what the sidecar answers itself has exactly one date, whether it could rea
   }
 });
 
+test("a response without a date gets one, and one that has a date keeps it (RFC 9110 §6.6.1)", async () => {
+  const dates = async (query: string): Promise<string[]> => {
+    const text = await exchange(`GET /date${query} HTTP/1.1\r\nhost: catalog\r\n\r\n`, "\r\n\r\n");
+    return [...text.matchAll(/^date: (.+)\r$/gim)].map(([, value]) => value ?? "");
+  };
+  const [made, ...more] = await dates("");
+  expect(more).toEqual([]);
+  expect(Math.abs(Date.parse(made ?? "") - Date.now())).toBeLessThan(60_000);
+  const old = "Thu, 01 Jan 1970 00:00:00 GMT";
+  expect(await dates(`?date=${encodeURIComponent(old)}`)).toEqual([old]);
+});
+
+test("OPTIONS * arrives as it is: it asks about the server, not about a path", async () => {
+  const text = await exchange("OPTIONS * HTTP/1.1\r\nhost: catalog\r\n\r\n", '"headers"');
+  expect(text).toStartWith("HTTP/1.1 200 ");
+  expect(text).toContain('"method":"OPTIONS","url":"*"');
+});
+
 test("a caller that is answered before it has said all need not say the rest, and holds no stream open", async () => {
   const client = connectHttp2(hops.web.outbound);
   try {
