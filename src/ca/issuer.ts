@@ -8,7 +8,9 @@ import { parseIdentity } from "./workload/spiffe-id.ts";
 import * as x509 from "./x509.ts";
 
 /** A leaf shorter than this would spend its life being renewed. */
-export const LEAF_TTL_MIN_MS = 60_000;
+export const LEAF_TTL_MIN_MS = 10_000;
+/** Part of a leaf's life by which its validity begins earlier, at most: one that lives shortly would be half over at once. */
+const SKEW_PART_MAX = 1 / 4;
 
 export interface LeafRequest {
   /** Who asked, as the transport proved it. Nothing in the request itself can say so. */
@@ -67,7 +69,7 @@ export class Issuer {
 
     // Certificates count whole seconds.
     const notBeforeMs = Math.max(
-      wholeSecond(nowMs - CLOCK_SKEW_MS),
+      wholeSecond(nowMs - Math.min(CLOCK_SKEW_MS, ttlMs * SKEW_PART_MAX)),
       Math.ceil(notBeforeMinMs / 1000) * 1000,
       this.#certificate.notBefore.getTime(),
     );

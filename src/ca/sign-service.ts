@@ -29,8 +29,10 @@ export interface SigningRevocation {
 
 export interface SigningOptions {
   readonly trustDomain: string;
-  /** Life of a leaf; at least `LEAF_TTL_MIN_MS`. */
+  /** Life of a leaf where `ttlOf` does not say; at least `LEAF_TTL_MIN_MS`. */
   readonly ttlMs: number;
+  /** Life of the leaves of one service, milliseconds; undefined: the usual one. */
+  readonly ttlOf?: (namespace: string, service: string) => number | undefined;
   /** The issuer now in force: asked for each request, since it is renewed while the service runs. */
   readonly issuer: () => Issuer;
   /** PEM of every root that is added or active, as of now. */
@@ -106,7 +108,7 @@ async function signFor(
     const spiffeId = workloadIdentity(options.trustDomain, namespace, service).id;
     const leaf = await options.issuer().sign(request.value.csr, {
       spiffeId,
-      ttlMs: options.ttlMs,
+      ttlMs: options.ttlOf?.(namespace, service) ?? options.ttlMs,
       nowMs,
       ...(notBeforeMinMs === undefined ? {} : { notBeforeMinMs }),
     });

@@ -1,6 +1,6 @@
 /** `heddle control`: one control replica, in the foreground. */
 
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { ulid } from "ulid";
 import { FileCustody } from "../ca/file-custody.ts";
 import type { FirstOperator } from "../control/bootstrap.ts";
@@ -12,6 +12,7 @@ import { type Credentials, readCredentials } from "../nats/credentials.ts";
 import { readTrust } from "../nats/directory.ts";
 import { isUserPublicKey } from "../nats/keys.ts";
 import type { NatsTrust } from "../nats/trust.ts";
+import { parseDuration } from "../policy/duration.ts";
 import { type Logger, logLevelOf, openLogger } from "../telemetry/logger.ts";
 import { parseAddress } from "./address.ts";
 import { caKeyFileOption, readSeal } from "./ca-secret.ts";
@@ -21,11 +22,14 @@ import { isFree } from "./free-port.ts";
 import { ready } from "./readiness.ts";
 import { chosenServer, type ServerOptions, serverOptions } from "./server-options.ts";
 
+const CERTIFICATE_TTL_MIN_MS = 60_000;
+const CERTIFICATE_TTL_MAX_MS = 90 * 24 * 3_600_000;
 const DEFAULT_LISTEN: ListenAddress = { hostname: "127.0.0.1", port: 15_014 };
 
 interface Options extends ServerOptions {
   readonly caDir?: string;
   readonly caKeyFile?: string;
+  readonly certificateTtl?: number;
   readonly trustDomain?: string;
   readonly firstOperator?: string;
   readonly natsKeys?: string;
@@ -50,6 +54,11 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
     .option("--trust-domain <domain>", "trust domain of the mesh, where there is no directory to tell it")
     .option("--first-operator <name=key>", "first admin (name and public nkey) of a ledger that is empty")
     .option("--nats-keys <file>", "keys of the NATS accounts, as in the directory's trust/: adds and revokes users")
+    .addOption(
+      new Option("--certificate-ttl <duration>", "life of certificates where no document says; below 1h for tests only")
+        .env("HEDDLE_CERTIFICATE_TTL")
+        .argParser(parseCertificateTtl),
+    )
     .option("--listen <address>", "/metrics and /healthz (default: 127.0.0.1:15014)")
     .addHelpText(
       "after",
@@ -80,6 +89,7 @@ async function runControl(options: Options): Promise<void> {
       custody: new FileCustody(target.caPath, await readSeal(options.caKeyFile)),
       trustDomain: target.trustDomain,
       ...(target.operator === undefined ? {} : { operator: target.operator }),
+      ...(options.certificateTtl === undefined ? {} : { leafTtlMs: options.certificateTtl }),
       listen,
       now: Date.now,
       random: Math.random,
@@ -150,6 +160,12 @@ async function controlTarget(options: Options): Promise<Target> {
     operator: named ?? { name, publicKey },
     trust: natsKeys === undefined ? await directory.trustIfPresent() : await readTrust(natsKeys),
   };
+}
+
+function parseCertificateTtl(text: string): number {
+  const ttlMs = parseDuration(text);
+  if (ttlMs !== undefined && ttlMs >= CERTIFICATE_TTL_MIN_MS && ttlMs <= CERTIFICATE_TTL_MAX_MS) return ttlMs;
+  throw new InvalidArgumentError("It must be a duration between 1m and 2160h.");
 }
 
 function parseFirstOperator(text: string | undefined): FirstOperator | undefined {

@@ -5,8 +5,9 @@ import { type AccessAction, type PolicyDocument, partsOf, type RouteRule } from 
 export function summarise(document: PolicyDocument): string {
   switch (document.kind) {
     case "Mesh": {
-      const { trustDomain, mtls, access } = document.spec;
-      return [trustDomain, mtls && `mTLS ${mtls}`, access && `access ${access}`].filter(Boolean).join(", ");
+      const { trustDomain, mtls, access, certificateTtl: ttl } = document.spec;
+      const said = [trustDomain, mtls && `mTLS ${mtls}`, access && `access ${access}`, ttl && `certificates ${ttl}`];
+      return said.filter(Boolean).join(", ");
     }
     case "Service": {
       const { ports, subsets } = document.spec;

@@ -56,6 +56,8 @@ export function markOf(event: DomainEvent, before?: MeshState): Mark {
     case "LoadBalancerSet":
     case "ConnectionPoolSet":
     case "OutlierDetectionSet":
+    case "CertificateTtlSet":
+    case "CertificateTtlDefaultSet":
     case "TrafficShifted":
     case "RouteTimeoutSet":
     case "RouteRetriesSet":

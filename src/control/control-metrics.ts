@@ -24,6 +24,17 @@ export class ControlMetrics {
   ]);
   readonly #convergence = new Histogram(CONVERGENCE_BOUNDS_S);
 
+  readonly #signed = new CellFamily(
+    "counter",
+    "heddle_certificates_total",
+    "Certificates asked for, by what came of it.",
+    ["outcome"],
+  );
+
+  signed(outcome: "signed" | "refused"): void {
+    this.#signed.cell({ outcome }).value += 1;
+  }
+
   recorded({ change }: RecordedChange): void {
     for (const { type } of change.data.events) this.#events.cell({ type }).value += 1;
   }
@@ -36,6 +47,7 @@ export class ControlMetrics {
   families({ revision, instances, authorityExpiry }: ControlGauges): MetricFamily[] {
     return [
       this.#events,
+      this.#signed,
       {
         type: "histogram",
         name: "heddle_convergence_seconds",

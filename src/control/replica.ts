@@ -16,6 +16,7 @@ import { openBucket } from "../nats/buckets.ts";
 import type { Bucket } from "../nats/bus.ts";
 import type { NatsBus } from "../nats/connection.ts";
 import { CHECKPOINT_BUCKET, CONFIG_BUCKET, ENDPOINT_BUCKET } from "../nats/subjects.ts";
+import { parseDuration } from "../policy/duration.ts";
 import { checkpointKey, decodeCheckpoint } from "../projections/checkpoint.ts";
 import { meshProjection } from "../projections/projection.ts";
 import { type RunningProjection, runProjection } from "../projections/runner.ts";
@@ -38,7 +39,7 @@ import { RecentCommands } from "./recent-commands.ts";
 import { RotationDriver } from "./rotation-driver.ts";
 import { signingRevocation } from "./signing-revocation.ts";
 
-/** Life of a leaf where nobody says otherwise. */
+/** Life of a leaf where no document and no option says otherwise. */
 const LEAF_TTL_MS = 24 * 3_600_000;
 /** How often the issuing certificate is looked after: one that was installed is taken up then. */
 const RENEWAL_INTERVAL_MS = 10 * 60_000;
@@ -158,7 +159,10 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
   const url = monitor(options, metrics.families(gauges), stack);
   const rotation = new RotationDriver({ ...options, ledger, keeper, acknowledgements: publication.acknowledgements });
   stack.defer(rotation.start(() => projection.state));
-  await serve({ ...options, keeper, rotation, ledger, recent, past, projection, publication, credentials }, stack);
+  await serve(
+    { ...options, metrics, keeper, rotation, ledger, recent, past, projection, publication, credentials },
+    stack,
+  );
   const settled = async (): Promise<void> => {
     await Promise.all([snapshots.settled(), endpoints.settled()]);
   };
@@ -185,6 +189,7 @@ function monitor({ bus, listen, logger }: ControlOptions, families: MetricFamily
 }
 
 interface ServiceParts extends ControlOptions {
+  readonly metrics: ControlMetrics;
   readonly keeper: AuthorityKeeper;
   readonly rotation: RotationDriver;
   readonly ledger: Ledger;
@@ -203,12 +208,17 @@ async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<
   const signing = serveSigning(bus, {
     trustDomain,
     ttlMs: parts.leafTtlMs ?? LEAF_TTL_MS,
+    ttlOf: (namespace, service) => certificateTtl(projection.state, namespace, service),
     issuer: () => keeper.issuer,
     bundle: () => trustedRoots(projection.state),
     revocation: (namespace, service) => signingRevocation(projection.state, namespace, service),
     admit: (asker, instance) => admitInstance({ ...asker, instance }, { ...parts, state: () => projection.state }),
     now,
-    audit: (line) => logger.info({ ...line }, "certificate requested"),
+    audit: (line) => {
+      parts.metrics.signed(line.outcome);
+      if (line.outcome === "signed") logger.info({ ...line }, "certificate signed");
+      else logger.warn({ ...line }, "certificate refused");
+    },
   });
   stack.defer(() => signing.stop());
   const commands = new CommandService({ bus, ledger, recent, past, now, logger });
@@ -260,6 +270,12 @@ function warnOfEnd({ issuer, isExternal, rootNotAfterMs }: Authority, { now, log
   else if (isExternal && issuer.renewAfterMs < now()) {
     logger.warn(fields, "the issuing certificate nears its end: heddle ca csr, heddle ca install");
   }
+}
+
+/** Milliseconds; undefined where no document says. */
+function certificateTtl({ mesh, namespaces }: MeshState, namespace: string, service: string): number | undefined {
+  const own = namespaces.get(namespace)?.services.get(service)?.value.certificateTtl;
+  return parseDuration(own ?? mesh?.value.certificateTtl ?? "");
 }
 
 function trustedRoots({ roots }: MeshState): string[] {

@@ -43,6 +43,8 @@ function sentence(event: DomainEvent): string {
       return `set mTLS of the mesh from ${event.from} to ${event.to}`;
     case "AccessDefaultSet":
       return `set what happens to calls that no rule allows from ${event.from} to ${event.to}`;
+    case "CertificateTtlDefaultSet":
+      return `set how long certificates live from ${event.from ?? "the default"} to ${event.to ?? "the default"}`;
     case "OperatorAdded": {
       const where = event.role === "admin" || event.namespaces.length === 0 ? "" : ` of ${itemList(event.namespaces)}`;
       return `added ${event.name} as ${event.role}${where}`;
@@ -87,6 +89,7 @@ function sentence(event: DomainEvent): string {
     case "LoadBalancerSet":
     case "ConnectionPoolSet":
     case "OutlierDetectionSet":
+    case "CertificateTtlSet":
     case "ServiceRemoved":
       return serviceSentence(event);
     case "RouteDefined":
@@ -116,6 +119,7 @@ function serviceSentence(
     | "LoadBalancerSet"
     | "ConnectionPoolSet"
     | "OutlierDetectionSet"
+    | "CertificateTtlSet"
     | "ServiceRemoved"
   >,
 ): string {
@@ -136,6 +140,8 @@ function serviceSentence(
       return `set the connection pool of ${service} from ${fields(event.from)} to ${fields(event.to)}`;
     case "OutlierDetectionSet":
       return `set outlier detection of ${service} from ${fields(event.from)} to ${fields(event.to)}`;
+    case "CertificateTtlSet":
+      return `set how long certificates of ${service} live from ${event.from ?? "the default"} to ${event.to ?? "the default"}`;
     case "ServiceRemoved":
       return `removed ${service}`;
   }

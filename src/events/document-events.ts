@@ -101,11 +101,14 @@ function eventsOfRemoval(before: PolicyDocument): DomainEvent[] {
 /** The first declaration writes the defaults out, so that history keeps what was in force should they ever change. */
 function meshEvents(before: MeshSpec | undefined, after: MeshSpec): DomainEvent[] {
   const to = effectiveMesh(after);
-  if (before === undefined) return [{ type: "MeshDeclared", spec: to }];
+  if (before === undefined) return [{ type: "MeshDeclared", spec: { ...after, ...to } }];
   const from = effectiveMesh(before);
   const events: DomainEvent[] = [];
   if (from.mtls !== to.mtls) events.push({ type: "MtlsModeSet", from: from.mtls, to: to.mtls });
   if (from.access !== to.access) events.push({ type: "AccessDefaultSet", from: from.access, to: to.access });
+  if (before.certificateTtl !== after.certificateTtl) {
+    events.push({ type: "CertificateTtlDefaultSet", from: before.certificateTtl, to: after.certificateTtl });
+  }
   return events;
 }
 
@@ -122,6 +125,8 @@ function serviceEvents(target: Target, before: ServiceSpec | undefined, after: S
   if (connectionPool !== undefined) events.push({ type: "ConnectionPoolSet", ...target, ...connectionPool });
   const outlierDetection = fieldChange(before, after, "outlierDetection");
   if (outlierDetection !== undefined) events.push({ type: "OutlierDetectionSet", ...target, ...outlierDetection });
+  const certificateTtl = fieldChange(before, after, "certificateTtl");
+  if (certificateTtl !== undefined) events.push({ type: "CertificateTtlSet", ...target, ...certificateTtl });
   return events;
 }
 

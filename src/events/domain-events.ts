@@ -44,6 +44,13 @@ const accessDefaultSet = z.strictObject({
   to: accessDefault,
 });
 
+/** An absent `to`: the control plane's own default. */
+const certificateTtlDefaultSet = z.strictObject({
+  type: z.literal("CertificateTtlDefaultSet"),
+  from: meshSpec.shape.certificateTtl,
+  to: meshSpec.shape.certificateTtl,
+});
+
 const operatorAdded = z.strictObject({
   type: z.literal("OperatorAdded"),
   name: z.string(),
@@ -91,6 +98,7 @@ const subsetsDefined = servicePart("SubsetsDefined", serviceSpec.shape.subsets);
 const loadBalancerSet = servicePart("LoadBalancerSet", serviceSpec.shape.loadBalancer);
 const connectionPoolSet = servicePart("ConnectionPoolSet", serviceSpec.shape.connectionPool);
 const outlierDetectionSet = servicePart("OutlierDetectionSet", serviceSpec.shape.outlierDetection);
+const certificateTtlSet = servicePart("CertificateTtlSet", serviceSpec.shape.certificateTtl.unwrap());
 const serviceRemoved = z.strictObject({ type: z.literal("ServiceRemoved"), namespace, name });
 
 /** A new route, or one whose rules changed in more than what the narrower events below can say. */
@@ -212,6 +220,7 @@ export const domainEvent = z.discriminatedUnion("type", [
   meshDeclared,
   mtlsModeSet,
   accessDefaultSet,
+  certificateTtlDefaultSet,
   operatorAdded,
   operatorRevoked,
   tokenCreated,
@@ -230,6 +239,7 @@ export const domainEvent = z.discriminatedUnion("type", [
   loadBalancerSet,
   connectionPoolSet,
   outlierDetectionSet,
+  certificateTtlSet,
   serviceRemoved,
   routeDefined,
   trafficShifted,

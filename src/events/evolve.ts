@@ -38,6 +38,11 @@ export function evolve(state: MeshState, event: DomainEvent, origin: Origin): Me
       return withMesh(state, { mtls: event.to }, origin);
     case "AccessDefaultSet":
       return withMesh(state, { access: event.to }, origin);
+    case "CertificateTtlDefaultSet": {
+      const { mesh } = state;
+      if (mesh === undefined) return state;
+      return { ...state, mesh: { value: withField(mesh.value, "certificateTtl", event.to), origin } };
+    }
     case "OperatorAdded": {
       const { name, publicKey, role, namespaces } = event;
       return { ...state, operators: withEntry(state.operators, publicKey, { name, publicKey, role, namespaces }) };
@@ -110,6 +115,8 @@ function evolveNamespace(state: NamespaceState, event: NamespaceEvent, origin: O
       return withServiceField(state, event.name, "connectionPool", event.to, origin);
     case "OutlierDetectionSet":
       return withServiceField(state, event.name, "outlierDetection", event.to, origin);
+    case "CertificateTtlSet":
+      return withServiceField(state, event.name, "certificateTtl", event.to, origin);
     case "ServiceRemoved":
       return { ...state, services: withoutEntry(state.services, event.name) };
     case "RouteDefined": {

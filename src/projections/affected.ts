@@ -50,6 +50,8 @@ export function affectedServices(before: MeshState, after: MeshState, change: Re
       case "RootActivated":
       case "RootRetired":
         return "all";
+      // How long certificates live is between the authority and whoever asks.
+      case "CertificateTtlDefaultSet":
       case "OperatorAdded":
       case "RootRotationStarted":
       case "RootRotationPaused":
@@ -109,6 +111,7 @@ function affectedBy(transition: Transition, event: NamespaceEvent): Iterable<Ser
     case "IdentityRevoked":
     case "IdentityReinstated":
       return neighbourhood(after, { namespace, name: event.service });
+    case "CertificateTtlSet":
     case "RolledBack":
     case "ChangeReverted":
       return [];

@@ -60,7 +60,7 @@ export function resultText({ allowed, obstacle, outcomes, fault }: Judgement): s
 
 function serviceFacts(
   service: ServiceName,
-  { ports, loadBalancer, connectionPool, outlierDetection }: ServiceSpec,
+  { ports, loadBalancer, connectionPool, outlierDetection, certificateTtl }: ServiceSpec,
 ): Fact[] {
   const at = (field: string): Place => place("Service", service.namespace, service.name, [field]);
   const protocols = ports.map(({ port, protocol }) => `${port} ${protocol}`).join(", ");
@@ -73,6 +73,9 @@ function serviceFacts(
     ...(outlierDetection === undefined
       ? []
       : [{ about: "outliers", text: fieldsText(outlierDetection), place: at("outlierDetection") }]),
+    ...(certificateTtl === undefined
+      ? []
+      : [{ about: "certificates", text: `live ${certificateTtl}`, place: at("certificateTtl") }]),
   ];
 }
 

@@ -68,6 +68,7 @@ export function kindOfEvent(event: DomainEvent): PolicyKind | undefined {
     case "MeshDeclared":
     case "MtlsModeSet":
     case "AccessDefaultSet":
+    case "CertificateTtlDefaultSet":
       return "Mesh";
     case "ServiceDeclared":
     case "ServicePortsSet":
@@ -75,6 +76,7 @@ export function kindOfEvent(event: DomainEvent): PolicyKind | undefined {
     case "LoadBalancerSet":
     case "ConnectionPoolSet":
     case "OutlierDetectionSet":
+    case "CertificateTtlSet":
     case "ServiceRemoved":
       return "Service";
     case "RouteDefined":

@@ -35,6 +35,15 @@ export class SidecarMetrics {
     "reason",
   ]);
 
+  /** Attempts to renew the certificate that failed since the last one that did not. */
+  renewalFailures = 0;
+  readonly renewals = new CellFamily<"outcome">(
+    "counter",
+    "heddle_certificate_renewals_total",
+    "Certificates asked for.",
+    ["outcome"],
+  );
+
   readonly peersRefused = new CellFamily<"direction" | "reason">(
     "counter",
     "heddle_peers_refused_total",
@@ -67,6 +76,13 @@ export class SidecarMetrics {
         "When the certificate in use ends.",
         () => this.certificateExpiryS,
       ),
+      computed(
+        "gauge",
+        "heddle_certificate_renewal_failures",
+        "Attempts to renew the certificate that failed in a row; 0 while all is well.",
+        () => this.renewalFailures,
+      ),
+      this.renewals,
       this.retries,
       this.circuitOpen,
       this.ejections,

@@ -164,9 +164,10 @@ const SERVICES_AND_ROUTES: Row[] = [
         loadBalancer: { algorithm: "random" },
         connectionPool: { maxRequests: 1 },
         outlierDetection: { interval: "1s" },
+        certificateTtl: "12h",
       }),
     ],
-    expected: "ServicePortsSet SubsetsDefined LoadBalancerSet ConnectionPoolSet OutlierDetectionSet",
+    expected: "ServicePortsSet SubsetsDefined LoadBalancerSet ConnectionPoolSet OutlierDetectionSet CertificateTtlSet",
   },
   {
     title: "a part taken away has no value after",

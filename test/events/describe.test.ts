@@ -32,6 +32,11 @@ const ROWS: [DomainEvent, string][] = [
   ],
   [{ type: "TokenUsed", ...token, instance: "vm-1" }, "let shop/orders vm-1 join with token ABCDEFGH"],
   [{ type: "TokenRevoked", ...token }, "revoked join token ABCDEFGH of shop/orders"],
+  [{ type: "CertificateTtlDefaultSet", to: "12h" }, "set how long certificates live from the default to 12h"],
+  [
+    { type: "CertificateTtlSet", ...target, from: "12h" },
+    "set how long certificates of shop/catalog live from 12h to the default",
+  ],
   [{ type: "RootAdded", fingerprint: "0123456789abcdef", pem: "" }, "added root 0123456789ab to the trust bundle"],
   [{ type: "RootActivated", fingerprint: "0123456789abcdef" }, "made root 0123456789ab the one that signs"],
   [{ type: "RootRotationStarted", from: "0123456789abcdef" }, "began to replace root 0123456789ab"],

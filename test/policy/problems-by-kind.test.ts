@@ -25,7 +25,7 @@ describe("mesh", () => {
       '{ trustDomain: "", constructor: x }',
       [
         "f:5:5 spec.trustDomain: must not be empty",
-        "f:5:22 spec.constructor: unknown field `constructor`; allowed here: trustDomain, mtls, access",
+        "f:5:22 spec.constructor: unknown field `constructor`; allowed here: trustDomain, mtls, access, certificateTtl",
       ],
     ],
   ])("%j", (body, problems) => {
@@ -45,7 +45,7 @@ describe("service", () => {
       "port: 80",
       [
         "f:4:1 spec.ports: is missing; write a list",
-        "f:5:3 spec.port: unknown field `port`; did you mean ports? allowed here: ports, subsets, loadBalancer, connectionPool, outlierDetection",
+        "f:5:3 spec.port: unknown field `port`; did you mean ports? allowed here: ports, subsets, loadBalancer, connectionPool, outlierDetection, certificateTtl",
       ],
     ],
     [

@@ -36,6 +36,8 @@ export interface IdentityOptions {
   readonly random: () => number;
   /** New credentials are in force: after each renewal, and when the trust bundle has changed. */
   readonly onRenewed: (credentials: WorkloadCredentials) => void;
+  /** An attempt to get a certificate has ended; `failures`: how many have failed in a row. For metrics. */
+  readonly onAttempt?: (failures: number) => void;
   /** Something failed; it is tried again. For the log. */
   readonly onError: (message: string) => void;
 }
@@ -164,12 +166,14 @@ export class IdentityKeeper {
     if (outcome.ok) {
       this.#failures = 0;
       this.#lastError = undefined;
+      this.#options.onAttempt?.(0);
       // First, so that whoever is told may ask for another one sooner.
       this.#attemptAt(this.#renewalTime(outcome.value));
       this.#enforce(outcome.value);
     } else {
       this.#failures += 1;
       this.#lastError = outcome.error;
+      this.#options.onAttempt?.(this.#failures);
       this.#options.onError(`no new certificate: ${outcome.error}`);
       this.#attemptAt(this.#options.clock.now() + this.#retryDelay());
     }

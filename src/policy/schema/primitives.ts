@@ -18,6 +18,18 @@ export const duration = z
     return z.NEVER;
   });
 
+const CERTIFICATE_TTL_MIN_MS = 3_600_000;
+const CERTIFICATE_TTL_MAX_MS = 90 * 24 * CERTIFICATE_TTL_MIN_MS;
+
+/** How long a workload's certificate lives; it is renewed at half of it. */
+export const certificateTtl = duration.refine(
+  (text) => {
+    const ttlMs = parseDuration(text) ?? 0;
+    return ttlMs >= CERTIFICATE_TTL_MIN_MS && ttlMs <= CERTIFICATE_TTL_MAX_MS;
+  },
+  { error: "must be between 1h and 2160h (90 days)" },
+);
+
 export const positiveInteger = z.int().min(1).max(1_000_000_000);
 export const percent = z.number().min(0).max(100);
 

@@ -1,7 +1,7 @@
 /** A service: its ports, its subsets, and how callers spread and guard their calls to it. */
 
 import { z } from "zod";
-import { dnsLabel, duration, percent, positiveInteger } from "./primitives.ts";
+import { certificateTtl, dnsLabel, duration, percent, positiveInteger } from "./primitives.ts";
 
 const servicePort = z.strictObject({
   port: z.int().min(1).max(65_535),
@@ -31,6 +31,8 @@ export const serviceSpec = z.strictObject({
       maxEjectionPercent: percent.optional(),
     })
     .optional(),
+  /** How long its certificates live; from the next one on. */
+  certificateTtl: certificateTtl.optional(),
 });
 
 export type ServiceSpec = z.infer<typeof serviceSpec>;

@@ -185,6 +185,10 @@ export class Sidecar {
       clock: systemClock,
       random: runtime.random,
       onRenewed: (credentials) => this.#useCredentials(credentials),
+      onAttempt: (failures) => {
+        this.#metrics.renewalFailures = failures;
+        this.#metrics.renewals.cell({ outcome: failures === 0 ? "success" : "failure" }).value++;
+      },
       onError: (message) => logger.warn({}, message),
     });
     if (this.#identity.credentials !== undefined) this.#useCredentials(this.#identity.credentials);

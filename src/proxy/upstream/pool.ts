@@ -49,6 +49,19 @@ export interface PoolTimes {
   readonly idleTimeoutMs?: number | undefined;
 }
 
+/** Before the peer's certificate ends, at most: enough for requests that are under way to end. */
+const REPLACE_BEFORE_MS = 30_000;
+/** And the part of its life, for one that lives shortly. */
+const REPLACE_BEFORE_PART = 0.1;
+
+/** One that is made so late already lives to the end: another would be no better. */
+function replacementTime(peer: PeerIdentity | undefined, nowMs: number): number {
+  if (peer === undefined) return Number.POSITIVE_INFINITY;
+  const lifeMs = peer.notAfterMs - peer.notBeforeMs;
+  const dueMs = peer.notAfterMs - Math.min(REPLACE_BEFORE_MS, lifeMs * REPLACE_BEFORE_PART);
+  return dueMs > nowMs ? dueMs : peer.notAfterMs;
+}
+
 /** Requests that one new multiplexed connection is expected to take off the queue. */
 const STREAMS_PER_DIAL = 64;
 
@@ -58,6 +71,8 @@ export class PooledConnection {
   /** Stands in the pool's list of connections with capacity. */
   ready = false;
   idleSinceMs = 0;
+  /** From when on another takes its place, before the peer's certificate ends: Unix milliseconds. */
+  readonly replaceAtMs: number;
   readonly #pool: Pool;
 
   constructor(
@@ -68,6 +83,7 @@ export class PooledConnection {
     readonly peer: PeerIdentity | undefined,
   ) {
     this.#pool = pool;
+    this.replaceAtMs = replacementTime(peer, pool.wallMs);
   }
 
   /** A stream has come to its end: there may be room again. */
@@ -92,6 +108,11 @@ export class Pool {
     this.#options = options;
     this.address = options.address;
     this.#reaper = new Timer(() => this.#reap());
+  }
+
+  /** Unix milliseconds. */
+  get wallMs(): number {
+    return this.#options.runtime.wallMs();
   }
 
   get size(): number {
@@ -177,6 +198,12 @@ export class Pool {
     for (;;) {
       const connection = this.#ready.at(-1);
       if (connection === undefined) return undefined;
+      if (this.#isEnding(connection)) {
+        this.#ready.pop();
+        connection.ready = false;
+        connection.codec.drain();
+        continue;
+      }
       const usable = !connection.codec.retired && connection.codec.capacity > 0;
       // One that takes a single request at a time leaves the list with it; a multiplexed one stays until it is full.
       if (!usable || connection.codec.capacity === 1) {
@@ -185,6 +212,10 @@ export class Pool {
       }
       if (usable) return connection;
     }
+  }
+
+  #isEnding({ replaceAtMs }: PooledConnection): boolean {
+    return replaceAtMs !== Number.POSITIVE_INFINITY && replaceAtMs <= this.#options.runtime.wallMs();
   }
 
   #serveWaiter(connection: PooledConnection): void {
@@ -274,9 +305,8 @@ export class Pool {
   #reap(): void {
     const { runtime } = this.#options;
     const idleBeforeMs = runtime.monotonicMs() - this.#idleTimeoutMs;
-    const wallMs = runtime.wallMs();
     for (const connection of [...this.#ready]) {
-      if ((connection.peer?.notAfterMs ?? Number.POSITIVE_INFINITY) <= wallMs) connection.codec.drain();
+      if (this.#isEnding(connection)) connection.codec.drain();
       else if (connection.codec.openStreams > 0) connection.idleSinceMs = runtime.monotonicMs();
       else if (connection.idleSinceMs <= idleBeforeMs) connection.codec.drain();
     }
