@@ -11,7 +11,7 @@ const FOLDERS = [
   join(homedir(), "go", "bin"),
   ...versionsOf(POSTGRES).map((each) => join(POSTGRES, each, "bin")),
 ];
-process.env["PATH"] = [process.env["PATH"], ...FOLDERS].join(":");
+process.env.PATH = [process.env.PATH, ...FOLDERS].join(":");
 
 function versionsOf(folder: string): string[] {
   try {

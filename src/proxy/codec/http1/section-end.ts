@@ -18,6 +18,11 @@ export const INCOMPLETE = -1;
 export class SectionEnd {
   #scanned = 0;
 
+  /** Forgets what it has looked at: the section begins later than it seemed to. */
+  restart(): void {
+    this.#scanned = 0;
+  }
+
   /**
    * The position in `input.bytes` after the empty line, `INCOMPLETE`, or a fault. `tooLarge` is the fault for a
    * section of more than `bytesMax` bytes.

@@ -258,6 +258,7 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
     if (this.#emptyLineSeen || this.#input.length < 2 || bytes[start] !== CR || bytes[start + 1] !== LF) return;
     this.#emptyLineSeen = true;
     this.#input.skip(2);
+    this.#sectionEnd.restart();
   }
 
   /** True when not even the request line has ended within its bound: it is the target that is too long. */

@@ -1,8 +1,11 @@
+/** Garbage in, no crash out, and whole frames all the same. */
+
 import { expect, test } from "bun:test";
 import { Http2ClientConnection } from "../../../../src/proxy/codec/http2/client-connection.ts";
 import { Http2ServerConnection } from "../../../../src/proxy/codec/http2/server-connection.ts";
 import type { ConnectionInput } from "../../../../src/proxy/codec/message.ts";
 import { DEFAULT_LIMITS } from "../../../../src/proxy/limits.ts";
+import { fuzz, integers } from "../../../support/fuzz.ts";
 import {
   CLIENT_HELLO,
   data,
@@ -17,21 +20,6 @@ import {
 } from "../../../support/http2-frames.ts";
 import { MemoryOutput } from "../../../support/memory-output.ts";
 import { requestHead, responseHead, StreamRecorder } from "../../../support/stream-recorder.ts";
-
-/** Garbage in, no crash out: set FUZZ_SEED to repeat a run that failed. */
-const SEED = Number(process.env.FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
-const BUDGET_MS = 1500;
-
-/** mulberry32: small, seeded, good enough to choose bytes. */
-function generator(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 type Random = (below: number) => number;
 
@@ -86,22 +74,9 @@ function torment(random: Random, connection: ConnectionInput, output: MemoryOutp
   expect(() => parseFrames(Buffer.concat(spoken))).not.toThrow();
 }
 
-function repeat(run: (random: Random) => void): number {
-  const startedAtMs = performance.now();
-  let runs = 0;
-  for (; performance.now() - startedAtMs < BUDGET_MS; runs++) {
-    const seed = SEED + runs;
-    try {
-      run(generator(seed));
-    } catch (error) {
-      throw new Error(`FUZZ_SEED=${seed}`, { cause: error });
-    }
-  }
-  return runs;
-}
-
 test("the server survives whatever comes in", () => {
-  const runs = repeat((random) => {
+  fuzz("HTTP/2 server", (seed) => {
+    const random = integers(seed);
     const output = new MemoryOutput();
     const connection: Http2ServerConnection = new Http2ServerConnection({
       output,
@@ -125,11 +100,11 @@ test("the server survives whatever comes in", () => {
     torment(random, connection, output, () => random(50) === 0 && connection.drain());
     expect(connection.openStreams).toBe(0);
   });
-  expect(runs).toBeGreaterThan(10);
 });
 
 test("the client survives whatever comes in", () => {
-  const runs = repeat((random) => {
+  fuzz("HTTP/2 client", (seed) => {
+    const random = integers(seed);
     const output = new MemoryOutput();
     const connection = new Http2ClientConnection({ output, limits: { ...DEFAULT_LIMITS, headBytesMax: 4096 } });
     output.take();
@@ -148,5 +123,4 @@ test("the client survives whatever comes in", () => {
     // Everyone has heard how it ended, or has a whole response.
     for (const recorder of recorders) expect(recorder.ended || recorder.fault !== undefined).toBe(true);
   });
-  expect(runs).toBeGreaterThan(10);
 });
