@@ -3,8 +3,10 @@
 import { ulid } from "ulid";
 import type { z } from "zod";
 import {
+  type CheckReply,
   type CommandReply,
   type CredentialsReply,
+  checkReply,
   commandReply,
   credentialsReply,
   type RotationReply,
@@ -103,6 +105,17 @@ export function askCredentials(sender: CommandSender, publicKey: string): Promis
     answer: credentialsReply,
     timeoutMs: CREDENTIALS_TIMEOUT_MS,
     what: "ask for credentials",
+  });
+}
+
+/** How the control plane is. Rejects as `sendCommand` does. */
+export function askCheck(sender: CommandSender): Promise<CheckReply> {
+  return ask(sender, {
+    subject: subjects.query(sender.credentials.publicKey, "check"),
+    payload: {},
+    answer: checkReply,
+    timeoutMs: STATUS_TIMEOUT_MS,
+    what: "ask how control is",
   });
 }
 

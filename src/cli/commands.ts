@@ -64,6 +64,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "show which calls became possible, and which stopped",
     load: () => import("./access-diff.ts"),
   },
+  {
+    name: "check",
+    summary: "check that the mesh is well, and set up as it should be",
+    load: () => import("./check.ts"),
+  },
   { name: "status", summary: "show every instance and what it enforces", load: () => import("./status.ts") },
   { name: "wait", summary: "wait until a revision is enforced everywhere", load: () => import("./wait.ts") },
   { name: "version", summary: "show the version", load: () => import("./version.ts") },

@@ -43,6 +43,8 @@ export interface OperatorContext {
   readonly bus: NatsBus;
   /** Whoever holds these signs commands with their key. */
   readonly credentials: Credentials;
+  /** Where the servers are. */
+  readonly server: ServerAddress;
   /** Where the servers are, as others than this machine find them. */
   readonly publicServer: ServerAddress;
   /** The ledger, to read. */
@@ -57,7 +59,7 @@ export async function withOperator<T>(
   const { server, publicServer, credentials } = await operatorTarget(options);
   const bus = await connect(server, credentials);
   try {
-    return await use({ bus, credentials, publicServer, ledger: readEventLog(bus) });
+    return await use({ bus, credentials, server, publicServer, ledger: readEventLog(bus) });
   } finally {
     await bus.close();
   }

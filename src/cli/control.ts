@@ -19,6 +19,7 @@ import { caKeyFileOption, readSeal } from "./ca-secret.ts";
 import { requireDirectory } from "./context.ts";
 import { EXIT_FAILED, Failure, UsageError } from "./failure.ts";
 import { isFree } from "./free-port.ts";
+import { VERSION } from "./program.ts";
 import { ready } from "./readiness.ts";
 import { chosenServer, type ServerOptions, serverOptions } from "./server-options.ts";
 
@@ -94,6 +95,7 @@ async function runControl(options: Options): Promise<void> {
       now: Date.now,
       random: Math.random,
       newId: ulid,
+      version: VERSION,
       logger,
     });
     logger.info({ revision: replica.revision, url: replica.url }, "control replica ready");

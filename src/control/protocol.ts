@@ -72,6 +72,28 @@ export const credentialsReply = z.discriminatedUnion("kind", [
 ]);
 export type CredentialsReply = z.infer<typeof credentialsReply>;
 
+/** `heddle.query.<nkey>.check`: how the control plane is, as the replica that answers sees it. */
+export const checkReply = z.strictObject({
+  /** Of the replica's clock, milliseconds since the epoch. */
+  timeMs: z.number(),
+  replicas: z.array(
+    z.strictObject({
+      id: z.string(),
+      version: z.string(),
+      revision: z.int(),
+      startedAt: z.string(),
+      /** Its clock less that of the replica that answers, in milliseconds. */
+      skewMs: z.number(),
+    }),
+  ),
+  /** Why whoever was revoked may still get into NATS; absent when they do not. */
+  revocations: z.string().optional(),
+  /** Ends of the certificates that sign, milliseconds since the epoch. */
+  rootNotAfterMs: z.number(),
+  issuerNotAfterMs: z.number(),
+});
+export type CheckReply = z.infer<typeof checkReply>;
+
 /** `heddle.query.<nkey>.status`: every instance that the replica knows, and what each should enforce. */
 export const statusReply = z.strictObject({
   /** Last revision that the replica has folded. */

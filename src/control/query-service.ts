@@ -1,4 +1,4 @@
-/** Answers operators' questions about the mesh as it is: `status`, `wait`, `credentials` and `ping`. History they read from the ledger. */
+/** Answers operators' questions about the mesh as it is: `status`, `wait`, `credentials`, `check` and `ping`. History they read from the ledger. */
 
 import type { MeshState } from "../events/state.ts";
 import type { Bus, BusMessage } from "../nats/bus.ts";
@@ -8,6 +8,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { Convergence } from "./convergence.ts";
 import type { CredentialService } from "./credential-service.ts";
 import {
+  type CheckReply,
   type CredentialsReply,
   credentialsRequest,
   type RotationReply,
@@ -15,6 +16,7 @@ import {
   type WaitReply,
   waitRequest,
 } from "./protocol.ts";
+import type { KnownReplica } from "./replica-registry.ts";
 import type { Roster } from "./roster.ts";
 import type { RotationDriver } from "./rotation-driver.ts";
 import { statusReport } from "./status-report.ts";
@@ -29,6 +31,9 @@ export interface QueryServiceOptions {
   readonly roster: Roster;
   readonly convergence: Convergence;
   readonly credentials: CredentialService;
+  readonly replicas: () => KnownReplica[];
+  /** Ends of the certificates that sign, milliseconds since the epoch. */
+  readonly authorityExpiry: () => { readonly rootMs: number; readonly issuerMs: number };
   readonly rotation: Pick<RotationDriver, "waiting">;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
@@ -53,7 +58,7 @@ export function serveQueries(options: QueryServiceOptions): QueryService {
   );
 }
 
-type Answer = Record<string, never> | StatusReply | RotationReply | WaitReply | CredentialsReply;
+type Answer = Record<string, never> | CheckReply | StatusReply | RotationReply | WaitReply | CredentialsReply;
 
 async function answerTo(message: BusMessage, options: QueryServiceOptions): Promise<Answer | undefined> {
   const { state, expectedRevision, roster, convergence, rotation, now } = options;
@@ -62,6 +67,8 @@ async function answerTo(message: BusMessage, options: QueryServiceOptions): Prom
       return {};
     case "status":
       return statusReport({ state: state(), expectedRevision, roster, nowMs: now() });
+    case "check":
+      return checkReport(options);
     case "ca":
       return { revision: state().revision, waiting: rotation.waiting().slice(0, WAITING_MAX) };
     case "wait": {
@@ -75,6 +82,18 @@ async function answerTo(message: BusMessage, options: QueryServiceOptions): Prom
     default:
       return undefined;
   }
+}
+
+function checkReport({ now, replicas, credentials, authorityExpiry }: QueryServiceOptions): CheckReply {
+  const { rootMs, issuerMs } = authorityExpiry();
+  const { ailment } = credentials;
+  return {
+    timeMs: now(),
+    replicas: replicas(),
+    ...(ailment === undefined ? {} : { revocations: ailment }),
+    rootNotAfterMs: rootMs,
+    issuerNotAfterMs: issuerMs,
+  };
 }
 
 function parseJson(data: Uint8Array): unknown {

@@ -36,6 +36,7 @@ import { PastStates } from "./past-states.ts";
 import { createPublication, type Publication } from "./publication.ts";
 import { serveQueries } from "./query-service.ts";
 import { RecentCommands } from "./recent-commands.ts";
+import { ReplicaRegistry } from "./replica-registry.ts";
 import { RotationDriver } from "./rotation-driver.ts";
 import { signingRevocation } from "./signing-revocation.ts";
 
@@ -56,6 +57,8 @@ export interface ControlOptions {
   readonly operator?: FirstOperator;
   /** Where `/metrics` and `/healthz` are. */
   readonly listen: ListenAddress;
+  /** Of the program, for whoever asks which replicas there are. */
+  readonly version?: string;
   readonly leafTtlMs?: number;
   /** JetStream replicas of what this one is the first to make; 1 by default. */
   readonly streamReplicas?: number;
@@ -159,14 +162,22 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
   const url = monitor(options, metrics.families(gauges), stack);
   const rotation = new RotationDriver({ ...options, ledger, keeper, acknowledgements: publication.acknowledgements });
   stack.defer(rotation.start(() => projection.state));
-  await serve(
-    { ...options, metrics, keeper, rotation, ledger, recent, past, projection, publication, credentials },
-    stack,
-  );
+  const peers = announce(options, () => projection.revision, stack);
+  const parts = { metrics, keeper, rotation, ledger, recent, past, projection, publication, credentials, peers };
+  await serve({ ...options, ...parts, authorityExpiry }, stack);
   const settled = async (): Promise<void> => {
     await Promise.all([snapshots.settled(), endpoints.settled()]);
   };
   return { projection, url, settled };
+}
+
+/** Tells the other replicas that this one is there, until the stack is unwound. */
+function announce(options: ControlOptions, revision: () => number, stack: AsyncDisposableStack): ReplicaRegistry {
+  const { bus, newId, now, version = "unknown" } = options;
+  const peers = new ReplicaRegistry({ bus, id: newId(), version, revision, now });
+  stack.defer(() => peers.stop());
+  peers.start();
+  return peers;
 }
 
 function begin(ledger: Ledger, authority: Authority, options: ControlOptions): Promise<MeshState> {
@@ -198,6 +209,8 @@ interface ServiceParts extends ControlOptions {
   readonly projection: RunningProjection<MeshState>;
   readonly publication: Publication;
   readonly credentials: CredentialService;
+  readonly peers: ReplicaRegistry;
+  readonly authorityExpiry: () => { readonly rootMs: number; readonly issuerMs: number };
 }
 
 /** Opens the doors: certificates, questions, commands. Resolves when the server knows of them. */
@@ -237,6 +250,8 @@ async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<
     credentials,
     now,
     logger,
+    replicas: () => parts.peers.replicas(),
+    authorityExpiry: parts.authorityExpiry,
   });
   stack.defer(() => {
     queries.stop();

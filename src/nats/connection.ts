@@ -140,6 +140,30 @@ function abortableDelay(durationMs: number, signal: AbortSignal): Promise<void> 
   });
 }
 
+/** Whether the servers let in whoever comes without credentials. Rejects when they are out of reach. */
+export async function letsAnybodyIn(server: ServerAddress): Promise<boolean> {
+  const tls = tlsOf(server);
+  try {
+    const client = await connect({
+      servers: urlsOf(server.url),
+      ...(tls === undefined ? {} : { tls }),
+      reconnect: false,
+      timeout: DIAL_TIMEOUT_MS,
+    });
+    await client.close();
+    return true;
+  } catch (error) {
+    if (error instanceof NatsError && error.isAuthError()) return false;
+    throw new Error(whyNot(server.url, error), { cause: error });
+  }
+}
+
+export interface ConnectionFacts {
+  readonly serverVersion: string;
+  readonly isEncrypted: boolean;
+  readonly roundTripMs: number;
+}
+
 /** A bus, and within `src/nats/` the client beneath it. */
 export class NatsBus implements Bus {
   readonly #listeners = new Set<(event: ConnectionEvent) => void>();
@@ -192,6 +216,27 @@ export class NatsBus implements Bus {
     } catch (error) {
       throw describeError(error, subject);
     }
+  }
+
+  /** What there is to know of the connection, after a round trip. */
+  async probe(): Promise<ConnectionFacts> {
+    const roundTripMs = await this.client.rtt();
+    const { version = "", tls_required = false } = this.client.info ?? {};
+    return { serverVersion: version, isEncrypted: tls_required, roundTripMs };
+  }
+
+  /** Whether the server would let us hear a subject. */
+  async mayHear(subject: string): Promise<boolean> {
+    let refused = false;
+    const subscription = this.client.subscribe(subject, {
+      callback: (error) => {
+        if (error !== null) refused = true;
+      },
+    });
+    // A refusal comes before the answer to what was sent later.
+    await this.client.flush();
+    if (!refused) subscription.unsubscribe();
+    return !refused;
   }
 
   /** Rejects when the connection is lost meanwhile. */

@@ -24,6 +24,9 @@ export const subjects = {
   /** A question of an operator to the control plane, such as `status`. */
   query: (actor: string, kind: string): string => `heddle.query.${actor}.${kind}`,
   allQueries: "heddle.query.*.*",
+  /** A control replica's word to the others that it is there. */
+  replica: (id: string): string => `heddle.control.${id}`,
+  allReplicas: "heddle.control.*",
   config: (namespace: string, service: string): string => `heddle.config.${namespace}.${service}`,
   endpoints: (namespace: string, service: string): string => `heddle.endpoints.${namespace}.${service}`,
   status: (namespace: string, service: string, instance: string): string =>
