@@ -4,8 +4,10 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { parseServiceRef } from "../policy/names.ts";
 import { messageOf } from "../projections/backoff.ts";
 import { openOriginalDestination } from "../proxy/intercept/original-destination.ts";
+import type { Address } from "../proxy/io/listener.ts";
 import { systemRuntime } from "../proxy/runtime.ts";
 import type { HealthCheck } from "../proxy/sidecar/app-health.ts";
+import type { ApplicationAddresses } from "../proxy/sidecar/applications.ts";
 import type {
   DataPlaneOptions,
   Interception,
@@ -21,7 +23,7 @@ import { type ServerOptions, serverOptions } from "./server-options.ts";
 
 export interface SidecarArguments extends ServerOptions {
   readonly service: string;
-  readonly app: string;
+  readonly app: readonly string[];
   readonly appHealth: string;
   readonly waitApp: boolean;
   readonly inbound: string;
@@ -47,7 +49,11 @@ export function declareSidecarOptions(command: Command): Command {
   return serverOptions(command)
     .description("Run the proxy beside one instance of a service.")
     .requiredOption("--service <namespace/name>", "the service that the application is an instance of")
-    .requiredOption("--app <address>", "where the application listens, such as 127.0.0.1:8080")
+    .requiredOption(
+      "--app <[port=]address>",
+      "where the application listens, for one port of its Service or all others",
+      collect,
+    )
     .option("--inbound <address>", "where peers come in, over mutual TLS", "0.0.0.0:15006")
     .option("--outbound <address>", "where the application's own calls come in", "127.0.0.1:15001")
     .option(
@@ -62,7 +68,12 @@ export function declareSidecarOptions(command: Command): Command {
         "with --intercept: calls to nobody of the mesh (default: registry-only)",
       ).choices(["registry-only", "allow-any"]),
     )
-    .option("--upstream <service=address>", "a local port for one service, such as shop/db=127.0.0.1:5432", collect, [])
+    .option(
+      "--upstream <service=address>",
+      "a local port for one service, such as shop/db=127.0.0.1:5432; shop/db:5433=… for another port of it",
+      collect,
+      [],
+    )
     .option("--app-health <check>", "how the application is asked: tcp, http:/PATH, grpc or none", "tcp")
     .option("--wait-app", "listen only when the application has been healthy once", false)
     .option("--admin <address>", "admin endpoints, on loopback only", "127.0.0.1:15000")
@@ -87,7 +98,7 @@ export function declareSidecarOptions(command: Command): Command {
     );
 }
 
-function collect(value: string, previous: readonly string[]): string[] {
+function collect(value: string, previous: readonly string[] = []): string[] {
   return [...previous, value];
 }
 
@@ -108,7 +119,7 @@ export async function dataPlaneOptions(options: SidecarArguments, trustDomain: s
   return {
     trustDomain,
     labels: parseLabels(options.label),
-    application: parseAddress(options.app, "--app", "127.0.0.1"),
+    ...parseApplications(options.app),
     inbound: parseAddress(options.inbound, "--inbound", "0.0.0.0"),
     outbound: parseAddress(options.outbound, "--outbound", "127.0.0.1"),
     outboundTls: parseOptionalAddress(options.outboundTls, "--outbound-tls", "127.0.0.1"),
@@ -157,11 +168,32 @@ export function parseHealthCheck(text: string): HealthCheck {
   throw new UsageError(`--app-health: '${text}' is no check; write tcp, http:/PATH, grpc or none`);
 }
 
+/** `PORT=HOST:PORT` for one port of the Service, `HOST:PORT` for those that have none of their own. */
+function parseApplications(texts: readonly string[]): Required<ApplicationAddresses> {
+  const applicationPorts = new Map<number, Address>();
+  let application: Address | undefined;
+  for (const text of texts) {
+    const [, port, address = text] = /^(\d{1,5})=(.*)$/.exec(text) ?? [];
+    const parsed = parseAddress(address, "--app", "127.0.0.1");
+    const taken = port === undefined ? application !== undefined : applicationPorts.has(Number(port));
+    if (taken) throw new UsageError(`--app: two addresses for ${port === undefined ? "all ports" : `port ${port}`}`);
+    if (port === undefined) application = parsed;
+    else applicationPorts.set(Number(port), parsed);
+  }
+  return { application, applicationPorts };
+}
+
+/** Where the application is asked whether it is well: the first address that is named. */
+export function healthAddress({ app: [first = ""] }: SidecarArguments): Address {
+  return parseAddress(first.replace(/^\d+=/, ""), "--app", "127.0.0.1");
+}
+
 function parseUpstream(text: string) {
-  const [ref = "", address = ""] = text.split("=", 2);
-  const service = parseServiceRef(ref);
-  if (service === undefined) throw new UsageError(`--upstream: '${text}' is no NAMESPACE/NAME=HOST:PORT`);
-  return { ...service, address: parseAddress(address, "--upstream", "127.0.0.1") };
+  const parts = /^([^=:]*)(?::(\d{1,5}))?=(.*)$/.exec(text);
+  const service = parseServiceRef(parts?.[1] ?? "");
+  if (service === undefined) throw new UsageError(`--upstream: '${text}' is no NAMESPACE/NAME[:PORT]=HOST:PORT`);
+  const port = parts?.[2] === undefined ? {} : { port: Number(parts[2]) };
+  return { ...service, ...port, address: parseAddress(parts?.[3] ?? "", "--upstream", "127.0.0.1") };
 }
 
 function parseLabels(texts: readonly string[]): Record<string, string> {

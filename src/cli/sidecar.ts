@@ -25,6 +25,7 @@ import { chosenServer, serverOfCredentials } from "./server-options.ts";
 import {
   dataPlaneOptions,
   declareSidecarOptions,
+  healthAddress,
   pageAddresses,
   parseHealthCheck,
   type SidecarArguments,
@@ -74,6 +75,7 @@ async function runSidecar(options: SidecarArguments, args: readonly string[]): P
     instance,
     version: VERSION,
     appHealth,
+    healthAddress: healthAddress(options),
     waitForApplication: options.waitApp,
     advertisedHost: options.advertise ?? advertisedHost(inbound.host),
     stateDirectory: options.stateDir ?? join(target.stateRoot, `${service.namespace}.${service.name}.${instance}`),

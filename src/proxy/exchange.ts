@@ -230,7 +230,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
   /** What policy as it is now would answer to the request. */
   get #refusal(): LocalResponse | undefined {
     if (this.#over || this.#request === undefined || this.#service === undefined) return undefined;
-    return this.#side.review(this.#request, this.#downstream, this.#service);
+    return this.#side.review(this.#request, this.#downstream, this.#record, this.#service);
   }
 
   #withdraw(refusal: LocalResponse): void {

@@ -12,6 +12,7 @@
  */
 
 import { serviceRef } from "../policy/names.ts";
+import type { ServiceSnapshot } from "../projections/snapshot.ts";
 import type { Edge } from "../telemetry/request-metrics.ts";
 import type { RequestRecord } from "../telemetry/request-record.ts";
 import type { RequestHead } from "./codec/message.ts";
@@ -22,7 +23,6 @@ import { describeDenial } from "./filters/denial.ts";
 import { asksForTcp, headerValue, withoutFields } from "./headers.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Downstream } from "./io/downstream.ts";
-import type { ApplicationProtocol } from "./io/tls.ts";
 import type { Policy } from "./policy.ts";
 import {
   denialResponse,
@@ -35,7 +35,9 @@ import {
 } from "./respond.ts";
 import { normalisePath } from "./route/path.ts";
 import type { Runtime } from "./runtime.ts";
+import { PORT_FIELD, portIn, portOf, protocolOf, type ServicePort } from "./service-port.ts";
 import type { Admission, Counter, Side } from "./side.ts";
+import type { Applications } from "./sidecar/applications.ts";
 import { countRequest, EdgeCounters, type Telemetry } from "./telemetry.ts";
 import type { CallPlan } from "./upstream/call.ts";
 import type { EndpointState } from "./upstream/endpoints.ts";
@@ -45,8 +47,7 @@ export interface InboundOptions {
   readonly telemetry: Telemetry;
   /** The policy in force; undefined before the first snapshot. */
   readonly policy: () => Policy | undefined;
-  /** The application beside us, as reached by each protocol. */
-  readonly application: Readonly<Record<ApplicationProtocol, EndpointState>>;
+  readonly applications: Applications;
   /** Told what goes to the application and what the caller said of it. */
   readonly inFlight: InFlight;
   /** `version` label of this instance, for metrics. */
@@ -60,7 +61,7 @@ export interface InboundOptions {
 const CALLER_GRACE_MS = 100;
 
 /** What a peer may not tell our application about itself. */
-const TRUSTED_FIELDS: ReadonlySet<string> = new Set(["x-forwarded-client-cert", "x-heddle-denied"]);
+const TRUSTED_FIELDS: ReadonlySet<string> = new Set(["x-forwarded-client-cert", "x-heddle-denied", PORT_FIELD]);
 
 export class Inbound implements Side {
   readonly #options: InboundOptions;
@@ -88,7 +89,11 @@ export class Inbound implements Side {
     record.requestedServerName = downstream.facts.serverName;
     record.routeName = "inbound";
     const tunnel = asksForTcp(request);
-    const edge = tunnel ? this.#tcpCounter(downstream, policy) : this.#counter(downstream, policy);
+    const port = calledPort(snapshot, request);
+    record.destinationPort = port.port;
+    const edge = tunnel
+      ? this.#tcpCounter(downstream, port.port, policy)
+      : this.#counter(downstream, port.port, policy);
     const service = serviceRef(snapshot.namespace, snapshot.name);
 
     if (!tunnel) {
@@ -96,16 +101,16 @@ export class Inbound implements Side {
       if (!path.ok) return answer(pathFaultResponse(path.error, context), edge);
       request.path = path.value;
     }
-    if (tunnel !== (policy.applicationProtocol === "tcp")) {
+    if (tunnel !== (protocolOf(port) === "tcp")) {
       return answer(faultResponse("protocol_mismatch", { ...context, service }), edge);
     }
 
-    const decision = access(downstream.facts, accessRequest(policy, request));
+    const decision = access(downstream.facts, accessRequest(request, port.port));
     record.policyOrigin = decision.origin;
     if (decision.audit.length > 0) this.#noteAudit(decision.audit, record);
     if (!decision.allowed) {
       this.#countDenial(decision.reason === "allow_rule" ? "default" : decision.reason);
-      return answer(denied(policy, downstream, request, decision, context), edge);
+      return answer(denied(policy, downstream, request, record, decision, context), edge);
     }
 
     const limited = rateLimits.check(request, request.path, caller && callerRef(caller), runtime.monotonicMs());
@@ -114,8 +119,10 @@ export class Inbound implements Side {
       record.policyOrigin = limited.origin;
       return answer(rateLimitResponse(limited, { ...context, service }), edge);
     }
-    record.upstreamCluster = "inbound";
-    const plan = this.#plan(downstream, policy);
+    const application = this.#options.applications.at(port.port, protocolOf(port));
+    if (application === undefined) return answer(faultResponse("no_application", { ...context, service }), edge);
+    record.upstreamCluster = `inbound|${port.port}||`;
+    const plan = this.#plan(application, downstream, policy);
     const callerTimeoutMs = tunnel ? undefined : this.#noteTerms(request, record);
     return { kind: "call", plan, timeoutMs: undefined, callerTimeoutMs, edge, service };
   }
@@ -127,13 +134,13 @@ export class Inbound implements Side {
     return timeoutMs === undefined ? undefined : timeoutMs + CALLER_GRACE_MS;
   }
 
-  review(request: RequestHead, downstream: Downstream): LocalResponse | undefined {
+  review(request: RequestHead, downstream: Downstream, record: RequestRecord): LocalResponse | undefined {
     const policy = this.#options.policy();
     if (policy === undefined) return undefined;
-    const decision = policy.access(downstream.facts, accessRequest(policy, request));
+    const decision = policy.access(downstream.facts, accessRequest(request, record.destinationPort));
     if (decision.allowed) return undefined;
     const contentType = headerValue(request.headers, "content-type");
-    return denied(policy, downstream, request, decision, { version: request.version, contentType });
+    return denied(policy, downstream, request, record, decision, { version: request.version, contentType });
   }
 
   #noteAudit(findings: readonly AuditFinding[], record: RequestRecord): void {
@@ -157,15 +164,18 @@ export class Inbound implements Side {
     const policy = this.#options.policy();
     record.policyRevision = policy?.snapshot.revision ?? 0;
     record.sourcePrincipal = downstream.facts.principal;
-    countRequest(this.#options.telemetry, record, policy && this.#counter(downstream, policy));
+    countRequest(
+      this.#options.telemetry,
+      record,
+      policy && this.#counter(downstream, portOf(policy.snapshot.inbound.ports).port, policy),
+    );
   }
 
   retried(): void {
     // Only the keep-alive race is repeated here, and that is no retry that policy made.
   }
 
-  #plan(downstream: Downstream, policy: Policy): CallPlan {
-    const application = this.#options.application[policy.applicationProtocol];
+  #plan(application: EndpointState, downstream: Downstream, policy: Policy): CallPlan {
     const { principal } = downstream.facts;
     const by = policy.spiffeId;
     return {
@@ -176,15 +186,15 @@ export class Inbound implements Side {
     };
   }
 
-  #counter(downstream: Downstream, policy: Policy): Counter {
-    return this.#counters.http(downstream, () => this.#edge(downstream, policy));
+  #counter(downstream: Downstream, port: number, policy: Policy): Counter {
+    return this.#counters.http(downstream, port, () => this.#edge(downstream, port, policy));
   }
 
-  #tcpCounter(downstream: Downstream, policy: Policy): Counter {
-    return this.#counters.tcp(this.#edge(downstream, policy));
+  #tcpCounter(downstream: Downstream, port: number, policy: Policy): Counter {
+    return this.#counters.tcp(this.#edge(downstream, port, policy));
   }
 
-  #edge(downstream: Downstream, policy: Policy): Edge {
+  #edge(downstream: Downstream, port: number, policy: Policy): Edge {
     const { caller, principal } = downstream.facts;
     const { snapshot } = policy;
     return {
@@ -200,6 +210,7 @@ export class Inbound implements Side {
       service: `${snapshot.name}.${snapshot.namespace}.${snapshot.trustDomain}`,
       serviceName: snapshot.name,
       serviceNamespace: snapshot.namespace,
+      port,
       security: principal === undefined ? "none" : "mutual_tls",
     };
   }
@@ -209,10 +220,16 @@ function answer(response: LocalResponse, edge: Counter | undefined): Admission {
   return { kind: "answer", response, edge };
 }
 
+/** The port of our service that is called: as the calling sidecar says, or by the authority. */
+function calledPort({ inbound: { ports } }: ServiceSnapshot, { authority, headers }: RequestHead): ServicePort {
+  if (ports.length <= 1) return portOf(ports);
+  const said = headerValue(headers, PORT_FIELD);
+  return portOf(ports, said === undefined ? undefined : Number(said), portIn(authority));
+}
+
 /** A request as rules see it. */
-function accessRequest({ snapshot }: Policy, request: RequestHead): AccessRequest {
+function accessRequest(request: RequestHead, port: number): AccessRequest {
   const { method, path: target, authority, headers } = request;
-  const port = snapshot.inbound.ports[0]?.port ?? 0;
   return { method, target, authority, headers, port, isTcp: asksForTcp(request) };
 }
 
@@ -220,13 +237,15 @@ function denied(
   { snapshot }: Policy,
   { facts: { caller } }: Downstream,
   { method, path }: RequestHead,
+  { destinationPort }: RequestRecord,
   decision: Decision,
   context: FaultContext,
 ): LocalResponse {
-  const { revision } = snapshot;
+  const { revision, inbound } = snapshot;
   const service = serviceRef(snapshot.namespace, snapshot.name);
   const isGrpc = context.contentType !== undefined && isGrpcType(context.contentType);
-  const call = { caller, service, method, target: path, isGrpc, revision, decision };
+  const port = inbound.ports.length > 1 ? destinationPort : undefined;
+  const call = { caller, service, method, target: path, isGrpc, port, revision, decision };
   return denialResponse(describeDenial(call), context);
 }
 

@@ -21,11 +21,12 @@ import { asksForTcp, headerValue, withoutFields } from "./headers.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Downstream } from "./io/downstream.ts";
 import { PASSTHROUGH, type Passthrough } from "./passthrough.ts";
-import { type Policy, protocolOf } from "./policy.ts";
+import type { Policy } from "./policy.ts";
 import { denialResponse, type FaultContext, faultResponse, type LocalResponse, pathFaultResponse } from "./respond.ts";
 import type { Route, RouteMiss, RouteTable, Upstream } from "./route/compile.ts";
 import { normalisePath } from "./route/path.ts";
 import type { Runtime } from "./runtime.ts";
+import { PORT_FIELD, portIn, portOf, protocolOf, type ServicePort } from "./service-port.ts";
 import type { Admission, Counter, Side } from "./side.ts";
 import { countRequest, EdgeCounters, type Telemetry } from "./telemetry.ts";
 import type { CallPlan } from "./upstream/call.ts";
@@ -50,6 +51,7 @@ const TRUSTED_FIELDS: ReadonlySet<string> = new Set([
   "x-forwarded-client-cert",
   "x-heddle-denied",
   "x-request-id",
+  PORT_FIELD,
   ...HOP_FIELDS,
 ]);
 
@@ -104,28 +106,30 @@ export class Outbound implements Side {
     }
 
     const { upstream, rule } = routing;
-    if (tunnel !== (protocolOf(upstream.ports) === "tcp")) {
+    const port = meantPort(upstream, request, downstream);
+    record.destinationPort = port.port;
+    if (tunnel !== (protocolOf(port) === "tcp")) {
       const response = faultResponse("protocol_mismatch", { ...context, service: upstream.ref });
       return answer(response, this.#missCounter(policy, upstream.ref));
     }
     const endpoints = this.#options.endpoints(upstream.ref);
     if (endpoints?.takesRequest === false) {
       const response = faultResponse("overflow", { ...context, service: upstream.ref });
-      return answer(response, this.#counter(upstream, policy));
+      return answer(response, this.#counter(upstream, port, policy));
     }
     record.routeName = rule.name;
-    record.upstreamCluster = routing.cluster;
+    record.upstreamCluster = clusterOf(routing, port);
     record.policyOrigin = rule.origin;
     record.destinationPrincipal = upstream.spiffeId;
     const terms = this.#options.inFlight.termsOf(record, readTimeoutMs(request.headers, record.isGrpc));
     record.requestId = requestId(record.requestId);
     return {
       kind: "call",
-      plan: this.#plan(routing, endpoints, record, terms),
+      plan: this.#plan(routing, port, endpoints, record, terms),
       timeoutMs: rule.timeoutMs,
       callerTimeoutMs: terms.timeoutMs,
       idleTimeoutMs: rule.idleTimeoutMs,
-      edge: tunnel ? this.#tcpCounter(upstream, policy) : this.#counter(upstream, policy),
+      edge: tunnel ? this.#tcpCounter(upstream, port, policy) : this.#counter(upstream, port, policy),
       service: upstream.ref,
     };
   }
@@ -141,7 +145,12 @@ export class Outbound implements Side {
     countRequest(this.#options.telemetry, record, policy && this.#missCounter(policy, undefined));
   }
 
-  review(request: RequestHead, _downstream: Downstream, service: string): LocalResponse | undefined {
+  review(
+    request: RequestHead,
+    _downstream: Downstream,
+    _record: RequestRecord,
+    service: string,
+  ): LocalResponse | undefined {
     const policy = this.#options.policy();
     // What leaves the mesh is no service of it.
     const called = parseServiceRef(service);
@@ -158,6 +167,7 @@ export class Outbound implements Side {
 
   #plan(
     { upstream, rule, subset }: Route,
+    port: ServicePort,
     endpoints: ServiceEndpoints | undefined,
     { requestId: id = "", isGrpc }: RequestRecord,
     { timeoutMs: callerMs = Number.POSITIVE_INFINITY, attempt: firstAttempt }: CallerTerms,
@@ -174,8 +184,11 @@ export class Outbound implements Side {
       budget: retries === undefined ? undefined : endpoints?.retryBudget,
       isRetry: firstAttempt > 1,
       head: (head, attempt) => {
-        if (asksForTcp(head)) return { ...head, authority: connectAuthority(upstream, head) };
+        if (asksForTcp(head)) return { ...head, authority: connectAuthority(port, head) };
         const outgoing = outgoingHead(head, id);
+        // The other end reads the authority as we do; only what it could not read there is said beside it.
+        if (portOf(upstream.ports, portIn(head.authority)) !== port)
+          outgoing.headers.push(PORT_FIELD, String(port.port));
         writeAttempt(outgoing.headers, firstAttempt + attempt - 1);
         const leftMs = giveUpAtMs === allMs ? allMs : giveUpAtMs - runtime.monotonicMs();
         const attemptMs = Math.min(leftMs, perTryTimeoutMs);
@@ -240,15 +253,15 @@ export class Outbound implements Side {
     };
   }
 
-  #counter(upstream: Upstream, policy: Policy): Counter {
-    return this.#counters.http(upstream, () => this.#edge(upstream, policy));
+  #counter(upstream: Upstream, { port }: ServicePort, policy: Policy): Counter {
+    return this.#counters.http(upstream, port, () => this.#edge(upstream, port, policy));
   }
 
-  #tcpCounter(upstream: Upstream, policy: Policy): Counter {
-    return this.#counters.tcp(this.#edge(upstream, policy));
+  #tcpCounter(upstream: Upstream, { port }: ServicePort, policy: Policy): Counter {
+    return this.#counters.tcp(this.#edge(upstream, port, policy));
   }
 
-  #edge(upstream: Upstream, policy: Policy): Edge {
+  #edge(upstream: Upstream, port: number, policy: Policy): Edge {
     const { snapshot } = policy;
     return {
       reporter: "source",
@@ -262,6 +275,7 @@ export class Outbound implements Side {
       service: `${upstream.name}.${upstream.namespace}.${snapshot.trustDomain}`,
       serviceName: upstream.name,
       serviceNamespace: upstream.namespace,
+      port,
       security: "unknown",
     };
   }
@@ -303,10 +317,23 @@ function requestId(given: string | undefined): string {
   return given !== undefined && given.length <= REQUEST_ID_LENGTH_MAX ? given : crypto.randomUUID();
 }
 
+/** The port of the service that is called: by the listener, by the authority, or by where the connection was going. */
+function meantPort({ ports }: Upstream, { authority }: RequestHead, { facts }: Downstream): ServicePort {
+  const { boundTo, redirect } = facts;
+  if (ports.length <= 1) return portOf(ports);
+  return boundTo === undefined
+    ? portOf(ports, portIn(authority), redirect?.destination.port)
+    : portOf(ports, boundTo.port);
+}
+
+/** Routes are compiled with the service's first port. */
+function clusterOf({ cluster, upstream }: Route, { port }: ServicePort): string {
+  return upstream.ports.length <= 1 ? cluster : cluster.replace(/^outbound\|\d+/, `outbound|${port}`);
+}
+
 /** CONNECT names a port (RFC 9113 §8.5): the service's own, whatever the local one is. */
-function connectAuthority(upstream: Upstream, head: RequestHead): string {
-  const host = head.authority.replace(/:\d+$/, "");
-  return `${host}:${upstream.ports[0]?.port ?? 0}`;
+function connectAuthority({ port }: ServicePort, head: RequestHead): string {
+  return `${head.authority.replace(/:\d+$/, "")}:${port}`;
 }
 
 /** The head as it goes out. The request is ours alone by now: its list is changed in place, attempt by attempt. */

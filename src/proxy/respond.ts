@@ -56,6 +56,13 @@ const FAULTS = {
     () => "The sidecar's own connection came back to it: interception exempts another user than the one it runs as.",
     "Run the sidecar as the user that heddle intercept --user names.",
   ),
+  no_application: row(
+    503,
+    "UH",
+    "no_application_for_port",
+    (service) => `The sidecar of ${service} was told of no application for this port.`,
+    "Start it with --app PORT=HOST:PORT for each port of the Service.",
+  ),
   no_route: row(
     404,
     "NR",

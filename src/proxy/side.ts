@@ -34,9 +34,14 @@ export interface Side {
   admit(request: RequestHead, downstream: Downstream, record: RequestRecord): Admission;
   /**
    * Whether a request that was let in would be let in now, after policy has changed: undefined, or how it would be
-   * refused. `service` is what its admission named.
+   * refused. `record` and `service` are what its admission filled in and named.
    */
-  review(request: RequestHead, downstream: Downstream, service: string): LocalResponse | undefined;
+  review(
+    request: RequestHead,
+    downstream: Downstream,
+    record: RequestRecord,
+    service: string,
+  ): LocalResponse | undefined;
   /** The request is over. `edge` is what its admission named. */
   finished(record: RequestRecord, edge: Counter | undefined): void;
   /** Another attempt was made; `service` is what its admission named. */

@@ -32,18 +32,23 @@ function tcpCounter(series: TcpSeries): Counter {
 /** Counters by what they belong to, a connection or an upstream, so that a request costs one look-up. */
 export class EdgeCounters<K extends object> {
   readonly #requests: RequestMetrics;
-  readonly #known = new WeakMap<K, Counter>();
+  readonly #known = new WeakMap<K, Map<number, Counter>>();
 
   constructor(requests: RequestMetrics) {
     this.#requests = requests;
   }
 
-  /** `edge` is asked once for each key. */
-  http(key: K, edge: () => Edge): Counter {
-    let counter = this.#known.get(key);
+  /** `edge` is asked once for each key and port. */
+  http(key: K, port: number, edge: () => Edge): Counter {
+    let byPort = this.#known.get(key);
+    if (byPort === undefined) {
+      byPort = new Map();
+      this.#known.set(key, byPort);
+    }
+    let counter = byPort.get(port);
     if (counter === undefined) {
       counter = this.#requests.edge(edge());
-      this.#known.set(key, counter);
+      byPort.set(port, counter);
     }
     return counter;
   }

@@ -40,6 +40,8 @@ export interface Edge {
   readonly service: string;
   readonly serviceName: string;
   readonly serviceNamespace: string;
+  /** Of the Service, as policy declares it; absent or 0: not known. */
+  readonly port?: number | undefined;
   /** Istio has `unknown` at the source, which cannot see what the other side demanded. */
   readonly security: "mutual_tls" | "none" | "unknown";
 }
@@ -183,6 +185,7 @@ function edgeLabels(edge: Edge): Labels {
     destination_service: edge.service,
     destination_service_name: edge.serviceName,
     destination_service_namespace: edge.serviceNamespace,
+    destination_port: edge.port ? String(edge.port) : "unknown",
     connection_security_policy: edge.security,
   };
 }

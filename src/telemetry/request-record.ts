@@ -52,6 +52,8 @@ export class RequestRecord {
   /** `address:port` of the endpoint that was tried last. */
   upstreamHost: string | undefined = undefined;
   upstreamCluster: string | undefined = undefined;
+  /** The port of the called Service; 0 where it is not known. */
+  destinationPort = 0;
   routeName: string | undefined = undefined;
   /** `address:port`. */
   downstreamAddress: string | undefined = undefined;

@@ -18,6 +18,8 @@ export interface SidecarSpec {
   readonly service: string;
   /** Port of the application on 127.0.0.1. */
   readonly appPort: number;
+  /** Where it listens for single ports of its Service. */
+  readonly appPorts?: SidecarOptions["applicationPorts"];
   readonly labels?: Record<string, string>;
   readonly limits?: Partial<Limits>;
   readonly appHealth?: SidecarOptions["appHealth"];
@@ -56,6 +58,8 @@ export async function startTestSidecar(nats: TestNats, spec: SidecarSpec, number
     labels: spec.labels ?? {},
     version: "test",
     application: { host: "127.0.0.1", port: spec.appPort },
+    applicationPorts: spec.appPorts,
+    healthAddress: { host: "127.0.0.1", port: spec.appPort },
     appHealth: spec.appHealth ?? { kind: "none" },
     waitForApplication: false,
     inbound: anywhere,

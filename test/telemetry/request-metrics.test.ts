@@ -15,6 +15,7 @@ const edge: Edge = {
   service: "catalog.shop.mesh.local",
   serviceName: "catalog",
   serviceNamespace: "shop",
+  port: 8080,
   security: "unknown",
 };
 
@@ -33,6 +34,7 @@ const labels = {
   destination_service: "catalog.shop.mesh.local",
   destination_service_name: "catalog",
   destination_service_namespace: "shop",
+  destination_port: "8080",
   connection_security_policy: "unknown",
 };
 

@@ -25,6 +25,8 @@ export interface BoundService {
   readonly service: ServiceRef;
   /** `name.namespace.<trust domain>`. */
   readonly authority: string;
+  /** Of the service; absent: its first. */
+  readonly port?: number | undefined;
 }
 
 /** Where a connection was going before it was redirected to us. */

@@ -3,7 +3,8 @@
 import type { Socket } from "bun";
 import type { BoundService, Redirect } from "../io/downstream.ts";
 import type { Listener, ListenerOptions } from "../io/listener.ts";
-import { type Policy, protocolOf } from "../policy.ts";
+import type { Policy } from "../policy.ts";
+import { portOf, protocolOf } from "../service-port.ts";
 import type { Interception } from "./options.ts";
 import type { UpstreamDirectory } from "./upstream-directory.ts";
 
@@ -24,7 +25,7 @@ export function redirectResolver(
     }
     const authority = `${upstream.name}.${upstream.namespace}.${snapshot.trustDomain}`;
     const service: BoundService = { service: upstream.ref, authority };
-    return { destination, service, protocol: protocolOf(upstream.ports) };
+    return { destination, service, protocol: protocolOf(portOf(upstream.ports, destination.port)) };
   };
 }
 

@@ -7,24 +7,22 @@ import { InFlight } from "../in-flight.ts";
 import { Inbound } from "../inbound.ts";
 import type { AcceptRequest, Downstream } from "../io/downstream.ts";
 import { type Address, type Listener, listenPlain, type PlainListenerOptions } from "../io/listener.ts";
-import type { ApplicationProtocol, TlsIdentity } from "../io/tls.ts";
+import type { TlsIdentity } from "../io/tls.ts";
 import { listenTls, type TlsListenerOptions } from "../io/tls-listener.ts";
 import { OpenExchanges } from "../open-exchanges.ts";
 import { Outbound } from "../outbound.ts";
 import { Passthrough } from "../passthrough.ts";
-import { type Policy, protocolOf } from "../policy.ts";
+import type { Policy } from "../policy.ts";
 import { recordUnreadable } from "../record.ts";
 import type { Runtime } from "../runtime.ts";
+import { portOf, protocolOf } from "../service-port.ts";
 import type { Side } from "../side.ts";
 import type { Telemetry } from "../telemetry.ts";
-import type { EndpointState } from "../upstream/endpoints.ts";
-import { Pool } from "../upstream/pool.ts";
+import type { Applications } from "./applications.ts";
 import type { ListenerAddresses } from "./data-plane.ts";
 import { listenWithTwin, redirectResolver } from "./interception.ts";
 import type { BoundListener, DataPlaneOptions } from "./options.ts";
 import type { UpstreamDirectory } from "./upstream-directory.ts";
-
-type Application = Readonly<Record<ApplicationProtocol, EndpointState>>;
 
 /** What the listeners read of the sidecar, each time anew. */
 export interface ListenerSources {
@@ -34,7 +32,7 @@ export interface ListenerSources {
   readonly revocation: RevocationCheck;
   readonly onRefused: TlsListenerOptions["onRefused"];
   readonly upstreams: UpstreamDirectory;
-  readonly application: Application;
+  readonly applications: Applications;
 }
 
 export interface SidecarListeners {
@@ -67,7 +65,7 @@ interface Closable {
 
 function openEach(options: DataPlaneOptions, sources: ListenerSources, opened: Closable[]): SidecarListeners {
   const { runtime } = options;
-  const { telemetry, policy, upstreams, application, identity, revocation, onRefused } = sources;
+  const { telemetry, policy, upstreams, applications, identity, revocation, onRefused } = sources;
   const version = options.labels.version;
   const endpoints = upstreams.get.bind(upstreams);
   const { interception, sharedListeners } = options;
@@ -82,7 +80,7 @@ function openEach(options: DataPlaneOptions, sources: ListenerSources, opened: C
     address: options.inbound,
     shared: sharedListeners,
     runtime,
-    accept: acceptInto(runtime, new Inbound({ runtime, telemetry, policy, inFlight, version, application }), open),
+    accept: acceptInto(runtime, new Inbound({ runtime, telemetry, policy, inFlight, version, applications }), open),
     identity,
     revocation,
     onRefused,
@@ -152,23 +150,8 @@ const LISTEN_ERRORS: Readonly<Record<string, string>> = {
   EACCES: "not allowed: ports below 1024 need privileges",
 };
 
-/** The application beside us, by each protocol that it may speak. */
-export function applicationEndpoints({ application, runtime }: DataPlaneOptions): Application {
-  const endpoint = (protocol: ApplicationProtocol): EndpointState => ({
-    endpoint: { instance: "application", ...application, labels: {} },
-    pool: new Pool({
-      address: application,
-      runtime,
-      protocol,
-      times: () => ({ idleTimeoutMs: runtime.limits.applicationIdleTimeoutMs }),
-    }),
-    active: 0,
-  });
-  return { "http/1.1": endpoint("http/1.1"), h2: endpoint("h2"), tcp: endpoint("tcp") };
-}
-
 function listenFor(
-  { namespace, name, address }: BoundListener,
+  { namespace, name, port, address }: BoundListener,
   { runtime, trustDomain, sharedListeners }: DataPlaneOptions,
   policy: () => Policy | undefined,
   accept: AcceptRequest,
@@ -179,10 +162,10 @@ function listenFor(
     shared: sharedListeners,
     runtime,
     accept,
-    boundTo: { service, authority: `${name}.${namespace}.${trustDomain}` },
+    boundTo: { service, authority: `${name}.${namespace}.${trustDomain}`, port },
     rawTcp: () => {
       const upstream = policy()?.routes.upstreams.find(({ ref }) => ref === service);
-      return upstream !== undefined && protocolOf(upstream.ports) === "tcp";
+      return upstream !== undefined && protocolOf(portOf(upstream.ports, port)) === "tcp";
     },
   });
 }

@@ -5,12 +5,12 @@ import type { EndpointSet, ServiceSnapshot } from "../../projections/snapshot.ts
 import type { MetricFamily } from "../../telemetry/metric-family.ts";
 import { RequestMetrics } from "../../telemetry/request-metrics.ts";
 import { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
-import type { ApplicationProtocol, TlsIdentity } from "../io/tls.ts";
+import type { TlsIdentity } from "../io/tls.ts";
 import { compilePolicy, type Policy } from "../policy.ts";
 import type { Telemetry } from "../telemetry.ts";
-import type { EndpointState } from "../upstream/endpoints.ts";
+import { Applications } from "./applications.ts";
 import type { ClusterView, DataPlane, ListenerAddresses } from "./data-plane.ts";
-import { applicationEndpoints, openListeners, type SidecarListeners } from "./listeners.ts";
+import { openListeners, type SidecarListeners } from "./listeners.ts";
 import type { DataPlaneOptions } from "./options.ts";
 import { PeerTrust } from "./peer-trust.ts";
 import { UpstreamDirectory } from "./upstream-directory.ts";
@@ -20,7 +20,7 @@ export class LocalDataPlane implements DataPlane {
   readonly #options: DataPlaneOptions;
   readonly #telemetry: Telemetry;
   readonly #upstreams: UpstreamDirectory;
-  readonly #application: Readonly<Record<ApplicationProtocol, EndpointState>>;
+  readonly #applications: Applications;
   #policy: Policy | undefined;
   readonly #trust: PeerTrust;
   #listeners: SidecarListeners | undefined;
@@ -40,7 +40,7 @@ export class LocalDataPlane implements DataPlane {
       revocation: this.#trust.revocation,
       onRefused: (peer, refusal) => this.#trust.refused("outbound", peer, refusal),
     });
-    this.#application = applicationEndpoints(options);
+    this.#applications = new Applications(options, runtime);
   }
 
   get ready(): boolean {
@@ -110,7 +110,7 @@ export class LocalDataPlane implements DataPlane {
       revocation: this.#trust.revocation,
       onRefused: (peer, refusal) => this.#trust.refused("inbound", peer, refusal),
       upstreams: this.#upstreams,
-      application: this.#application,
+      applications: this.#applications,
     });
   }
 
@@ -131,7 +131,7 @@ export class LocalDataPlane implements DataPlane {
   async close(): Promise<void> {
     this.#listeners?.close();
     this.#upstreams.close();
-    for (const { pool } of Object.values(this.#application)) pool.close();
+    this.#applications.close();
   }
 }
 

@@ -8,15 +8,14 @@ import type { OriginalDestination } from "../intercept/original-destination.ts";
 import type { Address } from "../io/listener.ts";
 import type { Runtime } from "../runtime.ts";
 import type { HealthCheck } from "./app-health.ts";
+import type { ApplicationAddresses } from "./applications.ts";
 import type { DataPlane } from "./data-plane.ts";
 
 /** What the traffic of a sidecar needs to know from the start. */
-export interface DataPlaneOptions {
+export interface DataPlaneOptions extends ApplicationAddresses {
   readonly trustDomain: string;
   /** Of this instance. */
   readonly labels: Readonly<Record<string, string>>;
-  /** The application beside us. */
-  readonly application: Address;
   /** Where peers come in (mutual TLS). */
   readonly inbound: Address;
   /** Where the application's own calls come in. */
@@ -41,6 +40,8 @@ export interface SidecarOptions extends DataPlaneOptions {
   readonly instance: string;
   readonly version: string;
   readonly appHealth: HealthCheck;
+  /** Where the application is asked. */
+  readonly healthAddress: Address;
   /** Listen only when the application has been healthy once. */
   readonly waitForApplication: boolean;
   /**
@@ -82,5 +83,7 @@ export type OutboundTrafficPolicy = "registry-only" | "allow-any";
 export interface BoundListener {
   readonly namespace: string;
   readonly name: string;
+  /** Of the service; absent: its first. */
+  readonly port?: number | undefined;
   readonly address: Address;
 }

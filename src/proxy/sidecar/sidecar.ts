@@ -66,7 +66,7 @@ export class Sidecar {
     this.#startedAt = new Date(options.runtime.wallMs()).toISOString();
     this.#plane =
       options.dataPlane?.(this.#metrics, () => this.#heartbeat?.beat()) ?? new LocalDataPlane(options, this.#metrics);
-    const { application: address, runtime } = options;
+    const { healthAddress: address, runtime } = options;
     const idleTimeoutMs = runtime.limits.applicationIdleTimeoutMs;
     this.#healthPool = new Pool({ address, runtime, protocol: "h2", times: () => ({ idleTimeoutMs }) });
     this.#health = new AppHealth({

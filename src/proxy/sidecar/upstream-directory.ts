@@ -23,8 +23,8 @@ interface Entry {
   spiffeId: string | undefined;
   /** The set last taken, for the state directory. */
   set: EndpointSet | undefined;
-  /** At which its application listens, as policy declares it; undefined until policy names the service. */
-  applicationPort: number | undefined;
+  /** Those of the service, as policy declares them; none until policy names the service. */
+  applicationPorts: readonly number[];
 }
 
 export class UpstreamDirectory {
@@ -52,7 +52,7 @@ export class UpstreamDirectory {
   }
 
   /**
-   * The service whose application is at an address: an endpoint's host with the port that policy declares. Undefined where
+   * The service whose application is at an address: an endpoint's host with a port that policy declares. Undefined where
    * there is none, or more than one.
    */
   serviceAt({ host, port }: Address): ServiceRef | undefined {
@@ -81,8 +81,7 @@ export class UpstreamDirectory {
     for (const [ref, upstream] of wanted) {
       const entry = this.#entry(ref);
       entry.spiffeId = upstream.spiffeId;
-      // The mesh carries one port of a service: the one by which it also knows what the application speaks.
-      entry.applicationPort = upstream.ports[0]?.port;
+      entry.applicationPorts = upstream.ports.map(({ port }) => port);
       entry.endpoints.configure(upstream);
     }
   }
@@ -152,7 +151,7 @@ export class UpstreamDirectory {
         ref: service,
         spiffeId: undefined,
         set: undefined,
-        applicationPort: undefined,
+        applicationPorts: [],
       };
       this.#entries.set(service, entry);
     }
@@ -180,12 +179,13 @@ export class UpstreamDirectory {
 
 function indexByApplication(entries: ReadonlyMap<ServiceRef, Entry>): Map<string, ServiceRef | undefined> {
   const index = new Map<string, ServiceRef | undefined>();
-  for (const [ref, { applicationPort, endpoints }] of entries) {
-    if (applicationPort === undefined) continue;
+  for (const [ref, { applicationPorts, endpoints }] of entries) {
     for (const { endpoint } of endpoints.all) {
-      const key = authorityOf({ host: canonicalHost(endpoint.host), port: applicationPort });
-      // Two services at one address: the address alone cannot tell which of them is meant.
-      index.set(key, index.has(key) && index.get(key) !== ref ? undefined : ref);
+      for (const port of applicationPorts) {
+        const key = authorityOf({ host: canonicalHost(endpoint.host), port });
+        // Two services at one address: the address alone cannot tell which of them is meant.
+        index.set(key, index.has(key) && index.get(key) !== ref ? undefined : ref);
+      }
     }
   }
   return index;

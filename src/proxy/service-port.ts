@@ -1,0 +1,48 @@
+/** Which port of a Service a call is for, and what is spoken there. */
+
+import type { SnapshotUpstream } from "../projections/snapshot.ts";
+import type { ApplicationProtocol } from "./io/tls.ts";
+
+export type ServicePort = SnapshotUpstream["ports"][number];
+
+/**
+ * How a sidecar tells the next one the port, where the authority does not: applications get the authority that was sent
+ * to them, and interception learns the port from the connection alone. Never taken from an application, nor given to one.
+ */
+export const PORT_FIELD = "x-heddle-port";
+
+/** Of a Service that declares none. */
+const UNDECLARED: ServicePort = { port: 0, protocol: "http" };
+
+/**
+ * The first of the wanted ports that the Service has; else its first one, which is also meant where the authority names a
+ * local port, as that of a sidecar, or none at all.
+ */
+export function portOf(ports: readonly ServicePort[], ...wanted: readonly (number | undefined)[]): ServicePort {
+  const [first = UNDECLARED, ...others] = ports;
+  if (others.length === 0) return first;
+  for (const number of wanted) {
+    const found = number === undefined ? undefined : ports.find(({ port }) => port === number);
+    if (found !== undefined) return found;
+  }
+  return first;
+}
+
+/** The port at the end of an authority; undefined where it names none. */
+export function portIn(authority: string): number | undefined {
+  const digits = /:(\d{1,5})$/.exec(authority)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+/** HTTP/1.1 where nothing else is declared. */
+export function protocolOf({ protocol }: ServicePort): ApplicationProtocol {
+  switch (protocol) {
+    case "http2":
+    case "grpc":
+      return "h2";
+    case "tcp":
+      return "tcp";
+    default:
+      return "http/1.1";
+  }
+}
