@@ -39,6 +39,9 @@ const COMMAND_LENGTH_MAX = signedCommand.shape.command.maxLength ?? Number.POSIT
 /** What a command has around its body: names, times, and a reason whose characters may all be escaped. */
 const ENVELOPE_LENGTH_MAX = 8 * 1024;
 
+/** Each is lost to somebody else who was first. */
+const DECISIONS_MAX = 8;
+
 const MARK_STYLES = { "+": "green", "~": "yellow", "-": "red" } as const;
 
 export function explainPlainly({ path, message }: Refusal["problems"][number]): string {
@@ -101,14 +104,25 @@ export async function carryOut(
   return landed;
 }
 
-/** Sends one command that acts at once. Rejects with `Failure` for any answer but a decision. */
+/**
+ * Sends one command that acts at once, whatever others do meanwhile. It is decided first and then signed together with
+ * the decision, so that the ledger proves of every event that its author asked for it. Rejects with `Failure` for any
+ * answer but a decision.
+ */
 export async function sendDirectly(
   context: OperatorContext,
   command: NamespaceCommand,
   { reason, dryRun }: { readonly reason: string; readonly dryRun: boolean },
 ): Promise<Proposal> {
-  const reply = await sendCommand(context, { ...command, reason, dryRun });
-  return { command, decided: requireDecided(command.namespace, reply) };
+  for (let attempt = 1; ; attempt++) {
+    const first = requireDecided(command.namespace, await sendCommand(context, { ...command, reason, dryRun: true }));
+    if (dryRun || first.events.length === 0) return { command, decided: first };
+    const seen = { revision: first.basedOn, digest: first.digest };
+    const reply = await sendCommand(context, { ...command, reason, dryRun: false, seen });
+    // Nobody was shown the decision, so that another one will do as well.
+    if (reply.kind === "conflict" && attempt < DECISIONS_MAX) continue;
+    return { command, decided: requireDecided(command.namespace, reply) };
+  }
 }
 
 function requireDecided(namespace: string, reply: CommandReply): Decided {

@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { FIRST_PREVIOUS, type RecordedChange } from "../events/change.ts";
 import { describe } from "../events/describe.ts";
 import { foldChange } from "../events/evolve.ts";
+import { type SignatureState, signatureState } from "../events/signature.ts";
 import type { MeshState } from "../events/state.ts";
 import { type DocumentDifference, diffStates } from "../replay/diff.ts";
 import { parseRevision } from "./change-options.ts";
@@ -16,7 +17,6 @@ import { type OutputFormat, outputOption, type Paint, painter, print } from "./o
 import { eventLine } from "./proposal.ts";
 import { recentChanges } from "./recent-changes.ts";
 import { safeText } from "./safe-text.ts";
-import { type SignatureState, signatureState } from "./signature.ts";
 
 interface ShowOptions extends ConnectionOptions {
   readonly output: OutputFormat;

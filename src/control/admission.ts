@@ -28,6 +28,8 @@ export interface SignedRequest {
   readonly digest: string;
   /** base64url. */
   readonly signature: string;
+  /** The command's bytes. */
+  readonly text: string;
 }
 
 export interface CommandMessage {
@@ -62,7 +64,7 @@ export function readCommand({ subject, data }: CommandMessage, nowMs: number): R
       `the command is of ${request.time}, now it is ${new Date(nowMs).toISOString()}: set the clock`,
     );
   }
-  return ok({ publicKey, request, digest, signature });
+  return ok({ publicKey, request, digest, signature, text: command });
 }
 
 /** The operator behind a key, where the ledger knows one who may change the namespace. */

@@ -1,14 +1,13 @@
 /** Takes commands from operators, decides them on the state as of now, and records what was decided. */
 
-import { sha256Hex } from "../events/chain.ts";
 import type { RecordedChange } from "../events/change.ts";
 import type { Decision } from "../events/commands.ts";
 import { type DecidableCommand, type DecisionContext, decide } from "../events/decide.ts";
 import { describeChange } from "../events/describe.ts";
+import { decisionDigest, KEPT_COMMAND_LENGTH_MAX } from "../events/signature.ts";
 import type { MeshState, Operator } from "../events/state.ts";
 import type { Bus, BusMessage } from "../nats/bus.ts";
 import { CONTROL_QUEUE, subjects } from "../nats/subjects.ts";
-import { canonicalJson } from "../policy/canonical.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { authorize, readCommand, refused, type SignedRequest } from "./admission.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
@@ -111,14 +110,14 @@ export class CommandService {
       }
       const decision = decide(state, request, await this.#context(state, request));
       const basedOn = namespaceRevision(state, namespace);
-      const digest = decision.ok ? decisionDigest(namespace, decision.value) : undefined;
+      const digest = decision.ok ? decisionDigest(namespace, decision.value.events) : undefined;
       if (expectation !== undefined && digest !== expectation.digest) {
         const changes = await this.#intervening(namespace, expectation.revision, basedOn);
         if (changes.length > 0) return { kind: "conflict", changes };
         if (decision.ok) return refused("seen", "what was seen is not what this command leads to").error;
       }
       if (!decision.ok) return { kind: "refused", problems: [...decision.error.problems] };
-      const decided = { ...toReply(decision.value), basedOn, digest: decisionDigest(namespace, decision.value) };
+      const decided = { ...toReply(decision.value), basedOn, digest: decisionDigest(namespace, decision.value.events) };
       if (request.dryRun || decided.events.length === 0) return decided;
       const appended = await ledger.append(state, namespace, toDraft(signed, operator.value, decision.value));
       if (appended.ok) return { ...decided, revision: await this.#settle(appended.value, operator.value) };
@@ -160,20 +159,17 @@ export class CommandService {
   }
 }
 
-/** What two decisions have in common when they are the same one: the namespace and the events, to the letter. */
-function decisionDigest(namespace: string, { events }: Decision): string {
-  return sha256Hex(canonicalJson({ namespace, events }));
-}
-
 function toReply({ events, warnings }: Decision) {
   return { kind: "decided" as const, events: [...events], warnings: [...warnings] };
 }
 
-function toDraft({ publicKey, request, digest, signature }: SignedRequest, { name }: Operator, { events }: Decision) {
+function toDraft(signed: SignedRequest, { name }: Operator, { events }: Decision) {
+  const { publicKey, request, digest, signature, text } = signed;
+  const kept = text.length <= KEPT_COMMAND_LENGTH_MAX ? { text } : {};
   return {
     actor: { name, publicKey },
     reason: request.reason,
-    command: { kind: request.body.kind, id: request.id, digest, signature },
+    command: { kind: request.body.kind, id: request.id, digest, signature, ...kept },
     events: [...events],
   };
 }

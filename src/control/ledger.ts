@@ -81,19 +81,8 @@ export class Ledger {
   ): Promise<Result<RecordedChange, AppendConflict>> {
     const { log, now, newId } = this.#options;
     const expected = namespaceRevision(basis, namespace);
-    const { actor } = draft;
-    const change: Change = {
-      specversion: "1.0",
-      id: newId(),
-      source: SOURCE,
-      type: CHANGE_TYPE,
-      time: new Date(now()).toISOString(),
-      subject: namespace,
-      datacontenttype: "application/json",
-      authtype: actor.publicKey === undefined ? "system" : "user",
-      authid: actor.publicKey ?? actor.name,
-      data: { schema: CHANGE_SCHEMA, ...draft, previous: await this.#hashAt(namespace, expected) },
-    };
+    const previous = await this.#hashAt(namespace, expected);
+    const change = composeChange(draft, { namespace, id: newId(), nowMs: now(), previous });
     const appended = await log.append(change, expected);
     if (appended.ok) this.#heads.set(namespace, appended.value);
     return appended;
@@ -121,6 +110,32 @@ export class Ledger {
     }
     throw new Error(`the log does not hold revision ${revision}, which was folded before`);
   }
+}
+
+interface ChangePlace {
+  readonly namespace: string;
+  readonly id: string;
+  /** Milliseconds since the epoch. */
+  readonly nowMs: number;
+  /** Hash of the namespace's last change. */
+  readonly previous: string;
+}
+
+/** The envelope that the ledger stores. */
+export function composeChange(draft: ChangeDraft, { namespace, id, nowMs, previous }: ChangePlace): Change {
+  const { actor } = draft;
+  return {
+    specversion: "1.0",
+    id,
+    source: SOURCE,
+    type: CHANGE_TYPE,
+    time: new Date(nowMs).toISOString(),
+    subject: namespace,
+    datacontenttype: "application/json",
+    authtype: actor.publicKey === undefined ? "system" : "user",
+    authid: actor.publicKey ?? actor.name,
+    data: { schema: CHANGE_SCHEMA, ...draft, previous },
+  };
 }
 
 /** Revision of a namespace's last change; 0 where there is none. */

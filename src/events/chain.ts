@@ -71,6 +71,8 @@ export interface ChainReport {
 }
 
 export interface ChainCheck {
+  /** The log is read from somewhere in its middle: the first change of each namespace is taken at its word. */
+  readonly partial?: boolean;
   /** Heads noted earlier: each hash must still occur in its namespace. */
   readonly heads?: ReadonlyMap<string, string>;
 }
@@ -103,7 +105,9 @@ export async function verifyChain(
     count += 1;
   }
   const problems: ChainProblem[] = [];
-  for (const links of byNamespace.values()) problems.push(...namespaceProblems(links, revisions));
+  for (const links of byNamespace.values()) {
+    problems.push(...namespaceProblems(links, revisions, check.partial === true));
+  }
   for (const [namespace, hash] of check.heads ?? []) {
     if (byNamespace.get(namespace)?.some((link) => link.hash === hash)) continue;
     const last = byNamespace.get(namespace)?.at(-1)?.revision ?? 0;
@@ -117,7 +121,7 @@ export async function verifyChain(
   return { problems, heads, changes: count };
 }
 
-function namespaceProblems(links: readonly Link[], revisions: ReadonlySet<number>): ChainProblem[] {
+function namespaceProblems(links: readonly Link[], revisions: ReadonlySet<number>, partial: boolean): ChainProblem[] {
   const byHash = new Map<string, Link>();
   for (const link of links) if (!byHash.has(link.hash)) byHash.set(link.hash, link);
   const problems: ChainProblem[] = [];
@@ -129,7 +133,7 @@ function namespaceProblems(links: readonly Link[], revisions: ReadonlySet<number
       // The copy takes no place in the chain: what follows names the original's successor.
       continue;
     }
-    const found = linkProblem(link, before, byHash, revisions);
+    const found = partial && before === undefined ? undefined : linkProblem(link, before, byHash, revisions);
     if (found !== undefined) problems.push(found);
     before = link;
   }

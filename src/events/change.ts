@@ -27,6 +27,8 @@ const changeData = z.strictObject({
     digest: z.string(),
     /** Ed25519 by `actor.publicKey` over `digest` in ASCII, base64url; absent where there is no key. */
     signature: z.string().optional(),
+    /** The command's bytes, which `digest` is of; absent for a long one, and in changes of earlier versions. */
+    text: z.string().optional(),
   }),
   /** SHA-256 of the previous change's bytes in this namespace, lower-case hex; 64 zeros for the first. */
   previous: z.string().length(64),

@@ -6,6 +6,7 @@ import {
   appendMessage,
   lastSequence,
   lastSequenceSeen,
+  MissingMessage,
   readMessages,
   type StoredMessage,
 } from "../nats/stream-client.ts";
@@ -28,6 +29,53 @@ export async function openEventLog(bus: NatsBus, options: EventStreamOptions = {
  */
 export function readEventLog(bus: NatsBus): Omit<EventLog, "append"> {
   return new JetstreamLog(bus, () => lastSequenceSeen(bus, EVENT_STREAM));
+}
+
+/** What stands at a revision, unread; `bytes` is absent where there is nothing, though something follows. */
+export interface StoredEntry {
+  readonly revision: number;
+  readonly subject: string;
+  readonly bytes: Uint8Array | undefined;
+}
+
+/** The ledger as it is stored, damage included: for whoever proves or copies it. */
+export async function* readStored(bus: NatsBus, from = 1): AsyncGenerator<StoredEntry> {
+  const to = await lastSequenceSeen(bus, EVENT_STREAM);
+  for (let next = from; next <= to; next++) {
+    try {
+      for await (const { sequence, subject, data } of readMessages(bus, EVENT_STREAM, { from: next, to })) {
+        yield { revision: sequence, subject, bytes: data };
+        next = sequence + 1;
+      }
+      return;
+    } catch (error) {
+      if (!(error instanceof MissingMessage)) throw error;
+      // Pieces are fetched ahead, so that the hole may lie beyond what was read so far.
+      for (; next < error.sequence; next++) yield* oneStored(bus, next);
+      yield { revision: error.sequence, subject: "", bytes: undefined };
+    }
+  }
+}
+
+async function* oneStored(bus: NatsBus, revision: number): AsyncGenerator<StoredEntry> {
+  for await (const { subject, data } of readMessages(bus, EVENT_STREAM, { from: revision, to: revision })) {
+    yield { revision, subject, bytes: data };
+  }
+}
+
+/**
+ * Appends the bytes of a change that another ledger held, to a ledger that is being copied. Resolves with the revision;
+ * undefined where the namespace's last revision is not `expected`.
+ */
+export async function appendStored(
+  bus: NatsBus,
+  change: Pick<RecordedChange, "namespace" | "change">,
+  bytes: Uint8Array,
+  expected: number,
+): Promise<number | undefined> {
+  const subject = subjects.events(change.namespace);
+  const outcome = await appendMessage(bus, { subject, data: bytes, expected, id: change.change.id });
+  return outcome.kind === "stored" ? outcome.sequence : undefined;
 }
 
 class JetstreamLog implements EventLog {

@@ -136,6 +136,17 @@ export async function lastSequenceSeen(bus: NatsBus, stream: string): Promise<nu
   return (await getMessage(bus, stream, { last_by_subj: ">" }))?.sequence ?? 0;
 }
 
+/** A stream from which nothing is ever removed has a hole: somebody removed something. */
+export class MissingMessage extends Error {
+  override readonly name = "MissingMessage";
+  constructor(
+    stream: string,
+    readonly sequence: number,
+  ) {
+    super(`${stream} has no message ${sequence}, though it has later ones`);
+  }
+}
+
 export interface MessageRange {
   /** First sequence, inclusive. */
   readonly from: number;
@@ -191,7 +202,7 @@ async function certainMessage(bus: NatsBus, stream: string, seq: number): Promis
   for (;;) {
     const message = await getMessage(bus, stream, { seq });
     if (message !== undefined) return message;
-    if (performance.now() > deadline) throw new Error(`${stream} has no message ${seq}, though it has later ones`);
+    if (performance.now() > deadline) throw new MissingMessage(stream, seq);
     await Bun.sleep(RETRY_WAIT_MS);
   }
 }

@@ -1,0 +1,43 @@
+/**
+ * One short text that stands for the whole ledger up to a revision: whoever keeps it will notice any change of anything
+ * before, be it only the number under which a change stands. The chains of the namespaces prove each its own order; the
+ * mark proves how they lie in one another.
+ */
+
+import { sha256Hex } from "./chain.ts";
+import type { RecordedChange } from "./change.ts";
+
+export interface LedgerMark {
+  readonly revision: number;
+  /** Lower-case hex; a noted one may be cut to its first 16 digits or more. */
+  readonly digest: string;
+}
+
+/** Before anything happened. */
+export const FIRST_MARK: LedgerMark = { revision: 0, digest: "" };
+
+const MARK_TEXT = /^(\d{1,15}):([0-9a-f]{16,64})$/;
+
+/** The mark after one more change. */
+export function advanceMark({ digest }: LedgerMark, recorded: Marked): LedgerMark {
+  const { revision, namespace, hash } = recorded;
+  return { revision, digest: sha256Hex(`${digest}\n${revision} ${namespace} ${hash}`) };
+}
+
+type Marked = Pick<RecordedChange, "revision" | "namespace" | "hash">;
+
+/** `41:9f86d081884c7d65`: what a person notes down. */
+export function formatMark({ revision, digest }: LedgerMark): string {
+  return `${revision}:${digest}`;
+}
+
+/** Undefined for a text that is no mark. */
+export function parseMark(text: string): LedgerMark | undefined {
+  const [, revision, digest] = MARK_TEXT.exec(text) ?? [];
+  return revision === undefined || digest === undefined ? undefined : { revision: Number(revision), digest };
+}
+
+/** Whether a noted mark, perhaps cut short, is this one. */
+export function isSameMark(noted: LedgerMark, mark: LedgerMark): boolean {
+  return noted.revision === mark.revision && noted.digest !== "" && mark.digest.startsWith(noted.digest);
+}

@@ -1,0 +1,307 @@
+/**
+ * Whether a ledger is what it claims to be: nothing edited, dropped, put elsewhere or slipped in, every change asked for
+ * by an operator who could, and all that was noted earlier still in its place. Pure: where the changes come from, and
+ * how signatures are checked, is passed in.
+ */
+
+import { type ChainProblem, verifyChain } from "../events/chain.ts";
+import { FIRST_PREVIOUS, type RecordedChange } from "../events/change.ts";
+import type { DomainEvent } from "../events/domain-events.ts";
+import { advanceMark, FIRST_MARK, isSameMark, type LedgerMark } from "../events/ledger-mark.ts";
+import type { Operator } from "../events/state.ts";
+import { MESH_NAMESPACE } from "../policy/names.ts";
+import { kindOfEvent } from "./history.ts";
+
+/** Something that the ledger holds and that cannot be read. */
+export interface UnreadableChange {
+  readonly revision: number;
+  readonly unreadable: string;
+  /** There is nothing at all at its place. */
+  readonly missing?: true;
+}
+
+export interface ProofProblem {
+  /**
+   * - `edited`, `dropped`, `reordered`, `duplicated`: the chain or the numbering is broken there.
+   * - `forged`: the signature is not the operator's, or the change is not what was signed.
+   * - `stranger`: the key that signed could not change that namespace.
+   * - `unsigned`: nobody signed what only an operator may do.
+   * - `unreadable`: it is no change that this program understands.
+   * - `truncated`: the end is missing.
+   */
+  readonly kind: ChainProblem["kind"] | "forged" | "stranger" | "unsigned" | "unreadable" | "truncated";
+  readonly revision: number;
+  readonly message: string;
+}
+
+export interface NamespaceHead {
+  readonly revision: number;
+  readonly hash: string;
+}
+
+/** What was noted of a ledger at an earlier time. */
+export interface NotedLedger {
+  readonly mark: LedgerMark;
+  /** Hash of the very first change: which ledger it is. */
+  readonly first?: string;
+  /** The last change of each namespace as of then: with these a rewritten place is found more closely. */
+  readonly heads?: ReadonlyMap<string, NamespaceHead>;
+}
+
+export interface VerifyOptions {
+  readonly noted?: readonly NotedLedger[];
+  /** What comes before the first change, where that is not the first of all. */
+  readonly base?: LedgerMark;
+  readonly signatureOf: (recorded: RecordedChange) => "verified" | "invalid" | "none";
+  /** In words, what of a change is not what was signed. */
+  readonly mismatchOf: (recorded: RecordedChange) => string | undefined;
+}
+
+export interface Verification {
+  /** By revision; empty: the ledger is what it claims to be. */
+  readonly problems: readonly ProofProblem[];
+  readonly changes: number;
+  /** Changes that bear a valid signature. */
+  readonly signed: number;
+  /** The end of the ledger, to be noted. */
+  readonly mark: LedgerMark;
+  readonly heads: ReadonlyMap<string, NamespaceHead>;
+  /** What is in order and worth knowing. */
+  readonly notes: readonly Remark[];
+  /** Operators by key, as the ledger knows them; who was revoked stays. */
+  readonly operators: ReadonlyMap<string, KnownOperator>;
+}
+
+interface Remark {
+  readonly revision: number;
+  readonly message: string;
+}
+
+interface KnownOperator extends Operator {
+  /** Milliseconds since the epoch; undefined while they may act. */
+  readonly revokedMs: number | undefined;
+}
+
+/** What was decided before a revocation may be recorded after it, in another namespace. */
+const REVOCATION_SLACK_MS = 60_000;
+
+/** Reads everything once, in the order in which it is stored. */
+export async function verifyLedger(
+  entries: Iterable<RecordedChange | UnreadableChange> | AsyncIterable<RecordedChange | UnreadableChange>,
+  options: VerifyOptions,
+): Promise<Verification> {
+  const check = new Check(options);
+  const chain = await verifyChain(check.read(entries), { partial: options.base !== undefined });
+  return check.conclude(chain.problems);
+}
+
+class Check {
+  readonly #problems: ProofProblem[] = [];
+  readonly #notes: Remark[] = [];
+  readonly #heads = new Map<string, NamespaceHead>();
+  readonly #operators = new Map<string, KnownOperator>();
+  /** Marks and heads that were noted, as the ledger has them now. */
+  readonly #marks = new Map<number, LedgerMark>();
+  readonly #hashes = new Map<number, string>();
+  readonly #wanted: ReadonlySet<number>;
+  #mark: LedgerMark;
+  #last: number;
+  #first: string | undefined;
+  #changes = 0;
+  #signed = 0;
+
+  constructor(private readonly options: VerifyOptions) {
+    const { noted = [], base = FIRST_MARK } = options;
+    this.#mark = base;
+    this.#last = base.revision;
+    const heads = noted.flatMap(({ heads: known }) => [...(known?.values() ?? [])]);
+    this.#wanted = new Set([...noted.map(({ mark }) => mark.revision), ...heads.map(({ revision }) => revision)]);
+  }
+
+  /** The changes that can be read, each looked at on its way. */
+  async *read(
+    entries: Iterable<RecordedChange | UnreadableChange> | AsyncIterable<RecordedChange | UnreadableChange>,
+  ): AsyncGenerator<RecordedChange> {
+    for await (const entry of entries) {
+      this.#number(entry);
+      if ("unreadable" in entry) {
+        this.#say(entry.missing === true ? "dropped" : "unreadable", entry.revision, entry.unreadable);
+        continue;
+      }
+      this.#look(entry);
+      yield entry;
+    }
+  }
+
+  conclude(chain: readonly ChainProblem[]): Verification {
+    for (const { kind, revision, message } of chain) this.#problems.push({ kind, revision, message });
+    for (const noted of this.options.noted ?? []) this.#compare(noted);
+    return {
+      problems: distinct(this.#problems),
+      changes: this.#changes,
+      signed: this.#signed,
+      mark: this.#mark,
+      heads: this.#heads,
+      operators: this.#operators,
+      notes: this.#notes,
+    };
+  }
+
+  /** Revisions are dense over all namespaces together. */
+  #number({ revision }: { readonly revision: number }): void {
+    const last = this.#last;
+    this.#last = Math.max(last, revision);
+    const expected = last + 1;
+    if (revision === expected) return;
+    if (revision <= last) {
+      this.#say("reordered", revision, `revision ${revision} stands after revision ${last}`);
+    } else {
+      const missing = revision - expected === 1 ? `revision ${expected}` : `revisions ${expected} to ${revision - 1}`;
+      this.#say("dropped", expected, `${missing}: not there, though revision ${revision} is`);
+    }
+  }
+
+  #look(recorded: RecordedChange): void {
+    const { revision, namespace, hash } = recorded;
+    this.#changes += 1;
+    if (revision === 1) this.#first = hash;
+    this.#mark = advanceMark(this.#mark, recorded);
+    if (this.#wanted.has(revision)) {
+      this.#marks.set(revision, this.#mark);
+      this.#hashes.set(revision, hash);
+    }
+    this.#heads.set(namespace, { revision, hash });
+    this.#authorship(recorded);
+    this.#learn(recorded);
+  }
+
+  #authorship(recorded: RecordedChange): void {
+    const { revision } = recorded;
+    const { name, publicKey } = recorded.change.data.actor;
+    const signature = this.options.signatureOf(recorded);
+    if (signature === "invalid") {
+      this.#say("forged", revision, `revision ${revision} is not signed by ${name}, whom it names`);
+      return;
+    }
+    if (signature === "none") {
+      const needs = this.#unsignedNeeds(recorded);
+      if (needs !== undefined) this.#say("unsigned", revision, `revision ${revision} bears no signature, and ${needs}`);
+      return;
+    }
+    this.#signed += 1;
+    const mismatch = this.options.mismatchOf(recorded);
+    if (mismatch !== undefined) this.#say("forged", revision, `revision ${revision} was altered: ${mismatch}`);
+    const stranger = this.#strangeness(recorded, publicKey ?? "");
+    if (stranger !== undefined) this.#say("stranger", revision, `revision ${revision}: ${stranger}`);
+  }
+
+  /** The control plane begins a ledger, counts and rotates; what is policy or power, somebody signs. */
+  #unsignedNeeds({ revision, namespace, change }: RecordedChange): string | undefined {
+    const isFirst = namespace === MESH_NAMESPACE && change.data.previous === FIRST_PREVIOUS;
+    if (isFirst) return undefined;
+    if (isAdoption(change)) {
+      this.#notes.push({ revision, message: ADOPTED });
+      return undefined;
+    }
+    const event = change.data.events.find(needsOperator);
+    return event && `${event.type} is for operators only`;
+  }
+
+  #strangeness({ namespace, change }: RecordedChange, publicKey: string): string | undefined {
+    // Part of a ledger does not tell who was an operator before it begins.
+    if (this.options.base !== undefined && !this.#operators.has(publicKey)) return undefined;
+    const operator = this.#operators.get(publicKey);
+    const { name } = change.data.actor;
+    if (operator === undefined) return `no operator has the key ${publicKey}, which signed as ${name}`;
+    if (operator.name !== name) return `the key is ${operator.name}'s, and signed as ${name}`;
+    const { role, namespaces, revokedMs } = operator;
+    if (revokedMs !== undefined && Date.parse(change.time) > revokedMs + REVOCATION_SLACK_MS) {
+      return `${name} was no operator any more`;
+    }
+    const may = role === "admin" || (role === "editor" && namespaces.includes(namespace));
+    return may ? undefined : `${name} is ${role} and could not change ${namespace}`;
+  }
+
+  #learn({ namespace, change }: RecordedChange): void {
+    if (namespace !== MESH_NAMESPACE) return;
+    for (const event of change.data.events) {
+      if (event.type === "OperatorAdded") {
+        const { name, publicKey, role, namespaces } = event;
+        this.#operators.set(publicKey, { name, publicKey, role, namespaces, revokedMs: undefined });
+      } else if (event.type === "OperatorRevoked") {
+        const known = this.#operators.get(event.publicKey);
+        if (known !== undefined) this.#operators.set(event.publicKey, { ...known, revokedMs: Date.parse(change.time) });
+      }
+    }
+  }
+
+  /** What was noted against what is there; the nearest place that tells is named. */
+  #compare({ mark, first, heads }: NotedLedger): void {
+    const { base = FIRST_MARK } = this.options;
+    if (first !== undefined && base.revision === 0 && first !== this.#first) {
+      this.#say("edited", 1, "revision 1 is another one than when it was noted: this is not the same ledger");
+      return;
+    }
+    if (mark.revision <= base.revision) return;
+    if (mark.revision > this.#mark.revision) {
+      const message = `the ledger ends at revision ${this.#mark.revision}, and had revision ${mark.revision} when it was noted`;
+      this.#say("truncated", this.#mark.revision, message);
+      return;
+    }
+    const found = this.#marks.get(mark.revision);
+    if (found !== undefined && isSameMark(mark, found)) return;
+    let located = false;
+    for (const [namespace, { revision, hash }] of heads ?? []) {
+      if (revision <= base.revision || this.#hashes.get(revision) === hash) continue;
+      located = true;
+      const message = `revision ${revision} is not what it was when it was noted: the history of ${namespace} was rewritten there or before`;
+      this.#say("edited", revision, message);
+    }
+    if (located) return;
+    const message = `the ledger up to revision ${mark.revision} is not what it was when it was noted: it was rewritten there or before`;
+    this.#say("edited", mark.revision, message);
+  }
+
+  #say(kind: ProofProblem["kind"], revision: number, message: string): void {
+    this.#problems.push({ kind, revision, message });
+  }
+}
+
+/** How a ledger comes under another authority and operator, whose keys it did not know when it was written. */
+export const ADOPTION_COMMAND = "adopt";
+const ADOPTED =
+  "the ledger was taken over by another mesh here, whose operator and root nobody of the former one signed";
+
+function isAdoption({ data, subject }: RecordedChange["change"]): boolean {
+  const types = new Set(["OperatorAdded", "RootAdded", "RootActivated"]);
+  return (
+    subject === MESH_NAMESPACE &&
+    data.command.kind === ADOPTION_COMMAND &&
+    data.events.every(({ type }) => types.has(type))
+  );
+}
+
+/** What the control plane never does on its own. */
+function needsOperator(event: DomainEvent): boolean {
+  switch (event.type) {
+    case "OperatorAdded":
+    case "OperatorRevoked":
+    case "TokenCreated":
+    case "TokenRevoked":
+    case "IdentityRevoked":
+    case "IdentityReinstated":
+    case "RolledBack":
+    case "ChangeReverted":
+      return true;
+    default:
+      return kindOfEvent(event) !== undefined;
+  }
+}
+
+/** By revision; what two checks say of one change in the same words is said once. */
+function distinct(problems: readonly ProofProblem[]): ProofProblem[] {
+  const byText = new Map(
+    problems.map((problem) => [`${problem.kind} ${problem.revision} ${problem.message}`, problem]),
+  );
+  return [...byText.values()].sort((a, b) => a.revision - b.revision);
+}

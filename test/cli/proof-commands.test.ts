@@ -1,0 +1,131 @@
+/** `verify`, `export` and `import`, as processes, against a real mesh, and a second one that is made of the first. */
+
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readExport } from "../../src/cli/ledger-proof.ts";
+import { foldAll } from "../../src/events/evolve.ts";
+import { parseServiceRef } from "../../src/policy/names.ts";
+import { declaredServices } from "../../src/projections/call-graph.ts";
+import { compileSnapshot, encodeSnapshot } from "../../src/projections/compile-snapshot.ts";
+import { CliMesh, CommandLine, SHOP } from "./cli-mesh.ts";
+
+// Each command is a process, on a machine that may be busy.
+setDefaultTimeout(90_000);
+
+let mesh: CliMesh;
+let root: string;
+let file: string;
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "heddle-proof-"));
+  file = join(root, "ledger.jsonl");
+  mesh = await CliMesh.start();
+  await done("apply", "-y", "-f", SHOP, "--reason", "open the shop");
+  await done("shift", "shop/catalog", "v2=0%");
+});
+
+afterAll(async () => {
+  await mesh.stop();
+  await rm(root, { recursive: true, force: true });
+});
+
+async function done(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await mesh.heddle(args);
+  if (code !== 0) throw new Error(`heddle ${args.join(" ")} failed with ${code}: ${stderr}`);
+  return stdout;
+}
+
+/** The snapshots of every service, as they would be published for the last change of an export up to a revision. */
+async function snapshotsOf(path: string, revision: number): Promise<Map<string, string>> {
+  const { changes } = await readExport(path);
+  const state = foldAll(changes.slice(0, revision).map(({ recorded }) => recorded));
+  const found = [...declaredServices(state)].sort().map((ref): [string, string] => {
+    const service = parseServiceRef(ref);
+    const snapshot = service && compileSnapshot(state, service);
+    if (snapshot === undefined) throw new Error(`no snapshot of ${ref}`);
+    return [ref, new TextDecoder().decode(encodeSnapshot(snapshot))];
+  });
+  return new Map(found);
+}
+
+test("verify proves the ledger, and remembers what it proved", async () => {
+  const first = await done("verify");
+  expect(first).toContain("verified: 3 changes in 2 namespaces, 2 of them signed by operators\nhead: 3:");
+  const head = first.split("head: ")[1]?.trim() ?? "";
+  await done("allow", "shop/web", "shop/catalog", "--methods", "POST");
+  const second = await done("verify", "--head", head.slice(0, 20));
+  expect(second).toContain("verified: 4 changes");
+  expect(second).toContain("holds all that it held at revision 3, verified");
+  const other = await mesh.heddle(["verify", "--head", "2:0123456789abcdef"]);
+  expect(other.code).toBe(1);
+  expect(other.stdout).toContain(
+    "edited at revision 2: the ledger up to revision 2 is not what it was when it was noted",
+  );
+  expect((await mesh.heddle(["verify", "--head", "nonsense"])).code).toBe(2);
+});
+
+test("export seals the ledger, and verify proves the file without a mesh", async () => {
+  await done("export", "--out", file);
+  expect((await mesh.heddle(["export", "--out", file])).stderr).toContain("is there already");
+  const offline = new CommandLine(join(root, "nowhere"));
+  expect(await offline.heddle(["verify", file])).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining("verified: 4 changes"),
+  });
+  const lines = (await readFile(file, "utf8")).trimEnd().split("\n");
+  const changed = join(root, "changed.jsonl");
+  await writeFile(changed, lines.with(2, (lines[2] ?? "").replace('"v2":0', '"v2":9')).join("\n"));
+  const { code, stdout } = await offline.heddle(["verify", changed]);
+  expect([code, stdout]).toEqual([1, expect.stringContaining("forged at revision 3: revision 3 was altered")]);
+  expect((await offline.heddle(["import", changed, "--dir", join(root, "refused")])).code).toBe(1);
+  const part = await done("export", "--since", "2");
+  const fromInput = await offline.heddle(["verify", "-"], { stdin: part });
+  expect([fromInput.code, fromInput.stdout]).toEqual([0, expect.stringContaining("verified: 2 changes")]);
+});
+
+test("import makes the same ledger of it: the same bytes, the same snapshots", async () => {
+  const directory = join(root, "copy");
+  const copy = new CommandLine(directory);
+  const imported = await copy.heddle(["import", file, "--operator", "eve"]);
+  expect([imported.code, imported.stderr]).toEqual([
+    0,
+    expect.stringContaining("revision 5 enters this mesh's own operator and root"),
+  ]);
+  const up = copy.onTerminal(["up", "--port", "0", "--control-listen", "127.0.0.1:0"]);
+  try {
+    await up.sees("Ctrl-C");
+    const verified = await copy.heddle(["verify"]);
+    expect([verified.code, verified.stdout]).toEqual([
+      0,
+      expect.stringContaining("note: revision 5: the ledger was taken over"),
+    ]);
+    const again = join(root, "again.jsonl");
+    expect((await copy.heddle(["export", "--out", again])).code).toBe(0);
+    const [before, after] = await Promise.all(
+      [file, again].map(async (path) => (await readFile(path, "utf8")).split("\n")),
+    );
+    expect(after?.slice(0, 4)).toEqual(before?.slice(0, 4) ?? []);
+    expect(await snapshotsOf(again, 4)).toEqual(await snapshotsOf(file, 4));
+    // It is a mesh like any other.
+    expect((await copy.heddle(["rollback", "3", "-y", "--with-others"])).code).toBe(0);
+    expect(await copy.heddle(["import", file])).toMatchObject({ code: 1 });
+  } finally {
+    up.type("\u0003");
+    await up.ended();
+  }
+});
+
+test("a mesh that comes back with its own keys goes on as it was", async () => {
+  const directory = join(root, "restored");
+  const source = mesh.path;
+  await cp(source, directory, {
+    recursive: true,
+    filter: (path) => !path.startsWith(join(source, "nats")) && !path.endsWith(".lock"),
+  });
+  const restored = new CommandLine(directory);
+  const { code, stdout, stderr } = await restored.heddle(["import", file]);
+  expect([code, stderr]).toEqual([0, ""]);
+  expect(stdout).toContain("imported 4 changes");
+});
