@@ -28,6 +28,8 @@ export interface ForgeOptions {
   readonly extendedKeyUsage?: readonly string[] | undefined;
   readonly sanCritical?: boolean;
   readonly subject?: string;
+  /** Hex. */
+  readonly serial?: string;
   readonly notBefore?: Date;
   readonly notAfter?: Date;
   readonly extra?: readonly x509.Extension[];
@@ -69,6 +71,7 @@ export async function forge(options: ForgeOptions = {}): Promise<Forged> {
   const keys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
   const now = Date.now();
   const certificate = await x509.X509CertificateGenerator.create({
+    ...(options.serial === undefined ? {} : { serialNumber: options.serial }),
     subject: options.subject ?? "",
     issuer: options.by?.certificate.subject ?? options.subject ?? "",
     notBefore: options.notBefore ?? new Date(now - HOUR_MS),

@@ -16,7 +16,9 @@ export interface PeerRefusal {
     | "expired"
     | "foreign_trust_domain"
     | "unexpected_identity"
-    | "revoked";
+    | "revoked"
+    | "handshake_failed"
+    | "session_resumed";
   readonly message: string;
 }
 

@@ -22,17 +22,31 @@ export interface TlsListenerOptions extends ListenerOptions {
   readonly onRefused: (remoteAddress: string, refusal: PeerRefusal) => void;
 }
 
+const SESSION_RESUMED: PeerRefusal = {
+  reason: "session_resumed",
+  message: "the client resumed a session in place of showing its certificate",
+};
+const HANDSHAKE_FAILED: PeerRefusal = {
+  reason: "handshake_failed",
+  message: "the TLS handshake broke off: no TLS 1.3, no certificate that can be read, or the client gave up",
+};
+
 const ALPN = alpnProtocols("h2", "http/1.1");
 
 /** A peer between `accept` and the verdict on its certificate. */
 interface Handshake {
   readonly kind: "handshake";
+  /** The peer has said something. */
+  heard: boolean;
   readonly identity: TlsIdentity;
   readonly timer: Timer;
   /** Asked while the connection stands: a closed socket knows no peer. */
   readonly remoteAddress: string;
   readonly ip: string;
 }
+
+/** Of the connection as it was accepted, which goes on beside the secured one. */
+type PlainSocketData = Handshake | undefined;
 
 type TlsSocketData = Handshake | Downstream | undefined;
 
@@ -55,7 +69,7 @@ class TlsAcceptor {
     this.#runtime = options.runtime;
     this.#accept = options.accept;
     this.#handlers = {
-      handshake: (socket) => this.#handshaken(socket),
+      handshake: (socket, success) => (success ? this.#handshaken(socket) : this.#brokenOff(socket)),
       data: (socket, chunk) => downstreamOf(socket)?.wire.received(chunk),
       drain: (socket) => downstreamOf(socket)?.wire.drainedSocket(),
       end(socket) {
@@ -64,13 +78,13 @@ class TlsAcceptor {
       },
       close: (socket, error) => {
         if (socket.data instanceof Downstream) socket.data.wire.closedSocket(error);
-        else this.#endHandshake(socket);
+        else this.#brokenOff(socket);
       },
       error: (socket, error) => downstreamOf(socket)?.wire.failed(error),
     };
   }
 
-  opened(socket: Socket<undefined>): void {
+  opened(socket: Socket<PlainSocketData>): void {
     const identity = this.#options.identity();
     const { limits, timers } = this.#runtime;
     if (identity === undefined || this.connections.size + this.#handshakes >= limits.connectionsMax) {
@@ -90,8 +104,9 @@ class TlsAcceptor {
       ALPNProtocols: ALPN,
     };
     const [remoteAddress, ip] = [remoteAddressOf(socket), socket.remoteAddress];
-    const data: Handshake = { kind: "handshake", identity, timer, remoteAddress, ip };
+    const data: Handshake = { kind: "handshake", heard: false, identity, timer, remoteAddress, ip };
     // The plain socket has handed its connection over: only the secured one can still end it.
+    socket.data = data;
     const [, secured] = socket.upgradeTLS<TlsSocketData>(
       // `isServer` and `minVersion` are missing from the runtime's types; test/proxy/io/listener.test.ts holds both.
       { isServer: true, tls, data, socket: this.#handlers } as Parameters<typeof socket.upgradeTLS<TlsSocketData>>[0],
@@ -104,6 +119,12 @@ class TlsAcceptor {
     this.#endHandshake(socket);
     const { remoteAddress, ip } = handshake;
     const facts = socket as unknown as TlsSocketFacts;
+    // A ticket would let in who holds it with a certificate that has been revoked, or has ended, since it was shown.
+    if (facts.isSessionReused?.() === true) {
+      this.#options.onRefused(remoteAddress, SESSION_RESUMED);
+      socket.terminate();
+      return;
+    }
     const verdict = verifyClient({
       authorized: facts.authorized,
       raw: peerLeaf(facts),
@@ -130,6 +151,15 @@ class TlsAcceptor {
     if (this.draining) downstream.drain();
   }
 
+  /** The connection is gone before the handshake was over. Whoever said nothing at all was only looking whether we are here. */
+  #brokenOff(socket: Socket<TlsSocketData>): void {
+    const handshake = socket.data;
+    if (handshake === undefined || handshake instanceof Downstream) return;
+    this.#endHandshake(socket);
+    if (handshake.heard) this.#options.onRefused(handshake.remoteAddress, HANDSHAKE_FAILED);
+    socket.terminate();
+  }
+
   #endHandshake(socket: Socket<TlsSocketData>): void {
     if (socket.data === undefined || socket.data instanceof Downstream) return;
     socket.data.timer.cancel();
@@ -142,13 +172,15 @@ class TlsAcceptor {
 export function listenTls(options: TlsListenerOptions): Listener {
   const { address } = options;
   const acceptor = new TlsAcceptor(options);
-  const server = Bun.listen({
+  const server = Bun.listen<PlainSocketData>({
     ...bindingOf(options),
     allowHalfOpen: true,
     socket: {
       open: (socket) => acceptor.opened(socket),
       // Encrypted bytes pass here as well; the TLS handlers see them in the clear.
-      data() {},
+      data({ data }) {
+        if (data !== undefined) data.heard = true;
+      },
     },
   });
   const listener = listenerOf(server, address, acceptor.connections);

@@ -30,6 +30,8 @@ export interface TlsSocketFacts {
   readonly authorized: boolean;
   readonly alpnProtocol: string | false | null;
   getServername(): string | false | null | undefined;
+  /** TLS resumed an earlier session: the certificate is that session's, and was not verified now. */
+  isSessionReused?(): boolean;
   getPeerCertificate(): { readonly raw?: Uint8Array } | null | undefined;
 }
 
