@@ -14,6 +14,7 @@ import type {
   OutboundTrafficPolicy,
   SidecarOptions,
 } from "../proxy/sidecar/options.ts";
+import { REGION_LABEL, WEIGHT_LABEL, ZONE_LABEL } from "../proxy/upstream/labels.ts";
 import { openAccessLog } from "../telemetry/access-log.ts";
 import { leanLogger, logLevelOf } from "../telemetry/logger.ts";
 import { isLoopback, parseAddress, parseOptionalAddress } from "./address.ts";
@@ -38,6 +39,8 @@ export interface SidecarArguments extends ServerOptions {
   readonly advertise?: string;
   readonly instance?: string;
   readonly label: readonly string[];
+  readonly locality?: string;
+  readonly weight?: number;
   readonly accessLog: string;
   readonly workers: number;
   readonly stateDir?: string;
@@ -82,6 +85,8 @@ export function declareSidecarOptions(command: Command): Command {
     .option("--advertise <host>", "host under which peers find the inbound listener (default: found out)")
     .option("--instance <name>", "name of this instance (default: from host name and inbound port)")
     .option("--label <name=value>", "label of this instance, such as version=v2; repeatable", collect, [])
+    .option("--locality <region/zone>", "where this instance is: near ones are called first, such as eu-west/a")
+    .option("--weight <n>", "this instance's share of calls, compared with the others' (default: 1)", parseWeight)
     .option("--access-log <target>", "off, stdout or a file", "off")
     .option(
       "--workers <n>",
@@ -113,12 +118,32 @@ function parseCount(text: string): number {
   return count;
 }
 
+const WEIGHT_MAX = 1_000;
+
+function parseWeight(text: string): number {
+  const weight = Number(text);
+  if (!/^\d+(?:\.\d+)?$/.test(text) || weight <= 0 || weight > WEIGHT_MAX) {
+    throw new InvalidArgumentError(`write a number above 0, at most ${WEIGHT_MAX}`);
+  }
+  return weight;
+}
+
+/** Where the instance is and how much it takes are labels as well: callers learn of them as of the others. */
+function placeLabels({ locality, weight }: SidecarArguments): Record<string, string> {
+  const labels: Record<string, string> = weight === undefined ? {} : { [WEIGHT_LABEL]: String(weight) };
+  if (locality === undefined) return labels;
+  const [, region, zone] =
+    /^([A-Za-z0-9][A-Za-z0-9_.-]{0,62})(?:\/([A-Za-z0-9][A-Za-z0-9_.-]{0,62}))?$/.exec(locality) ?? [];
+  if (region === undefined) throw new UsageError(`--locality: '${locality}' is no place; write REGION/ZONE or REGION`);
+  return { ...labels, [REGION_LABEL]: region, ...(zone === undefined ? {} : { [ZONE_LABEL]: zone }) };
+}
+
 /** All that the traffic needs to know, whichever process carries it. */
 export async function dataPlaneOptions(options: SidecarArguments, trustDomain: string): Promise<DataPlaneOptions> {
   const logger = leanLogger(logLevelOf(process.env.HEDDLE_LOG));
   return {
     trustDomain,
-    labels: parseLabels(options.label),
+    labels: { ...parseLabels(options.label), ...placeLabels(options) },
     ...parseApplications(options.app),
     inbound: parseAddress(options.inbound, "--inbound", "0.0.0.0"),
     outbound: parseAddress(options.outbound, "--outbound", "127.0.0.1"),

@@ -135,7 +135,7 @@ function serviceSentence(
       if (event.to === undefined) return `removed the subsets of ${service}`;
       return `defined the subsets of ${service}: ${itemList(Object.entries(event.to).map(([name, labels]) => `${name} (${fields(labels)})`))}`;
     case "LoadBalancerSet":
-      return `set load balancing of ${service} from ${event.from?.algorithm ?? "the default"} to ${event.to?.algorithm ?? "the default"}`;
+      return `set load balancing of ${service} from ${balancing(event.from)} to ${balancing(event.to)}`;
     case "ConnectionPoolSet":
       return `set the connection pool of ${service} from ${fields(event.from)} to ${fields(event.to)}`;
     case "OutlierDetectionSet":
@@ -170,6 +170,11 @@ function routeSentence(
 function identity({ namespace, service, instance }: EventOf<"IdentityRevoked" | "IdentityReinstated">): string {
   const whose = `the identity of ${namespace}/${service}`;
   return instance === undefined ? whose : `${whose}, instance ${instance}`;
+}
+
+function balancing(value: EventOf<"LoadBalancerSet">["to"]): string {
+  const { algorithm = "the default", ...rest } = value ?? {};
+  return Object.keys(rest).length === 0 ? algorithm : `${algorithm} ${fields(rest)}`;
 }
 
 function shares(from: Readonly<Record<string, number>>, to: Readonly<Record<string, number>>): string {
@@ -219,7 +224,11 @@ function ports(value: EventOf<"ServicePortsSet">["to"]): string {
 
 function fields(value: Readonly<Record<string, unknown>> | undefined): string {
   const said = Object.entries(value ?? {}).filter(([, field]) => field !== undefined);
-  return said.length === 0 ? "the defaults" : said.map(([name, field]) => `${name}=${String(field)}`).join(" ");
+  return said.length === 0 ? "the defaults" : said.map(([name, field]) => `${name}=${fieldText(field)}`).join(" ");
+}
+
+function fieldText(field: unknown): string {
+  return typeof field === "object" && field !== null ? `(${fields({ ...field })})` : String(field);
 }
 
 /** Enough of a SHA-256 to tell roots apart, as git does with commits. */

@@ -73,6 +73,7 @@ export {
   type HeaderMatch,
   partsOf,
 } from "./schema/access-policy.ts";
+export { LOAD_BALANCERS } from "./schema/load-balancer.ts";
 export type { RequestMatch } from "./schema/match.ts";
 export { type MeshSpec, type MtlsMode, meshSpec } from "./schema/mesh.ts";
 export { type RateLimitSpec, rateLimitSpec } from "./schema/rate-limit.ts";

@@ -2,7 +2,12 @@
 
 import { parseDuration } from "../policy/duration.ts";
 import type { RetryCondition, RouteRule, ServiceSpec } from "../policy/schema.ts";
-import type { SnapshotConnectionPool, SnapshotOutlierDetection, SnapshotRetries } from "./snapshot-resilience.ts";
+import type {
+  SnapshotBalancing,
+  SnapshotConnectionPool,
+  SnapshotOutlierDetection,
+  SnapshotRetries,
+} from "./snapshot-resilience.ts";
 
 /** What is retried when a rule says only how often: faults after which the request cannot have been processed, or
  * that a gateway in between reports. Never plain 5xx: repeating what an application refused is its owner's choice. */
@@ -14,14 +19,6 @@ const RETRY_BUDGET = { percent: 20, minPerSecond: 3 } as const;
 /** Envoy's defaults. */
 const BACKOFF_BASE_MS = 25;
 const BACKOFF_MAX_FACTOR = 10;
-
-/** Envoy's defaults for what a Service that asks for outlier detection leaves out. */
-const OUTLIER_DETECTION: SnapshotOutlierDetection = {
-  consecutive5xx: 5,
-  intervalMs: 10_000,
-  baseEjectionTimeMs: 30_000,
-  maxEjectionPercent: 10,
-};
 
 export function compileRetries(retries: NonNullable<RouteRule["retries"]>): SnapshotRetries {
   const { attempts, perTryTimeout, on, statusCodes, backoff, budget } = retries;
@@ -51,15 +48,52 @@ export function compileConnectionPool(pool: ServiceSpec["connectionPool"] = {}):
   };
 }
 
-export function compileOutlierDetection(spec: NonNullable<ServiceSpec["outlierDetection"]>): SnapshotOutlierDetection {
-  const { consecutive5xx, interval, baseEjectionTime, maxEjectionPercent } = spec;
+/** Envoy's defaults for what a Service that asks for it leaves out. */
+export function compileOutlierDetection(spec: OutlierSpec): SnapshotOutlierDetection {
+  const { interval, baseEjectionTime, maxEjectionTime, successRate, failurePercentage, ...rest } = spec;
+  const { consecutive5xx = 5, maxEjectionPercent = 10 } = rest;
   return {
-    consecutive5xx: consecutive5xx ?? OUTLIER_DETECTION.consecutive5xx,
-    intervalMs: interval === undefined ? OUTLIER_DETECTION.intervalMs : milliseconds(interval),
-    baseEjectionTimeMs:
-      baseEjectionTime === undefined ? OUTLIER_DETECTION.baseEjectionTimeMs : milliseconds(baseEjectionTime),
-    maxEjectionPercent: maxEjectionPercent ?? OUTLIER_DETECTION.maxEjectionPercent,
+    ...rest,
+    consecutive5xx,
+    maxEjectionPercent,
+    ...(successRate === undefined ? {} : { successRate: compileSuccessRate(successRate) }),
+    ...(failurePercentage === undefined ? {} : { failurePercentage: compileFailurePercentage(failurePercentage) }),
+    intervalMs: milliseconds(interval ?? "10s"),
+    baseEjectionTimeMs: milliseconds(baseEjectionTime ?? "30s"),
+    ...(maxEjectionTime === undefined ? {} : { maxEjectionTimeMs: milliseconds(maxEjectionTime) }),
   };
+}
+
+type OutlierSpec = NonNullable<ServiceSpec["outlierDetection"]>;
+
+function compileSuccessRate({
+  stdevFactor = 1.9,
+  minimumHosts = 5,
+  requestVolume = 100,
+}: NonNullable<OutlierSpec["successRate"]>) {
+  return { stdevFactor, minimumHosts, requestVolume };
+}
+
+function compileFailurePercentage({
+  threshold,
+  minimumHosts = 5,
+  requestVolume = 50,
+}: NonNullable<OutlierSpec["failurePercentage"]>) {
+  return { threshold, minimumHosts, requestVolume };
+}
+
+/** What there is to say beside the algorithm; undefined where there is nothing. */
+export function compileBalancing(
+  { hash, slowStart, locality, failover }: NonNullable<ServiceSpec["loadBalancer"]>,
+  namespace: string,
+): SnapshotBalancing | undefined {
+  const balancing: SnapshotBalancing = {
+    ...(hash === undefined ? {} : { hash }),
+    ...(slowStart === undefined ? {} : { slowStartMs: milliseconds(slowStart) }),
+    ...(locality === undefined ? {} : { locality }),
+    ...(failover === undefined ? {} : { failover: failover.includes("/") ? failover : `${namespace}/${failover}` }),
+  };
+  return Object.keys(balancing).length === 0 ? undefined : balancing;
 }
 
 /** Documents were validated when they entered the ledger: a duration that does not parse is our own bug. */

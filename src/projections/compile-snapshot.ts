@@ -20,7 +20,13 @@ import { parseServiceRef, serviceRef, spiffeId } from "../policy/names.ts";
 import { localPrincipal } from "../policy/principal.ts";
 import { partsOf, type RouteRule, type ServiceSpec } from "../policy/schema.ts";
 import { accessDefaultOf, callableServices, policiesOf, type ServiceName, trustDomainOf } from "./call-graph.ts";
-import { compileConnectionPool, compileOutlierDetection, compileRetries, milliseconds } from "./compile-resilience.ts";
+import {
+  compileBalancing,
+  compileConnectionPool,
+  compileOutlierDetection,
+  compileRetries,
+  milliseconds,
+} from "./compile-resilience.ts";
 import { compileRevocations } from "./compile-revocations.ts";
 import {
   type RuleOrigin,
@@ -32,7 +38,8 @@ import {
   type SnapshotUpstream,
 } from "./snapshot.ts";
 
-const LOAD_BALANCER = "least-request";
+/** Takes in both load and latency, and needs no tuning: slow instances get less by themselves. */
+const LOAD_BALANCER = "peak-ewma";
 
 /** A backend that names no weight counts as one share. */
 const BACKEND_WEIGHT = 1;
@@ -175,6 +182,7 @@ function compileUpstream(state: MeshState, target: ServiceName): SnapshotUpstrea
   const declared: WithOrigin<ServiceSpec> | undefined = namespace.services.get(target.name);
   if (declared === undefined) return undefined;
   const { ports, subsets, loadBalancer, connectionPool, outlierDetection } = declared.value;
+  const balancing = loadBalancer && compileBalancing(loadBalancer, target.namespace);
   return {
     namespace: target.namespace,
     name: target.name,
@@ -182,6 +190,7 @@ function compileUpstream(state: MeshState, target: ServiceName): SnapshotUpstrea
     ports,
     subsets: subsets ?? {},
     loadBalancer: loadBalancer?.algorithm ?? LOAD_BALANCER,
+    ...(balancing === undefined ? {} : { balancing }),
     connectionPool: compileConnectionPool(connectionPool),
     ...(outlierDetection === undefined ? {} : { outlierDetection: compileOutlierDetection(outlierDetection) }),
     routes: routesOf(namespace, target.name).flatMap(({ name, route }) =>

@@ -1,7 +1,7 @@
 /** The part of a snapshot that says how callers guard and repeat their calls to a service. */
 
 import { z } from "zod";
-import { RETRY_CONDITIONS } from "../policy/schema.ts";
+import { LOAD_BALANCERS, RETRY_CONDITIONS } from "../policy/schema.ts";
 
 export const snapshotRetries = z.strictObject({
   attempts: z.int().min(0),
@@ -19,6 +19,8 @@ export const snapshotConnectionPool = z.strictObject({
   maxConnections: z.int().min(1).optional(),
   maxPendingRequests: z.int().min(1).optional(),
   maxRequests: z.int().min(1).optional(),
+  maxRetries: z.int().min(1).optional(),
+  maxRequestsPerConnection: z.int().min(1).optional(),
   connectTimeoutMs: z.int().min(1).optional(),
   idleTimeoutMs: z.int().min(1).optional(),
 });
@@ -26,11 +28,42 @@ export const snapshotConnectionPool = z.strictObject({
 /** Passive health: an endpoint that fails this often in a row is left out for a while. */
 export const snapshotOutlierDetection = z.strictObject({
   consecutive5xx: z.int().min(1),
+  consecutiveGatewayErrors: z.int().min(1).optional(),
+  consecutiveLocalOriginFailures: z.int().min(1).optional(),
+  successRate: z
+    .strictObject({ stdevFactor: z.number(), minimumHosts: z.int().min(1), requestVolume: z.int().min(1) })
+    .optional(),
+  failurePercentage: z
+    .strictObject({ threshold: z.number(), minimumHosts: z.int().min(1), requestVolume: z.int().min(1) })
+    .optional(),
   intervalMs: z.int().min(1),
   baseEjectionTimeMs: z.int().min(1),
+  /** Absent: five minutes. */
+  maxEjectionTimeMs: z.int().min(1).optional(),
   maxEjectionPercent: z.number().min(0).max(100),
+  /** Absent: 0, so that all are used only where none is well. */
+  panicThreshold: z.number().min(0).max(100).optional(),
+});
+
+export const snapshotLoadBalancer = z.enum(LOAD_BALANCERS);
+
+/** What there is to say of balancing beside its algorithm. */
+export const snapshotBalancing = z.strictObject({
+  hash: z
+    .union([
+      z.strictObject({ header: z.string() }),
+      z.strictObject({ cookie: z.string() }),
+      z.strictObject({ source: z.literal(true) }),
+    ])
+    .optional(),
+  slowStartMs: z.int().min(1).optional(),
+  /** Absent: near endpoints are preferred. */
+  locality: z.enum(["prefer", "ignore"]).optional(),
+  /** `namespace/name`. */
+  failover: z.string().optional(),
 });
 
 export type SnapshotRetries = z.infer<typeof snapshotRetries>;
 export type SnapshotConnectionPool = z.infer<typeof snapshotConnectionPool>;
 export type SnapshotOutlierDetection = z.infer<typeof snapshotOutlierDetection>;
+export type SnapshotBalancing = z.infer<typeof snapshotBalancing>;

@@ -5,7 +5,13 @@
 
 import { z } from "zod";
 import { ACCESS_ACTIONS, accessConditions, accessDefault } from "../policy/schema.ts";
-import { snapshotConnectionPool, snapshotOutlierDetection, snapshotRetries } from "./snapshot-resilience.ts";
+import {
+  snapshotBalancing,
+  snapshotConnectionPool,
+  snapshotLoadBalancer,
+  snapshotOutlierDetection,
+  snapshotRetries,
+} from "./snapshot-resilience.ts";
 
 export const SNAPSHOT_VERSION = 1;
 
@@ -67,7 +73,8 @@ const snapshotUpstream = z.strictObject({
   ports: z.array(z.strictObject({ port: z.int(), protocol: z.enum(["http", "http2", "grpc", "tcp"]) })),
   /** Labels that select each subset's endpoints. */
   subsets: z.record(z.string(), z.record(z.string(), z.string())),
-  loadBalancer: z.enum(["round-robin", "least-request", "random"]),
+  loadBalancer: snapshotLoadBalancer,
+  balancing: snapshotBalancing.optional(),
   connectionPool: snapshotConnectionPool,
   outlierDetection: snapshotOutlierDetection.optional(),
   /** First match wins; empty: everything to the whole service. */
@@ -133,7 +140,7 @@ export type SnapshotAccessRule = z.infer<typeof snapshotAccessRule>;
 /** What rules compare, as policy writes it. */
 export type { AccessConditions, ClaimCondition, GrpcMethods, HeaderMatch } from "../policy/schema.ts";
 export type SnapshotMatcher = z.infer<typeof matcher>;
-export type { SnapshotOutlierDetection, SnapshotRetries } from "./snapshot-resilience.ts";
+export type { SnapshotBalancing, SnapshotOutlierDetection, SnapshotRetries } from "./snapshot-resilience.ts";
 export type SnapshotRateLimit = z.infer<typeof snapshotRateLimit>;
 export type RuleOrigin = z.infer<typeof ruleOrigin>;
 

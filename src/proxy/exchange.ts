@@ -5,7 +5,7 @@
  */
 
 import { RequestRecord } from "../telemetry/request-record.ts";
-import { type FlagSet, flagSet } from "../telemetry/response-flags.ts";
+import { type FlagSet, flagSet, NO_FLAGS } from "../telemetry/response-flags.ts";
 import type {
   HeaderList,
   RequestHead,
@@ -162,7 +162,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
     if (head.version === "2" && this.#request?.upgrade !== undefined && isSuccess(head.status)) head.status = 101;
     record.status = head.status;
     record.details = "via_upstream";
-    if (this.#call?.retriesExhausted === true) record.flags |= flagSet("URX");
+    record.flags |= this.#call?.flags ?? NO_FLAGS;
     record.upstreamServiceNs = Bun.nanoseconds() - (this.#requestEndNs || record.startNs);
     this.#responding = true;
     this.#active = true;

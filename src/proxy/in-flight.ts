@@ -10,15 +10,20 @@ import type { CallerTerms } from "./deadline.ts";
 /** Requests that are remembered at once; those beyond go without. */
 const REQUESTS_MAX = 65_536;
 
+/** How long calls are still expected that an application makes for a caller who has gone. */
+const ABANDONED_MS = 30_000;
+
 interface Entry {
   /** Monotonic milliseconds; infinite where nobody set one. */
-  readonly giveUpAtMs: number;
+  giveUpAtMs: number;
   readonly attempt: number;
 }
 
 export class InFlight {
   /** By id, then by request: a caller may make several requests under one id. */
   readonly #byId = new Map<string, Map<RequestRecord, Entry>>();
+  /** Requests whose callers have gone, in the order in which they did. */
+  readonly #abandoned: { readonly record: RequestRecord; readonly forgetAtMs: number }[] = [];
   readonly #now: () => number;
   #size = 0;
 
@@ -29,6 +34,7 @@ export class InFlight {
 
   /** A request went to the application. One without terms is not worth remembering. */
   began(record: RequestRecord, { timeoutMs, attempt }: CallerTerms): void {
+    if (this.#abandoned.length > 0) this.#forgetAbandoned();
     if ((timeoutMs === undefined && attempt === 1) || this.#size >= REQUESTS_MAX) return;
     const giveUpAtMs = timeoutMs === undefined ? Number.POSITIVE_INFINITY : this.#now() + timeoutMs;
     this.#size++;
@@ -38,9 +44,36 @@ export class InFlight {
     }
   }
 
-  /** It is over. No effect for one that was not remembered. */
-  ended(record: RequestRecord): void {
+  /**
+   * It is over. No effect for one that was not remembered.
+   * @param abandoned nobody waited for its end: what the application still does for it, it does for nobody.
+   */
+  ended(record: RequestRecord, abandoned: boolean): void {
     if (this.#size === 0) return;
+    if (!abandoned) {
+      this.#forget(record);
+      return;
+    }
+    const nowMs = this.#now();
+    let known = false;
+    for (const id of idsOf(record)) {
+      const entry = this.#byId.get(id)?.get(record);
+      if (entry === undefined) continue;
+      entry.giveUpAtMs = Math.min(entry.giveUpAtMs, nowMs);
+      known = true;
+    }
+    if (known) this.#abandoned.push({ record, forgetAtMs: nowMs + ABANDONED_MS });
+  }
+
+  #forgetAbandoned(): void {
+    const nowMs = this.#now();
+    while ((this.#abandoned[0]?.forgetAtMs ?? Number.POSITIVE_INFINITY) <= nowMs) {
+      const oldest = this.#abandoned.shift();
+      if (oldest !== undefined) this.#forget(oldest.record);
+    }
+  }
+
+  #forget(record: RequestRecord): void {
     let known = false;
     for (const id of idsOf(record)) {
       const entries = this.#byId.get(id);

@@ -15,6 +15,7 @@ import { serviceRef } from "../policy/names.ts";
 import type { ServiceSnapshot } from "../projections/snapshot.ts";
 import type { Edge } from "../telemetry/request-metrics.ts";
 import type { RequestRecord } from "../telemetry/request-record.ts";
+import { flagSet } from "../telemetry/response-flags.ts";
 import type { RequestHead } from "./codec/message.ts";
 import { readAttempt, readTimeoutMs } from "./deadline.ts";
 import type { AuditFinding, Decision } from "./filters/access.ts";
@@ -40,7 +41,7 @@ import type { Admission, Counter, Side } from "./side.ts";
 import type { Applications } from "./sidecar/applications.ts";
 import { countRequest, EdgeCounters, type Telemetry } from "./telemetry.ts";
 import type { CallPlan } from "./upstream/call.ts";
-import type { EndpointState } from "./upstream/endpoints.ts";
+import type { EndpointState } from "./upstream/member.ts";
 
 export interface InboundOptions {
   readonly runtime: Runtime;
@@ -59,6 +60,9 @@ export interface InboundOptions {
  * tell. Only where it cannot say so any more, its deadline ends the work a little later.
  */
 const CALLER_GRACE_MS = 100;
+
+/** The caller went away, or its time was up. */
+const CALLER_GONE = flagSet("DC") | flagSet("DT");
 
 /** What a peer may not tell our application about itself. */
 const TRUSTED_FIELDS: ReadonlySet<string> = new Set(["x-forwarded-client-cert", "x-heddle-denied", PORT_FIELD]);
@@ -156,7 +160,7 @@ export class Inbound implements Side {
   }
 
   finished(record: RequestRecord, edge: Counter | undefined): void {
-    this.#options.inFlight.ended(record);
+    this.#options.inFlight.ended(record, (record.flags & CALLER_GONE) !== 0);
     countRequest(this.#options.telemetry, record, edge);
   }
 

@@ -14,22 +14,22 @@ import { parseServiceRef, type ServiceRef, serviceRef } from "../policy/names.ts
 import type { Edge, Workload } from "../telemetry/request-metrics.ts";
 import type { RequestRecord } from "../telemetry/request-record.ts";
 import type { RequestHead } from "./codec/message.ts";
-import { type CallerTerms, HOP_FIELDS, readTimeoutMs, writeAttempt, writeTimeout } from "./deadline.ts";
+import { readTimeoutMs } from "./deadline.ts";
 import type { Decision } from "./filters/access.ts";
 import { describeDenial } from "./filters/denial.ts";
-import { asksForTcp, headerValue, withoutFields } from "./headers.ts";
+import { asksForTcp, headerValue } from "./headers.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Downstream } from "./io/downstream.ts";
+import { planCall } from "./outbound-plan.ts";
 import { PASSTHROUGH, type Passthrough } from "./passthrough.ts";
 import type { Policy } from "./policy.ts";
 import { denialResponse, type FaultContext, faultResponse, type LocalResponse, pathFaultResponse } from "./respond.ts";
-import type { Route, RouteMiss, RouteTable, Upstream } from "./route/compile.ts";
+import { clusterName, type Route, type RouteMiss, type RouteTable, type Upstream } from "./route/compile.ts";
 import { normalisePath } from "./route/path.ts";
 import type { Runtime } from "./runtime.ts";
-import { PORT_FIELD, portIn, portOf, protocolOf, type ServicePort } from "./service-port.ts";
+import { portIn, portOf, protocolOf, type ServicePort } from "./service-port.ts";
 import type { Admission, Counter, Side } from "./side.ts";
 import { countRequest, EdgeCounters, type Telemetry } from "./telemetry.ts";
-import type { CallPlan } from "./upstream/call.ts";
 import type { ServiceEndpoints } from "./upstream/endpoints.ts";
 
 export interface OutboundOptions {
@@ -45,15 +45,6 @@ export interface OutboundOptions {
   /** For redirected connections that are for nobody of the mesh; absent: they are refused. */
   readonly passthrough?: Passthrough | undefined;
 }
-
-/** Fields that only the mesh may set: what an application says in them is dropped. */
-const TRUSTED_FIELDS: ReadonlySet<string> = new Set([
-  "x-forwarded-client-cert",
-  "x-heddle-denied",
-  "x-request-id",
-  PORT_FIELD,
-  ...HOP_FIELDS,
-]);
 
 /** Longest `x-request-id` of an application that is passed on; a longer one is replaced. */
 const REQUEST_ID_LENGTH_MAX = 128;
@@ -105,7 +96,8 @@ export class Outbound implements Side {
       return answer(this.#missResponse(routing, policy, request, context), this.#missCounter(policy, routing.service));
     }
 
-    const { upstream, rule } = routing;
+    const route = this.#standIn(routing, policy);
+    const { upstream, rule } = route;
     const port = meantPort(upstream, request, downstream);
     record.destinationPort = port.port;
     if (tunnel !== (protocolOf(port) === "tcp")) {
@@ -113,19 +105,27 @@ export class Outbound implements Side {
       return answer(response, this.#missCounter(policy, upstream.ref));
     }
     const endpoints = this.#options.endpoints(upstream.ref);
-    if (endpoints?.takesRequest === false) {
+    if (endpoints?.breaker.takes("maxRequests") === false) {
       const response = faultResponse("overflow", { ...context, service: upstream.ref });
       return answer(response, this.#counter(upstream, port, policy));
     }
     record.routeName = rule.name;
-    record.upstreamCluster = clusterOf(routing, port);
+    record.upstreamCluster = clusterOf(route, port);
     record.policyOrigin = rule.origin;
     record.destinationPrincipal = upstream.spiffeId;
     const terms = this.#options.inFlight.termsOf(record, readTimeoutMs(request.headers, record.isGrpc));
     record.requestId = requestId(record.requestId);
     return {
       kind: "call",
-      plan: this.#plan(routing, port, endpoints, record, terms),
+      plan: planCall(this.#options.runtime, {
+        route,
+        port,
+        endpoints,
+        headers: request.headers,
+        downstream,
+        record,
+        terms,
+      }),
       timeoutMs: rule.timeoutMs,
       callerTimeoutMs: terms.timeoutMs,
       idleTimeoutMs: rule.idleTimeoutMs,
@@ -165,37 +165,15 @@ export class Outbound implements Side {
     this.#options.telemetry.sidecar.retries.cell({ upstream: service }).value++;
   }
 
-  #plan(
-    { upstream, rule, subset }: Route,
-    port: ServicePort,
-    endpoints: ServiceEndpoints | undefined,
-    { requestId: id = "", isGrpc }: RequestRecord,
-    { timeoutMs: callerMs = Number.POSITIVE_INFINITY, attempt: firstAttempt }: CallerTerms,
-  ): CallPlan {
-    const { runtime } = this.#options;
-    const { timeoutMs: ruleMs = Number.POSITIVE_INFINITY, retries } = rule;
-    const { perTryTimeoutMs = Number.POSITIVE_INFINITY } = retries ?? {};
-    const allMs = Math.min(ruleMs, callerMs);
-    // The clock is read only where there is a deadline.
-    const giveUpAtMs = allMs === Number.POSITIVE_INFINITY ? allMs : runtime.monotonicMs() + allMs;
-    return {
-      pick: (tried) => endpoints?.pick(upstream.loadBalancer, subset, tried, runtime.random),
-      retries,
-      budget: retries === undefined ? undefined : endpoints?.retryBudget,
-      isRetry: firstAttempt > 1,
-      head: (head, attempt) => {
-        if (asksForTcp(head)) return { ...head, authority: connectAuthority(port, head) };
-        const outgoing = outgoingHead(head, id);
-        // The other end reads the authority as we do; only what it could not read there is said beside it.
-        if (portOf(upstream.ports, portIn(head.authority)) !== port)
-          outgoing.headers.push(PORT_FIELD, String(port.port));
-        writeAttempt(outgoing.headers, firstAttempt + attempt - 1);
-        const leftMs = giveUpAtMs === allMs ? allMs : giveUpAtMs - runtime.monotonicMs();
-        const attemptMs = Math.min(leftMs, perTryTimeoutMs);
-        if (attemptMs !== Number.POSITIVE_INFINITY) writeTimeout(outgoing.headers, attemptMs, isGrpc);
-        return outgoing;
-      },
-    };
+  /** The service that takes the calls of one without an instance that is well, where policy names one. */
+  #standIn(route: Route, policy: Policy): Route {
+    const { failover } = route.upstream.balancing ?? {};
+    const { endpoints } = this.#options;
+    if (failover === undefined || endpoints(route.upstream.ref)?.isWell(route.subset) === true) return route;
+    const other = policy.routes.upstreams.find(({ ref }) => ref === failover);
+    // One that may not be called, or is no better, is none.
+    if (other === undefined || endpoints(other.ref)?.isWell(undefined) !== true) return route;
+    return { ...route, upstream: other, subset: undefined, cluster: clusterName(other, policy.snapshot.trustDomain) };
   }
 
   /** For a redirected connection to somebody whom the mesh does not know. */
@@ -329,17 +307,4 @@ function meantPort({ ports }: Upstream, { authority }: RequestHead, { facts }: D
 /** Routes are compiled with the service's first port. */
 function clusterOf({ cluster, upstream }: Route, { port }: ServicePort): string {
   return upstream.ports.length <= 1 ? cluster : cluster.replace(/^outbound\|\d+/, `outbound|${port}`);
-}
-
-/** CONNECT names a port (RFC 9113 §8.5): the service's own, whatever the local one is. */
-function connectAuthority({ port }: ServicePort, head: RequestHead): string {
-  return `${head.authority.replace(/:\d+$/, "")}:${port}`;
-}
-
-/** The head as it goes out. The request is ours alone by now: its list is changed in place, attempt by attempt. */
-function outgoingHead(head: RequestHead, id: string): RequestHead {
-  const headers = withoutFields(head.headers, TRUSTED_FIELDS);
-  headers.push("x-request-id", id);
-  head.headers = headers;
-  return head;
 }

@@ -7,7 +7,7 @@ import type { Downstream } from "./io/downstream.ts";
 import type { Address } from "./io/listener.ts";
 import type { Runtime } from "./runtime.ts";
 import type { CallPlan } from "./upstream/call.ts";
-import type { EndpointState } from "./upstream/endpoints.ts";
+import type { EndpointState } from "./upstream/member.ts";
 import { Pool } from "./upstream/pool.ts";
 
 /** Access log and metrics name such calls as Istio does. */
@@ -50,7 +50,7 @@ export class Passthrough {
         address: destination,
         runtime,
         protocol: downstream.protocol ?? "tcp",
-        times: () => ({ idleTimeoutMs: runtime.limits.applicationIdleTimeoutMs }),
+        bounds: () => ({ idleTimeoutMs: runtime.limits.applicationIdleTimeoutMs }),
         onOpened: ({ localAddress = "" }) => {
           this.#ownEnds.add(localAddress);
           return () => this.#ownEnds.delete(localAddress);

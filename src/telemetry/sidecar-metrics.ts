@@ -24,6 +24,18 @@ export class SidecarMetrics {
     "Endpoints taken out of load balancing for their failures.",
     ["upstream"],
   );
+  readonly overflows = new CellFamily(
+    "counter",
+    "heddle_upstream_overflow_total",
+    "Times that a bound of the upstream's connectionPool was met.",
+    ["upstream", "bound"],
+  );
+  readonly ejectionsTotal = new CellFamily(
+    "counter",
+    "heddle_outlier_ejections_total",
+    "Endpoints taken out of load balancing so far, by what they did.",
+    ["upstream", "reason"],
+  );
   readonly connections = new CellFamily(
     "gauge",
     "heddle_upstream_connections_active",
@@ -86,6 +98,8 @@ export class SidecarMetrics {
       this.retries,
       this.circuitOpen,
       this.ejections,
+      this.ejectionsTotal,
+      this.overflows,
       this.connections,
       this.denied,
       this.audited,

@@ -82,18 +82,30 @@ describe("service", () => {
     ],
     [
       "{ ports: [{ port: 80, protocol: http }], loadBalancer: ROUND_ROBIN }",
-      ['f:5:58 spec.loadBalancer: "ROUND_ROBIN" must be a map; write a map with algorithm'],
+      [
+        'f:5:58 spec.loadBalancer: "ROUND_ROBIN" must be a map; write a map with algorithm, hash, slowStart, locality, failover',
+      ],
     ],
     [
       "{ ports: [{ port: 80, protocol: http }], loadBalancer: { algorithm: ROUND_ROBIN } }",
       [
-        'f:5:71 spec.loadBalancer.algorithm: "ROUND_ROBIN" must be one of round-robin, least-request, random; write round-robin',
+        'f:5:71 spec.loadBalancer.algorithm: "ROUND_ROBIN" must be one of peak-ewma, least-request, round-robin, random, ring-hash, maglev; write round-robin',
       ],
+    ],
+    [
+      "{ ports: [{ port: 80, protocol: http }], loadBalancer: { algorithm: maglev, failover: Not/A/Service } }",
+      [
+        'f:5:89 spec.loadBalancer.failover: "Not/A/Service" must be a service, such as catalog-backup or other-namespace/catalog',
+      ],
+    ],
+    [
+      "{ ports: [{ port: 80, protocol: http }], loadBalancer: { algorithm: random, hash: { header: x-user } } }",
+      ["f:5:44 spec.loadBalancer: must have a hash exactly where its algorithm is ring-hash or maglev"],
     ],
     [
       "{ ports: [{ port: 80, protocol: http }], connectionPool: { maxConnection: 1, maxRequests: 0 } }",
       [
-        "f:5:62 spec.connectionPool.maxConnection: unknown field `maxConnection`; did you mean maxConnections? allowed here: maxConnections, maxPendingRequests, maxRequests, connectTimeout, idleTimeout",
+        "f:5:62 spec.connectionPool.maxConnection: unknown field `maxConnection`; did you mean maxConnections? allowed here: maxConnections, maxPendingRequests, maxRequests, maxRetries, maxRequestsPerConnection, connectTimeout, idleTimeout",
         "f:5:93 spec.connectionPool.maxRequests: 0 must be at least 1",
       ],
     ],

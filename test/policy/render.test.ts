@@ -90,14 +90,28 @@ const serviceSpec = fc.record(
       }),
     ),
     subsets: fc.dictionary(label, labels),
-    loadBalancer: fc.record({ algorithm: fc.constantFrom("round-robin", "least-request", "random") }),
+    loadBalancer: fc.oneof(
+      some({ algorithm: fc.constantFrom("round-robin", "peak-ewma", "random"), slowStart: duration, failover: label }),
+      fc.record({
+        algorithm: fc.constantFrom("ring-hash", "maglev"),
+        hash: fc.constantFrom({ header: "x-user" }, { cookie: "Session" }, { source: true as const }),
+      }),
+    ),
     connectionPool: some({
       maxConnections: fc.integer({ min: 1, max: 1e9 }),
       maxRequests: fc.integer({ min: 1, max: 9 }),
       connectTimeout: duration,
       idleTimeout: duration,
     }),
-    outlierDetection: some({ interval: duration, maxEjectionPercent: fc.integer({ min: 0, max: 100 }) }),
+    outlierDetection: some({
+      consecutiveGatewayErrors: fc.integer({ min: 1, max: 9 }),
+      successRate: some({ stdevFactor: fc.integer({ min: 1, max: 9 }) }),
+      failurePercentage: fc.constant({ threshold: 85 }),
+      maxEjectionTime: duration,
+      panicThreshold: fc.integer({ min: 0, max: 100 }),
+      interval: duration,
+      maxEjectionPercent: fc.integer({ min: 0, max: 100 }),
+    }),
   },
   { requiredKeys: ["ports"] },
 );

@@ -205,7 +205,7 @@ describe("what a route leaves out is filled in:", () => {
       spiffeId: "spiffe://mesh.local/ns/shop/sa/orders",
       ports: [{ port: 80, protocol: "http" }],
       subsets: {},
-      loadBalancer: "least-request",
+      loadBalancer: "peak-ewma",
       connectionPool: {},
       routes: [],
     });

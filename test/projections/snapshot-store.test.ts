@@ -262,7 +262,7 @@ test("what another replica left behind on its way is found and brought up to dat
   await whole.publisher.reconcile();
   await whole.publisher.settled();
   expect((await stored(whole, "shop.web"))?.revision).toBe(3);
-  expect((await stored(whole, "shop.web"))?.upstreams["shop/orders"]?.loadBalancer).toBe("least-request");
+  expect((await stored(whole, "shop.web"))?.upstreams["shop/orders"]?.loadBalancer).toBe("peak-ewma");
 });
 
 test("whatever the pace of three replicas, no entry ever goes back, and all end at the newest policy", async () => {

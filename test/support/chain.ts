@@ -8,6 +8,7 @@ export interface Arrival {
   readonly headers: Headers;
   /** The sidecar gave the request up before it was answered. */
   readonly abandoned: () => boolean;
+  answered: boolean;
 }
 
 export interface ChainOptions {
@@ -79,12 +80,16 @@ export class Chain {
       idleTimeout: 0,
       fetch: async (request) => {
         const { pathname } = new URL(request.url);
-        seen.push({ path: pathname, headers: request.headers, abandoned: () => request.signal.aborted });
+        const abandoned = (): boolean => request.signal.aborted;
+        const arrival = { path: pathname, headers: request.headers, abandoned, answered: false };
+        seen.push(arrival);
         if (next === undefined) return pathname === "/ready" ? new Response("ready") : last(request);
         const headers: Record<string, string> = { host: next };
         for (const field of passesOn) headers[field] = request.headers.get(field) ?? "";
         const response = await fetch(`${this.sidecars.get(name)?.outbound}${pathname}`, { headers });
-        return new Response(await response.text(), { status: response.status });
+        const text = await response.text();
+        arrival.answered = true;
+        return new Response(text, { status: response.status });
       },
     });
     this.#apps.push(app);

@@ -1,7 +1,9 @@
 /** A service: its ports, its subsets, and how callers spread and guard their calls to it. */
 
 import { z } from "zod";
-import { certificateTtl, dnsLabel, duration, percent, positiveInteger } from "./primitives.ts";
+import { loadBalancer } from "./load-balancer.ts";
+import { outlierDetection } from "./outlier-detection.ts";
+import { certificateTtl, dnsLabel, duration, positiveInteger } from "./primitives.ts";
 
 const servicePort = z.strictObject({
   port: z.int().min(1).max(65_535),
@@ -11,26 +13,21 @@ const servicePort = z.strictObject({
 export const serviceSpec = z.strictObject({
   ports: z.array(servicePort).min(1).max(64),
   subsets: z.record(dnsLabel, z.record(z.string().min(1).max(63), z.string().max(253))).optional(),
-  loadBalancer: z.strictObject({ algorithm: z.enum(["round-robin", "least-request", "random"]) }).optional(),
+  loadBalancer: loadBalancer.optional(),
   connectionPool: z
     .strictObject({
       maxConnections: positiveInteger.optional(),
       maxPendingRequests: positiveInteger.optional(),
       maxRequests: positiveInteger.optional(),
+      maxRetries: positiveInteger.optional(),
+      maxRequestsPerConnection: positiveInteger.optional(),
       /** TCP and TLS handshake. */
       connectTimeout: duration.optional(),
       /** A connection that carries no request. */
       idleTimeout: duration.optional(),
     })
     .optional(),
-  outlierDetection: z
-    .strictObject({
-      consecutive5xx: positiveInteger.optional(),
-      interval: duration.optional(),
-      baseEjectionTime: duration.optional(),
-      maxEjectionPercent: percent.optional(),
-    })
-    .optional(),
+  outlierDetection: outlierDetection.optional(),
   /** How long its certificates live; from the next one on. */
   certificateTtl: certificateTtl.optional(),
 });

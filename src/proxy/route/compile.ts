@@ -25,6 +25,7 @@ export interface Upstream {
   readonly spiffeId: string;
   readonly ports: SnapshotUpstream["ports"];
   readonly loadBalancer: SnapshotUpstream["loadBalancer"];
+  readonly balancing: SnapshotUpstream["balancing"];
   readonly connectionPool: SnapshotUpstream["connectionPool"];
   readonly outlierDetection: SnapshotUpstream["outlierDetection"];
 }
@@ -55,7 +56,7 @@ export interface Route {
   readonly rule: RouteRule;
   /** Absent: every endpoint of the upstream. */
   readonly subset: Subset | undefined;
-  /** `outbound|<port>|<subset>|<service>.<namespace>.<trust-domain>`, as Istio names clusters. */
+  /** As `clusterName` has it. */
   readonly cluster: string;
 }
 
@@ -140,9 +141,14 @@ export function compileRoutes(snapshot: ServiceSnapshot): RouteTable {
 }
 
 function compileUpstream(source: SnapshotUpstream): Upstream {
-  const { namespace, name, spiffeId, ports, loadBalancer, connectionPool, outlierDetection } = source;
+  const { namespace, name, spiffeId, ports, loadBalancer, balancing, connectionPool, outlierDetection } = source;
   const ref = serviceRef(namespace, name);
-  return { ref, namespace, name, spiffeId, ports, loadBalancer, connectionPool, outlierDetection };
+  return { ref, namespace, name, spiffeId, ports, loadBalancer, balancing, connectionPool, outlierDetection };
+}
+
+/** `outbound|<port>|<subset>|<service>.<namespace>.<trust-domain>`, as Istio names clusters. */
+export function clusterName({ ports, name, namespace }: Upstream, trustDomain: string, subset?: Subset): string {
+  return `outbound|${ports[0]?.port ?? 0}|${subset?.name ?? ""}|${name}.${namespace}.${trustDomain}`;
 }
 
 const DEFAULT_RULE: RouteRule = {
@@ -155,10 +161,8 @@ const DEFAULT_RULE: RouteRule = {
 
 function compileService(source: SnapshotUpstream, upstream: Upstream, trustDomain: string): CompiledService {
   const subsets = new Map(Object.entries(source.subsets).map(([name, labels]) => [name, { name, labels }]));
-  const host = `${source.name}.${source.namespace}.${trustDomain}`;
-  const port = source.ports[0]?.port ?? 0;
   const routeTo = (rule: RouteRule, subset: Subset | undefined): Route => {
-    return { kind: "route", upstream, rule, subset, cluster: `outbound|${port}|${subset?.name ?? ""}|${host}` };
+    return { kind: "route", upstream, rule, subset, cluster: clusterName(upstream, trustDomain, subset) };
   };
   const compileRule = (from: SnapshotRouteRule): CompiledRule => {
     const { origin, timeoutMs, idleTimeoutMs, retries } = from;

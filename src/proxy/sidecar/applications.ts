@@ -3,7 +3,7 @@
 import type { Address } from "../io/listener.ts";
 import type { ApplicationProtocol } from "../io/tls.ts";
 import type { Runtime } from "../runtime.ts";
-import type { EndpointState } from "../upstream/endpoints.ts";
+import type { EndpointState } from "../upstream/member.ts";
 import { Pool } from "../upstream/pool.ts";
 
 export interface ApplicationAddresses {
@@ -43,7 +43,7 @@ function endpointsAt(address: Address, runtime: Runtime): ByProtocol {
       address,
       runtime,
       protocol,
-      times: () => ({ idleTimeoutMs: runtime.limits.applicationIdleTimeoutMs }),
+      bounds: () => ({ idleTimeoutMs: runtime.limits.applicationIdleTimeoutMs }),
     }),
     active: 0,
   });

@@ -19,6 +19,8 @@ export interface ClusterView {
     readonly pendingRequests: number;
     readonly connections: number;
     readonly ejected: boolean;
+    /** Why it is left out of balancing, if it is: an outlier's reason, or `unreachable`. */
+    readonly avoided?: string | undefined;
   }[];
 }
 

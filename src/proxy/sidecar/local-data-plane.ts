@@ -13,7 +13,7 @@ import type { ClusterView, DataPlane, ListenerAddresses } from "./data-plane.ts"
 import { openListeners, type SidecarListeners } from "./listeners.ts";
 import type { DataPlaneOptions } from "./options.ts";
 import { PeerTrust } from "./peer-trust.ts";
-import { UpstreamDirectory } from "./upstream-directory.ts";
+import { type PeerChecks, UpstreamDirectory } from "./upstream-directory.ts";
 
 export class LocalDataPlane implements DataPlane {
   readonly families: readonly MetricFamily[];
@@ -36,10 +36,11 @@ export class LocalDataPlane implements DataPlane {
       ...(accessLog?.families() ?? []),
     ];
     this.#trust = new PeerTrust({ runtime, logger, metrics: sidecarMetrics });
-    this.#upstreams = new UpstreamDirectory(runtime, () => this.#trust.identity, {
+    const peers: PeerChecks = {
       revocation: this.#trust.revocation,
       onRefused: (peer, refusal) => this.#trust.refused("outbound", peer, refusal),
-    });
+    };
+    this.#upstreams = new UpstreamDirectory(runtime, () => this.#trust.identity, peers, options.labels);
     this.#applications = new Applications(options, runtime);
   }
 

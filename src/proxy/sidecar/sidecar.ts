@@ -68,7 +68,7 @@ export class Sidecar {
       options.dataPlane?.(this.#metrics, () => this.#heartbeat?.beat()) ?? new LocalDataPlane(options, this.#metrics);
     const { healthAddress: address, runtime } = options;
     const idleTimeoutMs = runtime.limits.applicationIdleTimeoutMs;
-    this.#healthPool = new Pool({ address, runtime, protocol: "h2", times: () => ({ idleTimeoutMs }) });
+    this.#healthPool = new Pool({ address, runtime, protocol: "h2", bounds: () => ({ idleTimeoutMs }) });
     this.#health = new AppHealth({
       check: options.appHealth,
       address,

@@ -14,7 +14,7 @@ import { ServiceEndpoints } from "../upstream/endpoints.ts";
 import { Pool } from "../upstream/pool.ts";
 import type { ClusterView } from "./data-plane.ts";
 
-type PeerChecks = Pick<PeerTls, "revocation" | "onRefused">;
+export type PeerChecks = Pick<PeerTls, "revocation" | "onRefused">;
 
 interface Entry {
   readonly ref: ServiceRef;
@@ -31,6 +31,7 @@ export class UpstreamDirectory {
   readonly #runtime: Runtime;
   readonly #identity: () => TlsIdentity | undefined;
   readonly #peers: PeerChecks;
+  readonly #labels: Readonly<Record<string, string>>;
   readonly #entries = new Map<ServiceRef, Entry>();
   /** Services by the addresses of their applications, put together when it is asked for. */
   #byApplication: ReadonlyMap<string, ServiceRef | undefined> | undefined;
@@ -40,9 +41,16 @@ export class UpstreamDirectory {
   /**
    * @param identity what to show peers; asked at every dial.
    * @param peers whom not to believe, and who is told of it.
+   * @param labels of our own instance: near endpoints are preferred.
    */
-  constructor(runtime: Runtime, identity: () => TlsIdentity | undefined, peers: PeerChecks = {}) {
+  constructor(
+    runtime: Runtime,
+    identity: () => TlsIdentity | undefined,
+    peers: PeerChecks = {},
+    labels: Readonly<Record<string, string>> = {},
+  ) {
     this.#runtime = runtime;
+    this.#labels = labels;
     this.#identity = identity;
     this.#peers = peers;
   }
@@ -111,17 +119,20 @@ export class UpstreamDirectory {
   }
 
   /** Brings the gauges of every upstream up to date, and drops those of the ones that left; called before a scrape. */
-  measure({ circuitOpen, ejections, connections }: SidecarMetrics): void {
+  measure({ circuitOpen, ejections, connections, overflows, ejectionsTotal }: SidecarMetrics): void {
     for (const upstream of this.#measured) {
       if (this.#entries.has(upstream)) continue;
       for (const gauge of [circuitOpen, ejections, connections]) gauge.remove({ upstream });
     }
     this.#measured = new Set(this.#entries.keys());
     for (const [upstream, { endpoints }] of this.#entries) {
-      const closed = endpoints.takesRequest && endpoints.takesPending && endpoints.takesConnection;
-      circuitOpen.cell({ upstream }).value = closed ? 0 : 1;
+      circuitOpen.cell({ upstream }).value = endpoints.breaker.isOpen ? 1 : 0;
       ejections.cell({ upstream }).value = endpoints.ejected.length;
       connections.cell({ upstream }).value = endpoints.all.reduce((sum, { pool }) => sum + pool.size, 0);
+      for (const [bound, count] of endpoints.breaker.overflows) overflows.cell({ upstream, bound }).value = count;
+      for (const [reason, count] of endpoints.outliers.ejections) {
+        ejectionsTotal.cell({ upstream, reason }).value = count;
+      }
     }
   }
 
@@ -139,6 +150,7 @@ export class UpstreamDirectory {
         pendingRequests: state.pool.pending,
         connections: state.pool.size,
         ejected: endpoints.ejected.includes(state),
+        avoided: endpoints.whyAvoided(state),
       })),
     }));
   }
@@ -147,7 +159,7 @@ export class UpstreamDirectory {
     let entry = this.#entries.get(service);
     if (entry === undefined) {
       entry = {
-        endpoints: new ServiceEndpoints(this.#runtime.monotonicMs),
+        endpoints: new ServiceEndpoints(this.#runtime.monotonicMs, this.#labels),
         ref: service,
         spiffeId: undefined,
         set: undefined,
@@ -163,9 +175,9 @@ export class UpstreamDirectory {
       address: { host: endpoint.host, port: endpoint.port },
       runtime: this.#runtime,
       protocol: "h2",
-      times: () => entry.endpoints.connectionPool,
-      mayWait: () => entry.endpoints.takesPending,
-      mayDial: () => entry.endpoints.takesConnection,
+      bounds: () => entry.endpoints.breaker.bounds,
+      mayWait: () => entry.endpoints.breaker.takes("maxPendingRequests"),
+      mayDial: () => entry.endpoints.breaker.takes("maxConnections"),
       tls: () => {
         const identity = this.#identity();
         if (identity === undefined || entry.spiffeId === undefined) return undefined;

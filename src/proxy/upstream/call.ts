@@ -13,14 +13,22 @@ import type {
   StreamFault,
   StreamListener,
 } from "../codec/message.ts";
-import { headerValue } from "../headers.ts";
 import { Timer } from "../io/timers.ts";
 import type { FaultName } from "../respond.ts";
 import type { Runtime } from "../runtime.ts";
-import type { EndpointState } from "./endpoints.ts";
+import type { EndpointState } from "./member.ts";
+import { type Outcome, outcomeOf } from "./outlier.ts";
 import type { NoConnection, PooledConnection, PoolWaiter } from "./pool.ts";
 import { ReplayBuffer } from "./replay-buffer.ts";
-import { type AttemptOutcome, backoffMs, isRetriable, isUnprocessed, retryAfterMs, retryBackoff } from "./retry.ts";
+import {
+  type AttemptOutcome,
+  backoffMs,
+  grpcStatusOf,
+  isRetriable,
+  isUnprocessed,
+  retryAfterMs,
+  retryBackoff,
+} from "./retry.ts";
 import type { RetryBudget } from "./retry-budget.ts";
 
 /** Why there will be no response, or no more of it. */
@@ -52,6 +60,8 @@ export interface CallPlan {
   readonly budget: RetryBudget | undefined;
   /** The request repeats another one already: it is tried again only where nothing was done. Absent: it does not. */
   readonly isRetry?: boolean;
+  /** Circuit breaking: false while as many retries are under way as policy allows. Absent: they may. */
+  readonly takesRetry?: (() => boolean) | undefined;
   /** The head to send, made anew for each attempt (1 for the first). */
   head(head: RequestHead, attempt: number): RequestHead;
 }
@@ -85,7 +95,10 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
   /** The connection had served before: see `reused_connection_closed`. */
   #reusedConnection = false;
   #raceRetried = false;
-  #retriesExhausted = false;
+  /** Counts among the retries under way. */
+  #retrying = false;
+  #flags = NO_FLAGS;
+  #attemptStartMs = 0;
   #perTry: Timer | undefined;
   #backoff: Timer | undefined;
   /** A final response head went to the owner. */
@@ -106,9 +119,9 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
     return this.#endpoint;
   }
 
-  /** The response at hand is one that policy would have retried, had there been attempts or budget left. */
-  get retriesExhausted(): boolean {
-    return this.#retriesExhausted;
+  /** What there is to say of the response at hand: that policy would have retried it, had there been room. */
+  get flags(): FlagSet {
+    return this.#flags;
   }
 
   // The request
@@ -155,7 +168,7 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
   /** Nobody wants the response any more. Idempotent; no callback follows. */
   cancel(): void {
     if (this.#over) return;
-    this.#over = true;
+    this.#finish();
     this.#backoff?.cancel();
     this.#abandonAttempt();
   }
@@ -167,7 +180,6 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
     const endpoint = this.#endpoint;
     if (head === undefined || endpoint === undefined) return;
     this.#reusedConnection = connection.reused;
-    connection.reused = true;
     this.#connection = connection;
     const stream = connection.codec.open(this);
     this.#stream = stream;
@@ -211,8 +223,8 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
 
   onHead(head: ResponseHead, end: boolean): void {
     this.#perTry?.cancel();
-    const grpcStatus = end ? grpcStatusOf(head) : 0;
-    this.#endpoint?.observe?.(head.status >= 500 ? "failure" : "success");
+    const grpcStatus = end ? grpcStatusOf(head.headers) : 0;
+    this.#observe(outcomeOf(head.status, grpcStatus));
     if (head.status >= 400 || grpcStatus > 0) {
       const outcome: AttemptOutcome = { kind: "status", status: head.status, grpcStatus };
       const { retries } = this.#plan;
@@ -221,7 +233,7 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
         this.#retry(waitMs);
         return;
       }
-      this.#retriesExhausted = this.#attempt > 1 && retries !== undefined && isRetriable(outcome, retries);
+      if (this.#attempt > 1 && retries !== undefined && isRetriable(outcome, retries)) this.#flags |= flagSet("URX");
     }
     this.#committed = true;
     this.#responseEnded = end;
@@ -291,7 +303,7 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
       this.#begin(endpoint);
       return;
     }
-    this.#over = true;
+    this.#finish();
     const flags = flagSet("UH") | (this.#attempt > 0 ? flagSet("URX") : NO_FLAGS);
     this.#owner.upstreamFailed({ fault: "no_healthy_upstream", details: "no_healthy_upstream", flags });
   }
@@ -301,6 +313,7 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
     this.#endpoint = endpoint;
     endpoint.active++;
     this.#inFlight = true;
+    if (endpoint.observe !== undefined) this.#attemptStartMs = this.#runtime.monotonicMs();
     const perTryTimeoutMs = this.#plan.retries?.perTryTimeoutMs;
     if (perTryTimeoutMs !== undefined) {
       this.#perTry ??= new Timer(() => {
@@ -314,7 +327,8 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
 
   #failAttempt(outcome: AttemptOutcome, reason: CallFailure): void {
     if (this.#over) return;
-    this.#endpoint?.observe?.(outcome.kind === "connect-failure" ? "unreachable" : "failure");
+    // Who refuses is leaving, or has enough to do: no fault.
+    if (outcome.kind !== "refused") this.#observe(outcome.kind === "connect-failure" ? "unreachable" : "no-response");
     if (!this.#committed && this.#claimRetry(outcome)) {
       this.#retry(0);
       return;
@@ -324,10 +338,10 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
 
   #fail(reason: CallFailure): void {
     if (this.#over) return;
-    this.#over = true;
+    this.#finish();
     this.#abandonAttempt();
     const exhausted = !this.#committed && this.#attempt > 1 ? flagSet("URX") : NO_FLAGS;
-    this.#owner.upstreamFailed({ ...reason, flags: reason.flags | exhausted });
+    this.#owner.upstreamFailed({ ...reason, flags: reason.flags | this.#flags | exhausted });
   }
 
   /** True if policy has room for another attempt, which then counts against the budget. */
@@ -335,7 +349,21 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
     const { retries, budget } = this.#plan;
     if (retries === undefined || !this.#body.replayable || this.#attempt > retries.attempts) return false;
     if (!isRetriable(outcome, retries) || (this.#plan.isRetry === true && !isUnprocessed(outcome))) return false;
-    return budget === undefined || budget.tryRetry(retries.budget, this.#runtime.monotonicMs());
+    if (this.#plan.takesRetry?.() === false) {
+      this.#flags |= flagSet("UO");
+      return false;
+    }
+    if (budget?.tryRetry(retries.budget, this.#runtime.monotonicMs()) === false) return false;
+    if (budget !== undefined && !this.#retrying) {
+      this.#retrying = true;
+      budget.active++;
+    }
+    return true;
+  }
+
+  #observe(outcome: Outcome): void {
+    const observe = this.#endpoint?.observe;
+    if (observe !== undefined) observe(outcome, this.#runtime.monotonicMs() - this.#attemptStartMs);
   }
 
   /** @param waitMs what the server asked for. */
@@ -373,10 +401,16 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
     this.#stream = undefined;
   }
 
+  #finish(): void {
+    this.#over = true;
+    if (this.#retrying && this.#plan.budget !== undefined) this.#plan.budget.active--;
+    this.#retrying = false;
+  }
+
   /** Both messages are over: the connection is free for others. */
   #settle(): void {
     if (!this.#requestEnded || !this.#responseEnded || this.#over) return;
-    this.#over = true;
+    this.#finish();
     const connection = this.#connection;
     this.#endAttempt();
     connection?.streamEnded();
@@ -384,12 +418,6 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
 }
 
 const EMPTY = new Uint8Array(0);
-
-/** Of a response that is nothing else (gRPC over HTTP/2, "Trailers-Only"); 0 where there is none. */
-function grpcStatusOf({ headers }: ResponseHead): number {
-  const text = headerValue(headers, "grpc-status");
-  return text !== undefined && /^\d{1,2}$/.test(text) ? Number(text) : 0;
-}
 
 function failure(fault: FaultName, flag: "UR" | "UC" | "UPE" | "UT", reason: string, detail?: string): CallFailure {
   const inner = detail === undefined ? reason : `${reason},${detail}`;

@@ -5,93 +5,82 @@
 
 import type { Endpoint, EndpointSet } from "../../projections/snapshot.ts";
 import type { Subset, Upstream } from "../route/compile.ts";
-import {
-  eject,
-  isAvoided,
-  isEjected,
-  maySpare,
-  newOutlierMemory,
-  noteReachability,
-  type Outcome,
-  type OutlierMemory,
-  observe,
-} from "./outlier.ts";
+import { type Algorithm, balance } from "./balancer.ts";
+import { CircuitBreaker } from "./circuit-breaker.ts";
+import { Group } from "./group.ts";
+import { chooseAmong, type Labels } from "./locality.ts";
+import { type EndpointState, Member } from "./member.ts";
+import { isAvoided, type Outcome } from "./outlier.ts";
+import { OutlierDetector } from "./outlier-detector.ts";
 import type { Pool } from "./pool.ts";
 import { RetryBudget } from "./retry-budget.ts";
 
-/** One instance as this sidecar knows it. */
-export interface EndpointState {
-  /** Replaced when the instance comes back with other labels. */
-  endpoint: Endpoint;
-  readonly pool: Pool;
-  /** Requests of ours that it has not answered yet. */
-  active: number;
-  /** Takes in how an attempt ended; absent where nobody draws conclusions from it. */
-  readonly observe?: (outcome: Outcome) => void;
+/** What one attempt asks for. */
+export interface PickRequest {
+  /** Absent: every endpoint. */
+  readonly subset: Subset | undefined;
+  /** Avoided as long as there is another. */
+  readonly tried: readonly EndpointState[];
+  /** For ring hash and Maglev: what the requests that belong together have in common. */
+  readonly hash?: number | undefined;
+  /** Draws in [0, 1). */
+  readonly random: () => number;
 }
 
-/** An endpoint among others, and what was seen of it. */
-interface Member extends EndpointState {
-  readonly outlier: OutlierMemory;
-}
-
-/** Draws in [0, 1). */
-type Random = () => number;
+export type UpstreamPolicy = Pick<Upstream, "loadBalancer" | "balancing" | "connectionPool" | "outlierDetection">;
 
 /** Endpoints of one service. */
 export class ServiceEndpoints {
-  /** Shared by all requests to the service, and no fresh one with each snapshot. */
+  /** Shared by all requests to the service, and no fresh ones with each snapshot. */
   readonly retryBudget: RetryBudget;
+  readonly breaker: CircuitBreaker;
+  readonly outliers = new OutlierDetector();
   readonly #now: () => number;
-  #connectionPool: Upstream["connectionPool"] = {};
-  #outlierDetection: Upstream["outlierDetection"];
-  /** Until when some endpoint is avoided: before that, picking must look. Monotonic milliseconds. */
-  #avoidingUntilMs = 0;
+  readonly #own: Labels;
+  #algorithm: Algorithm = "peak-ewma";
+  #balancing: NonNullable<Upstream["balancing"]> = {};
   #version = -1;
   #all: readonly Member[] = [];
+  #whole: Group;
   /** By the compiled subset: a new snapshot brings new ones, and the old go with it. */
-  #bySubset = new WeakMap<Subset, readonly Member[]>();
-  #turn = 0;
+  #bySubset = new WeakMap<Subset, Group>();
+  /** Until when the share of some endpoint grows. Monotonic milliseconds. */
+  #growingUntilMs = 0;
 
-  /** @param now monotonic milliseconds. */
-  constructor(now: () => number) {
+  /**
+   * @param now monotonic milliseconds.
+   * @param own labels of the caller's own instance, which say where it is.
+   */
+  constructor(now: () => number, own: Labels = {}) {
     this.#now = now;
+    this.#own = own;
+    this.#whole = this.#group([]);
     this.retryBudget = new RetryBudget(now());
+    this.breaker = new CircuitBreaker(() => this.#all, this.retryBudget);
   }
 
   /** Puts another policy in force; what was counted and observed so far stays. */
-  configure({ connectionPool, outlierDetection }: Pick<Upstream, "connectionPool" | "outlierDetection">): void {
-    this.#connectionPool = connectionPool;
-    this.#outlierDetection = outlierDetection;
-  }
-
-  /** Bounds and times of connections, as policy has them now. */
-  get connectionPool(): Upstream["connectionPool"] {
-    return this.#connectionPool;
-  }
-
-  /** Circuit breaking: false while as many requests are under way as policy allows. */
-  get takesRequest(): boolean {
-    const { maxRequests } = this.#connectionPool;
-    return maxRequests === undefined || sum(this.#all, ({ active }) => active) < maxRequests;
-  }
-
-  /** Likewise for requests that wait for a connection. */
-  get takesPending(): boolean {
-    const { maxPendingRequests } = this.#connectionPool;
-    return maxPendingRequests === undefined || sum(this.#all, ({ pool }) => pool.pending) < maxPendingRequests;
-  }
-
-  /** Likewise for connections. */
-  get takesConnection(): boolean {
-    const { maxConnections } = this.#connectionPool;
-    return maxConnections === undefined || sum(this.#all, ({ pool }) => pool.opened) < maxConnections;
+  configure({ loadBalancer, balancing = {}, connectionPool, outlierDetection }: UpstreamPolicy): void {
+    const regroup = balancing.locality !== this.#balancing.locality;
+    this.#algorithm = loadBalancer;
+    this.#balancing = balancing;
+    this.breaker.configure(connectionPool);
+    this.outliers.configure(outlierDetection);
+    if (regroup) this.#regroup();
   }
 
   /** Endpoints that outlier detection leaves out now. */
   get ejected(): readonly EndpointState[] {
     const nowMs = this.#now();
-    return this.#all.filter(({ outlier }) => isEjected(outlier, nowMs));
+    return this.#all.filter(({ outlier }) => outlier.ejectedUntilMs > nowMs);
+  }
+
+  /** Why an endpoint is left out now; undefined where it is not. */
+  whyAvoided(state: EndpointState): string | undefined {
+    const nowMs = this.#now();
+    const outlier = this.#all.find((member) => member === state)?.outlier;
+    if (outlier === undefined || !isAvoided(outlier, nowMs)) return undefined;
+    return outlier.ejectedUntilMs > nowMs ? outlier.reason : "unreachable";
   }
 
   get version(): number {
@@ -102,6 +91,14 @@ export class ServiceEndpoints {
     return this.#all;
   }
 
+  /** Whether any endpoint of the subset is well; where none is, calls had better go to another service. */
+  isWell(subset: Subset | undefined): boolean {
+    const { members } = this.#groupOf(subset);
+    const nowMs = this.#now();
+    if (!this.outliers.isAvoiding(nowMs)) return members.length > 0;
+    return members.some(({ outlier }) => !isAvoided(outlier, nowMs));
+  }
+
   /**
    * Takes a newer set; an older one is dropped (false). `makePool` is asked for endpoints not seen before, pools of
    * those that left are closed, and those that stayed keep everything.
@@ -109,12 +106,13 @@ export class ServiceEndpoints {
   replace(set: EndpointSet, makePool: (endpoint: Endpoint) => Pool): boolean {
     if (set.version <= this.#version) return false;
     const known = new Map(this.#all.map((state) => [addressKey(state.endpoint), state]));
+    const areFirst = known.size === 0;
     const next: Member[] = [];
     for (const endpoint of set.endpoints) {
       const key = addressKey(endpoint);
       const state = known.get(key);
       known.delete(key);
-      if (state === undefined) next.push(this.#member(endpoint, makePool(endpoint)));
+      if (state === undefined) next.push(this.#member(endpoint, makePool(endpoint), areFirst));
       else {
         state.endpoint = endpoint;
         next.push(state);
@@ -122,91 +120,97 @@ export class ServiceEndpoints {
     }
     this.#version = set.version;
     this.#all = next;
-    this.#bySubset = new WeakMap();
+    this.#regroup();
     // Last: whoever waited for one of these picks anew at once.
     for (const left of known.values()) left.pool.close();
     return true;
   }
 
-  /**
-   * Picks an endpoint of the subset, if it has any. `tried` is avoided as long as there is another.
-   * Least request is the power of two choices: the less busy of two drawn at random.
-   */
-  pick(
-    algorithm: Upstream["loadBalancer"],
-    subset: Subset | undefined,
-    tried: readonly EndpointState[],
-    random: Random,
-  ): EndpointState | undefined {
-    const members = this.#choices(subset === undefined ? this.#all : this.#members(subset));
-    const fresh = tried.length === 0 ? members : members.filter((state) => !tried.includes(state));
-    const candidates = fresh.length > 0 ? fresh : members;
-    const count = candidates.length;
-    if (count <= 1) return candidates[0];
-    if (algorithm === "round-robin") {
-      this.#turn = (this.#turn + 1) % count;
-      return candidates[this.#turn];
+  /** Picks an endpoint, if there is any. */
+  pick({ subset, tried, hash, random }: PickRequest): EndpointState | undefined {
+    const group = this.#groupOf(subset);
+    const nowMs = this.#now();
+    const avoiding = this.outliers.isAvoiding(nowMs);
+    const isFree = (member: Member): boolean => !tried.includes(member);
+    const isWell = (member: Member): boolean => !avoiding || !isAvoided(member.outlier, nowMs);
+    if (hash !== undefined) {
+      const owner = group.owner(this.#algorithm, hash, (member) => isFree(member) && isWell(member));
+      return owner ?? group.owner(this.#algorithm, hash, isFree) ?? group.owner(this.#algorithm, hash, () => true);
     }
-    const first = Math.floor(random() * count);
-    if (algorithm === "random") return candidates[first];
-    // Drawn among the others, so that the two always differ.
-    const second = (first + 1 + Math.floor(random() * (count - 1))) % count;
-    const one = candidates[first];
-    const other = candidates[second];
-    return one !== undefined && other !== undefined && other.active < one.active ? other : one;
+    const among = this.#among(group, avoiding, isWell, random);
+    const fresh = tried.length === 0 ? among : among.filter(isFree);
+    const others = fresh.length > 0 ? fresh : this.#elsewhere(group, isFree, isWell);
+    const even = group.even && nowMs >= this.#growingUntilMs;
+    return balance(this.#algorithm, others.length > 0 ? others : among, { even, nowMs, random });
   }
 
   closeAll(): void {
     const all = this.#all;
     this.#all = [];
-    this.#bySubset = new WeakMap();
+    this.#regroup();
     for (const state of all) state.pool.close();
   }
 
-  #member(endpoint: Endpoint, pool: Pool): Member {
-    const outlier = newOutlierMemory();
-    return { endpoint, pool, active: 0, outlier, observe: (outcome) => this.#observe(outlier, outcome) };
+  #among(
+    { levels }: Group,
+    avoiding: boolean,
+    isWell: (member: Member) => boolean,
+    random: () => number,
+  ): readonly Member[] {
+    // Nearly always: all are well, so that the nearest take everything.
+    if (!avoiding) return levels[0] ?? [];
+    return chooseAmong(levels, isWell, this.outliers.panicThreshold, random);
   }
 
-  #observe(outlier: OutlierMemory, outcome: Outcome): void {
-    // Nearly every outcome is a success after a success.
-    if (outcome === "success" && outlier.consecutiveFailures === 0 && outlier.consecutiveUnreachable === 0) return;
-    const nowMs = this.#now();
-    noteReachability(outlier, outcome !== "unreachable", nowMs);
-    const config = this.#outlierDetection;
-    if (config !== undefined && observe(outlier, outcome !== "success", config, nowMs)) {
-      if (maySpare(this.#all.length, this.ejected.length, config)) eject(outlier, config, nowMs);
+  /** All near ones were tried: others that are well, however far, or at least not tried yet. */
+  #elsewhere(
+    { members }: Group,
+    isFree: (member: Member) => boolean,
+    isWell: (member: Member) => boolean,
+  ): readonly Member[] {
+    const free = members.filter(isFree);
+    const well = free.filter(isWell);
+    return well.length > 0 ? well : free;
+  }
+
+  #member(endpoint: Endpoint, pool: Pool, isFirst: boolean): Member {
+    const member = new Member(endpoint, pool, (of, outcome, elapsedMs) => this.#observe(of, outcome, elapsedMs));
+    const { slowStartMs } = this.#balancing;
+    // When all are new, none can be spared.
+    if (slowStartMs !== undefined && !isFirst) {
+      const nowMs = this.#now();
+      member.growFrom(nowMs, slowStartMs);
+      this.#growingUntilMs = Math.max(this.#growingUntilMs, nowMs + slowStartMs);
     }
-    this.#avoidingUntilMs = Math.max(this.#avoidingUntilMs, outlier.ejectedUntilMs, outlier.unreachableUntilMs);
+    return member;
   }
 
-  /** Without those that are avoided; all of them where none would be left: bad endpoints are better than none. */
-  #choices(members: readonly Member[]): readonly Member[] {
-    if (this.#avoidingUntilMs === 0) return members;
+  #observe({ latency, outlier }: Member, outcome: Outcome, elapsedMs: number): void {
     const nowMs = this.#now();
-    if (nowMs >= this.#avoidingUntilMs) {
-      this.#avoidingUntilMs = 0;
-      return members;
-    }
-    const well = members.filter(({ outlier }) => !isAvoided(outlier, nowMs));
-    return well.length > 0 ? well : members;
+    latency.sample(elapsedMs, outcome !== "success", nowMs);
+    this.outliers.note(outlier, outcome, () => this.#all.map((member) => member.outlier), nowMs);
   }
 
-  #members(subset: Subset): readonly Member[] {
-    let members = this.#bySubset.get(subset);
-    if (members === undefined) {
+  #regroup(): void {
+    this.#whole = this.#group(this.#all);
+    this.#bySubset = new WeakMap();
+  }
+
+  #group(members: readonly Member[]): Group {
+    return new Group(members, this.#balancing.locality === "ignore" ? undefined : this.#own);
+  }
+
+  #groupOf(subset: Subset | undefined): Group {
+    if (subset === undefined) return this.#whole;
+    let group = this.#bySubset.get(subset);
+    if (group === undefined) {
       const labels = Object.entries(subset.labels);
-      members = this.#all.filter((state) => labels.every(([name, value]) => state.endpoint.labels[name] === value));
-      this.#bySubset.set(subset, members);
+      const bears = ({ endpoint }: Member): boolean => labels.every(([name, value]) => endpoint.labels[name] === value);
+      group = this.#group(this.#all.filter(bears));
+      this.#bySubset.set(subset, group);
     }
-    return members;
+    return group;
   }
-}
-
-function sum<T>(items: readonly T[], count: (item: T) => number): number {
-  let total = 0;
-  for (const item of items) total += count(item);
-  return total;
 }
 
 function addressKey(endpoint: Endpoint): string {

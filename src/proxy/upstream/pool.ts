@@ -35,18 +35,20 @@ export interface PoolOptions {
   readonly mayWait?: () => boolean;
   readonly mayDial?: () => boolean;
   /** What policy or the owner sets otherwise than the limits do; asked each time, since policy changes. */
-  readonly times?: () => PoolTimes;
+  readonly bounds?: () => PoolBounds;
   /** What is spoken over plain TCP, and what is expected of ALPN under TLS. */
   readonly protocol: ApplicationProtocol;
   /** A connection was opened; what is returned is called when it is gone. */
   readonly onOpened?: (wire: Wire) => () => void;
 }
 
-export interface PoolTimes {
+export interface PoolBounds {
   /** TCP and TLS handshake; `connectTimeoutMs` of the limits by default. */
   readonly connectTimeoutMs?: number | undefined;
   /** Connections without a request are closed after this time; `upstreamIdleTimeoutMs` of the limits by default. */
   readonly idleTimeoutMs?: number | undefined;
+  /** After so many a connection takes no more and ends; absent: any number. */
+  readonly maxRequestsPerConnection?: number | undefined;
 }
 
 /** Before the peer's certificate ends, at most: enough for requests that are under way to end. */
@@ -66,8 +68,8 @@ function replacementTime(peer: PeerIdentity | undefined, nowMs: number): number 
 const STREAMS_PER_DIAL = 64;
 
 export class PooledConnection {
-  /** Used before: a close before any response byte is then the keep-alive race, not a failing server. */
-  reused = false;
+  /** Requests that it was given. */
+  requests = 0;
   /** Stands in the pool's list of connections with capacity. */
   ready = false;
   idleSinceMs = 0;
@@ -84,6 +86,11 @@ export class PooledConnection {
   ) {
     this.#pool = pool;
     this.replaceAtMs = replacementTime(peer, pool.wallMs);
+  }
+
+  /** Used before: a close before any response byte is then the keep-alive race, not a failing server. */
+  get reused(): boolean {
+    return this.requests > 1;
   }
 
   /** A stream has come to its end: there may be room again. */
@@ -132,7 +139,7 @@ export class Pool {
   acquire(waiter: PoolWaiter): void {
     const connection = this.#takeReady();
     if (connection !== undefined) {
-      waiter.onConnection(connection);
+      this.#give(connection, waiter);
       return;
     }
     if (this.#closed) {
@@ -190,8 +197,8 @@ export class Pool {
   }
 
   get #idleTimeoutMs(): number {
-    const { times, runtime } = this.#options;
-    return times?.().idleTimeoutMs ?? runtime.limits.upstreamIdleTimeoutMs;
+    const { bounds, runtime } = this.#options;
+    return bounds?.().idleTimeoutMs ?? runtime.limits.upstreamIdleTimeoutMs;
   }
 
   #takeReady(): PooledConnection | undefined {
@@ -221,8 +228,17 @@ export class Pool {
   #serveWaiter(connection: PooledConnection): void {
     for (const waiter of this.#waiters) {
       this.#waiters.delete(waiter);
-      waiter.onConnection(connection);
+      this.#give(connection, waiter);
       return;
+    }
+  }
+
+  #give(connection: PooledConnection, waiter: PoolWaiter): void {
+    connection.requests++;
+    waiter.onConnection(connection);
+    const { maxRequestsPerConnection } = this.#options.bounds?.() ?? {};
+    if (maxRequestsPerConnection !== undefined && connection.requests >= maxRequestsPerConnection) {
+      connection.codec.drain();
     }
   }
 
@@ -247,7 +263,7 @@ export class Pool {
     let onGone: (() => void) | undefined;
     dial({
       address,
-      connectTimeoutMs: this.#options.times?.().connectTimeoutMs,
+      connectTimeoutMs: this.#options.bounds?.().connectTimeoutMs,
       runtime,
       tls: peer,
       plainProtocol: protocol,

@@ -14,6 +14,8 @@ const SLOT_MS = WINDOW_MS / SLOTS;
 export class RetryBudget {
   readonly #requests = new Float64Array(SLOTS);
   readonly #retries = new Float64Array(SLOTS);
+  /** Retries under way: the requests that have come to a second attempt and are not over. */
+  active = 0;
   #slot = 0;
   #slotStartMs: number;
 

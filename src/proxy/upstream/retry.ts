@@ -94,3 +94,9 @@ export function retryAfterMs(headers: HeaderList, wallMs: () => number): number 
   if (Number.isNaN(waitMs)) return 0;
   return waitMs > RETRY_AFTER_MAX_MS ? undefined : Math.max(0, waitMs);
 }
+
+/** The status of a response that is nothing else (gRPC over HTTP/2, "Trailers-Only"); 0 where there is none. */
+export function grpcStatusOf(headers: HeaderList): number {
+  const text = headerValue(headers, "grpc-status");
+  return text !== undefined && /^\d{1,2}$/.test(text) ? Number(text) : 0;
+}

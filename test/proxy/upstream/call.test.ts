@@ -5,7 +5,7 @@ import type { HeaderList, RequestHead, ResponseHead } from "../../../src/proxy/c
 import type { Limits } from "../../../src/proxy/limits.ts";
 import { type Runtime, systemRuntime } from "../../../src/proxy/runtime.ts";
 import { type CallFailure, type CallOwner, type CallPlan, UpstreamCall } from "../../../src/proxy/upstream/call.ts";
-import type { EndpointState } from "../../../src/proxy/upstream/endpoints.ts";
+import type { EndpointState } from "../../../src/proxy/upstream/member.ts";
 import { Pool } from "../../../src/proxy/upstream/pool.ts";
 import { RetryBudget } from "../../../src/proxy/upstream/retry-budget.ts";
 import { formatFlags } from "../../../src/telemetry/response-flags.ts";
@@ -151,7 +151,7 @@ describe("attempts", () => {
     const made = call({ attempts: 2 });
     made.sendHead(head("GET"), true);
     expect(await owner.over()).toEqual(["retried", "retried", "head 503", "end"]);
-    expect([server.requests.length, made.retriesExhausted]).toEqual([3, true]);
+    expect([server.requests.length, formatFlags(made.flags)]).toEqual([3, "URX"]);
     await nothingLeft(states, 1);
   });
 

@@ -31,6 +31,7 @@ function sumOf(one: EndpointView, other: EndpointView): EndpointView {
     pendingRequests: one.pendingRequests + other.pendingRequests,
     connections: one.connections + other.connections,
     ejected: one.ejected || other.ejected,
+    avoided: one.avoided ?? other.avoided,
   };
 }
 

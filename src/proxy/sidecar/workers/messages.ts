@@ -53,6 +53,7 @@ const clusterView = z.strictObject({
         pendingRequests: z.int(),
         connections: z.int(),
         ejected: z.boolean(),
+        avoided: z.string().optional(),
       }),
     )
     .readonly(),

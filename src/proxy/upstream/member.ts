@@ -1,0 +1,79 @@
+/** One instance among those of its service: its connections, its load, and what was seen of it. */
+
+import type { Endpoint } from "../../projections/snapshot.ts";
+import type { Balanced } from "./balancer.ts";
+import { WEIGHT_LABEL } from "./labels.ts";
+import { PeakLatency } from "./latency.ts";
+import { newOutlierMemory, type Outcome } from "./outlier.ts";
+import type { Pool } from "./pool.ts";
+
+/** One instance as this sidecar knows it. */
+export interface EndpointState {
+  /** Replaced when the instance comes back with other labels. */
+  endpoint: Endpoint;
+  readonly pool: Pool;
+  /** Requests of ours that it has not answered yet. */
+  active: number;
+  /** Takes in how an attempt ended and how long it took; absent where nobody draws conclusions from it. */
+  readonly observe?: (outcome: Outcome, elapsedMs: number) => void;
+}
+
+const WEIGHT_MAX = 1_000;
+
+/** In slow start an endpoint begins with this part of its share, as in Envoy. */
+const SLOW_START_FLOOR = 0.1;
+
+export class Member implements EndpointState, Balanced {
+  readonly outlier = newOutlierMemory();
+  readonly latency = new PeakLatency();
+  active = 0;
+  turn = 0;
+  weight: number;
+  /** Until when its share grows; 0: it has all of it. Monotonic milliseconds. */
+  #fullAtMs = 0;
+  #growthMs = 0;
+  #endpoint: Endpoint;
+  readonly observe: (outcome: Outcome, elapsedMs: number) => void;
+
+  /** @param onOutcome told of each attempt that ends here. */
+  constructor(
+    endpoint: Endpoint,
+    readonly pool: Pool,
+    onOutcome: (member: Member, outcome: Outcome, elapsedMs: number) => void,
+  ) {
+    this.#endpoint = endpoint;
+    this.weight = weightOf(endpoint);
+    this.observe = (outcome, elapsedMs) => onOutcome(this, outcome, elapsedMs);
+  }
+
+  get endpoint(): Endpoint {
+    return this.#endpoint;
+  }
+
+  set endpoint(endpoint: Endpoint) {
+    this.#endpoint = endpoint;
+    this.weight = weightOf(endpoint);
+  }
+
+  /** It has just come: it gets its share little by little, so that its caches can fill. */
+  growFrom(nowMs: number, growthMs: number): void {
+    this.#fullAtMs = nowMs + growthMs;
+    this.#growthMs = growthMs;
+  }
+
+  grows(nowMs: number): boolean {
+    return nowMs < this.#fullAtMs;
+  }
+
+  weightAt(nowMs: number): number {
+    if (!this.grows(nowMs)) return this.weight;
+    const grown = 1 - (this.#fullAtMs - nowMs) / this.#growthMs;
+    return this.weight * Math.max(SLOW_START_FLOOR, grown);
+  }
+}
+
+/** A weight that is none counts as 1: an endpoint must not be lost to a typing error in its label. */
+function weightOf({ labels }: Endpoint): number {
+  const weight = Number(labels[WEIGHT_LABEL] ?? 1);
+  return weight > 0 ? Math.min(WEIGHT_MAX, weight) : 1;
+}

@@ -1,0 +1,77 @@
+/** Outlier detection for the endpoints of one service: what policy asks for, and what came of it. */
+
+import type { SnapshotOutlierDetection } from "../../projections/snapshot.ts";
+import {
+  type EjectionReason,
+  eject,
+  findOutliers,
+  isEjected,
+  maySpare,
+  noteReachability,
+  type Outcome,
+  type OutlierMemory,
+  observe,
+} from "./outlier.ts";
+
+export class OutlierDetector {
+  /** Ejections so far, by reason. */
+  readonly ejections = new Map<EjectionReason, number>();
+  #config: SnapshotOutlierDetection | undefined;
+  /** Until when some endpoint is avoided: before that, picking must look. Monotonic milliseconds. */
+  #avoidingUntilMs = 0;
+  /** When the endpoints are compared next. */
+  #compareAtMs = 0;
+
+  configure(config: SnapshotOutlierDetection | undefined): void {
+    this.#config = config;
+  }
+
+  /** With a smaller share of endpoints well than this, all are used; percent. */
+  get panicThreshold(): number {
+    return this.#config?.panicThreshold ?? 0;
+  }
+
+  /** Whether any endpoint may be avoided now. */
+  isAvoiding(nowMs: number): boolean {
+    if (this.#avoidingUntilMs === 0) return false;
+    if (nowMs < this.#avoidingUntilMs) return true;
+    this.#avoidingUntilMs = 0;
+    return false;
+  }
+
+  /** Takes in how an attempt on one of `all` ended. */
+  note(memory: OutlierMemory, outcome: Outcome, all: () => readonly OutlierMemory[], nowMs: number): void {
+    noteReachability(memory, outcome !== "unreachable", nowMs);
+    const config = this.#config;
+    if (config !== undefined) {
+      const reason = observe(memory, outcome, config);
+      if (reason !== undefined) this.#eject(memory, reason, config, all, nowMs);
+      if (nowMs >= this.#compareAtMs) this.#compare(config, all, nowMs);
+    }
+    this.#avoidingUntilMs = Math.max(this.#avoidingUntilMs, memory.ejectedUntilMs, memory.unreachableUntilMs);
+  }
+
+  #compare(config: SnapshotOutlierDetection, all: () => readonly OutlierMemory[], nowMs: number): void {
+    // The first interval begins with the first outcome.
+    if (this.#compareAtMs > 0) {
+      for (const [memory, reason] of findOutliers(all(), config)) this.#eject(memory, reason, config, all, nowMs);
+    }
+    this.#compareAtMs = nowMs + config.intervalMs;
+  }
+
+  #eject(
+    memory: OutlierMemory,
+    reason: EjectionReason,
+    config: SnapshotOutlierDetection,
+    all: () => readonly OutlierMemory[],
+    nowMs: number,
+  ): void {
+    if (isEjected(memory, nowMs)) return;
+    const memories = all();
+    const ejected = memories.reduce((count, one) => count + (isEjected(one, nowMs) ? 1 : 0), 0);
+    if (!maySpare(memories.length, ejected, config)) return;
+    eject(memory, reason, config, nowMs);
+    this.ejections.set(reason, (this.ejections.get(reason) ?? 0) + 1);
+    this.#avoidingUntilMs = Math.max(this.#avoidingUntilMs, memory.ejectedUntilMs);
+  }
+}
