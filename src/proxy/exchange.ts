@@ -30,7 +30,8 @@ import {
 } from "./respond.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Counter, Side } from "./side.ts";
-import { type CallFailure, type CallOwner, UpstreamCall } from "./upstream/call.ts";
+import { UpstreamCall } from "./upstream/call.ts";
+import type { CallFailure, CallOwner } from "./upstream/call-plan.ts";
 
 /** The response is whole, and the rest of the request has no reader. */
 const ANSWERED: StreamFault = { kind: "cancelled", detail: "answered_early" };

@@ -40,7 +40,7 @@ import { PORT_FIELD, portIn, portOf, protocolOf, type ServicePort } from "./serv
 import type { Admission, Counter, Side } from "./side.ts";
 import type { Applications } from "./sidecar/applications.ts";
 import { countRequest, EdgeCounters, type Telemetry } from "./telemetry.ts";
-import type { CallPlan } from "./upstream/call.ts";
+import type { CallPlan } from "./upstream/call-plan.ts";
 import type { EndpointState } from "./upstream/member.ts";
 
 export interface InboundOptions {

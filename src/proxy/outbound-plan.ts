@@ -9,7 +9,7 @@ import type { Route } from "./route/compile.ts";
 import { hashKey } from "./route/hash-key.ts";
 import type { Runtime } from "./runtime.ts";
 import { PORT_FIELD, portIn, portOf, type ServicePort } from "./service-port.ts";
-import type { CallPlan } from "./upstream/call.ts";
+import type { CallPlan } from "./upstream/call-plan.ts";
 import type { ServiceEndpoints } from "./upstream/endpoints.ts";
 import { hashText } from "./upstream/hash-table.ts";
 

@@ -6,7 +6,7 @@
 import type { Downstream } from "./io/downstream.ts";
 import type { Address } from "./io/listener.ts";
 import type { Runtime } from "./runtime.ts";
-import type { CallPlan } from "./upstream/call.ts";
+import type { CallPlan } from "./upstream/call-plan.ts";
 import type { EndpointState } from "./upstream/member.ts";
 import { Pool } from "./upstream/pool.ts";
 

@@ -4,7 +4,7 @@ import type { RequestRecord } from "../telemetry/request-record.ts";
 import type { RequestHead } from "./codec/message.ts";
 import type { Downstream } from "./io/downstream.ts";
 import type { LocalResponse } from "./respond.ts";
-import type { CallPlan } from "./upstream/call.ts";
+import type { CallPlan } from "./upstream/call-plan.ts";
 
 /** Where a finished request, or connection, is counted. */
 export interface Counter {

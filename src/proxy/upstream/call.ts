@@ -3,7 +3,6 @@
  * policy lets through, or policy gives up. The caller of `UpstreamCall` sees one request and one response.
  */
 
-import type { SnapshotRetries } from "../../projections/snapshot.ts";
 import { type FlagSet, flagSet, NO_FLAGS } from "../../telemetry/response-flags.ts";
 import type {
   ClientStream,
@@ -16,6 +15,7 @@ import type {
 import { Timer } from "../io/timers.ts";
 import type { FaultName } from "../respond.ts";
 import type { Runtime } from "../runtime.ts";
+import type { CallFailure, CallOwner, CallPlan } from "./call-plan.ts";
 import type { EndpointState } from "./member.ts";
 import { type Outcome, outcomeOf } from "./outlier.ts";
 import type { NoConnection, PooledConnection, PoolWaiter } from "./pool.ts";
@@ -29,42 +29,6 @@ import {
   retryAfterMs,
   retryBackoff,
 } from "./retry.ts";
-import type { RetryBudget } from "./retry-budget.ts";
-
-/** Why there will be no response, or no more of it. */
-export interface CallFailure {
-  readonly fault: FaultName;
-  /** For `response_code_details`. */
-  readonly details: string;
-  readonly flags: FlagSet;
-}
-
-/** Who made the call. Between `upstreamHead` and the end of the response, `upstreamFailed` may still come. */
-export interface CallOwner {
-  upstreamInformational(head: ResponseHead): void;
-  upstreamHead(head: ResponseHead, end: boolean): void;
-  upstreamData(chunk: Uint8Array, end: boolean): void;
-  upstreamTrailers(trailers: HeaderList): void;
-  /** The request's body may flow again after `sendData` returned false. */
-  upstreamDrained(): void;
-  upstreamFailed(failure: CallFailure): void;
-  /** An attempt failed and another is under way. */
-  upstreamRetried(): void;
-}
-
-export interface CallPlan {
-  /** Where the next attempt goes; `tried` are those that failed. Undefined: nowhere. */
-  pick(tried: readonly EndpointState[]): EndpointState | undefined;
-  readonly retries: SnapshotRetries | undefined;
-  /** Shared by all calls to the service. */
-  readonly budget: RetryBudget | undefined;
-  /** The request repeats another one already: it is tried again only where nothing was done. Absent: it does not. */
-  readonly isRetry?: boolean;
-  /** Circuit breaking: false while as many retries are under way as policy allows. Absent: they may. */
-  readonly takesRetry?: (() => boolean) | undefined;
-  /** The head to send, made anew for each attempt (1 for the first). */
-  head(head: RequestHead, attempt: number): RequestHead;
-}
 
 /** The peer gave up this one stream (RST_STREAM), and not the connection with it. */
 const STREAM_RESET = /^reset_/;
