@@ -1,7 +1,7 @@
 /**
  * What is measured: a pair of proxies as two sidecars stand between two applications, whoever made them.
  *
- *     client → plain HTTP → proxy A ⇒ mutual TLS 1.3 ⇒ proxy B → plain HTTP/1.1 → application
+ *     client → plain HTTP → proxy A ⇒ mutual TLS 1.3 ⇒ proxy B → plain HTTP → application
  *
  * Each proxy is a process of its own, as it would be in a mesh: two hops within one process would share its event loop
  * and spare what a real hop costs.
@@ -9,10 +9,14 @@
 
 import type { Certificates, Identity } from "./certificates.ts";
 
+/** What the application speaks: HTTP/1.1, or gRPC over HTTP/2 without TLS. A pair is started for one of them. */
+export type Protocol = "http" | "grpc";
+
 /** What every contender is given. */
 export interface Site {
   /** A directory of its own, which exists and is removed afterwards. */
   readonly directory: string;
+  readonly protocol: Protocol;
   readonly applicationPort: number;
   /** For contenders that do not issue their own. */
   readonly certificates: Certificates;
@@ -35,6 +39,8 @@ export interface Contender {
   readonly name: string;
   /** Accepts HTTP/2 without TLS by prior knowledge (RFC 9113 §3.3) where it accepts HTTP/1.1. */
   readonly acceptsH2c: boolean;
+  /** Can carry gRPC, trailers and all, over both hops. */
+  readonly carriesGrpc: boolean;
   /** Undefined: can run here. Otherwise how to get what is missing. */
   missing(): string | undefined;
   /** One line, such as `HAProxy version 2.6.12`. */

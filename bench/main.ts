@@ -74,10 +74,7 @@ async function run(directory: string, contenders: readonly Contender[], planName
   ending.defer(() => rm(directory, { recursive: true, force: true }));
   const defer: Site["defer"] = (stop) => ending.defer(async () => void (await stop()));
 
-  const applicationPort = await freePort();
-  const script = fileURLToPath(new URL("application.ts", import.meta.url));
-  spawnPinned(LOAD_CORE, [process.execPath, script, String(applicationPort)], defer);
-  await untilServing(applicationPort, "/130");
+  const applications = { http: await startApplication(defer), grpc: await startGrpcApplication(defer) };
   const certificates = await makeCertificates(directory);
   const [first] = contenders;
   const control = `${first?.name} again`;
@@ -85,10 +82,13 @@ async function run(directory: string, contenders: readonly Contender[], planName
   for (const contender of first === undefined ? [] : [...contenders, first]) {
     const label = entrants.some((one) => one.label === contender.name) ? control : contender.name;
     progress(`starting ${label}`);
-    const own = join(directory, label.replace(" ", "-"));
-    await mkdir(own);
-    const pair = await contender.start({ directory: own, applicationPort, certificates, defer });
-    entrants.push({ label, acceptsH2c: contender.acceptsH2c, pair });
+    for (const protocol of contender.carriesGrpc ? (["http", "grpc"] as const) : (["http"] as const)) {
+      const own = join(directory, `${label.replace(" ", "-")}-${protocol}`);
+      await mkdir(own);
+      const applicationPort = applications[protocol];
+      const pair = await contender.start({ directory: own, protocol, applicationPort, certificates, defer });
+      entrants.push({ label, acceptsH2c: contender.acceptsH2c, protocol, pair });
+    }
   }
   const results = await measure(entrants, plan, Math.random, progress);
   console.log(report(results, control));
@@ -96,6 +96,22 @@ async function run(directory: string, contenders: readonly Contender[], planName
   const machine = { cpu: cpus()[0]?.model, cores: cpus().length, kernel: release() };
   const facts = { plan: planName, machine, versions: Object.fromEntries(versions) };
   await save({ ...facts, ...results }, new Date().toISOString());
+}
+
+async function startApplication(defer: Site["defer"]): Promise<number> {
+  const port = await freePort();
+  const script = fileURLToPath(new URL("application.ts", import.meta.url));
+  spawnPinned(LOAD_CORE, [process.execPath, script, String(port)], defer);
+  await untilServing(port, "/130");
+  return port;
+}
+
+/** Nobody waits for it here: a pair that carries gRPC waits until it is reached. */
+async function startGrpcApplication(defer: Site["defer"]): Promise<number> {
+  const port = await freePort();
+  const script = fileURLToPath(new URL("application-grpc.mjs", import.meta.url));
+  spawnPinned(LOAD_CORE, ["node", script, String(port)], defer);
+  return port;
 }
 
 async function save(record: Readonly<Record<string, unknown>>, date: string): Promise<void> {

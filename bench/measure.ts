@@ -4,18 +4,21 @@
  */
 
 import { cpuTimeUs, type Memory, memory } from "./accounting.ts";
-import type { RunningPair } from "./contender.ts";
-import { loadHttp2 } from "./load/h2load.ts";
+import type { Protocol, RunningPair } from "./contender.ts";
+import { loadGrpc, loadHttp2 } from "./load/h2load.ts";
 import { loadHandshakes } from "./load/handshakes.ts";
 import type { LoadResult } from "./load/load.ts";
+import { loadOpenLoop } from "./load/open-loop.ts";
 import { loadHttp1 } from "./load/wrk.ts";
-import type { Plan, Scenario } from "./scenario.ts";
+import { OPEN_LOOP, type Plan, type Scenario } from "./scenario.ts";
 import { shuffled } from "./statistics.ts";
 
 /** A contender under way, or the control: the first of them once more. */
 export interface Entrant {
   readonly label: string;
   readonly acceptsH2c: boolean;
+  /** What the application behind it speaks. */
+  readonly protocol: Protocol;
   readonly pair: RunningPair;
 }
 
@@ -39,9 +42,19 @@ export interface HandshakeSample {
   readonly cpuUsPerHandshake: number;
 }
 
+/** Latency at a fixed rate of arrivals, in microseconds. */
+export interface LatencySample {
+  readonly contender: string;
+  readonly round: number;
+  readonly p50Us: number;
+  readonly p99Us: number;
+  readonly failed: number;
+}
+
 export interface Results {
   readonly samples: readonly Sample[];
   readonly handshakes: readonly HandshakeSample[];
+  readonly openLoop: readonly LatencySample[];
   /** Of both proxies together, by contender: before any load, and after all of it. */
   readonly idleMemory: Readonly<Record<string, Memory>>;
   readonly finalMemory: Readonly<Record<string, Memory>>;
@@ -57,35 +70,47 @@ export async function measure(
   progress: (message: string) => void,
 ): Promise<Results> {
   await Bun.sleep(SETTLE_MS);
-  const idleMemory = await memoryOf(entrants);
-  for (const entrant of entrants) {
-    progress(`warming up ${entrant.label}`);
-    await loadHttp1({ port: entrant.pair.port, path: "/130", connections: 64, seconds: plan.warmUpSeconds });
+  const http = entrants.filter(({ protocol }) => protocol === "http");
+  const idleMemory = await memoryOf(http);
+  for (const { label, protocol, pair } of entrants) {
+    progress(`warming up ${label}`);
+    const warmUp = { port: pair.port, path: "/130", seconds: plan.warmUpSeconds };
+    if (protocol === "grpc") await loadGrpc({ ...warmUp, connections: 4 });
+    else await loadHttp1({ ...warmUp, connections: 64 });
   }
   const samples: Sample[] = [];
   const handshakes: HandshakeSample[] = [];
+  const openLoop: LatencySample[] = [];
   for (let round = 1; round <= plan.rounds; round++) {
     for (const scenario of shuffled(plan.scenarios, random)) {
       progress(`round ${round} of ${plan.rounds}: ${scenario.name}`);
       for (const entrant of shuffled(entrants, random)) {
-        if (scenario.client === "h2c" && !entrant.acceptsH2c) continue;
-        samples.push(await sample(entrant, scenario, round, plan.seconds));
+        if (takesPart(entrant, scenario)) samples.push(await sample(entrant, scenario, round, plan.seconds));
       }
     }
     progress(`round ${round} of ${plan.rounds}: handshakes`);
-    for (const entrant of shuffled(entrants, random)) {
+    for (const entrant of shuffled(http, random)) {
       const found = await sampleHandshakes(entrant, round, plan.seconds);
       if (found !== undefined) handshakes.push(found);
     }
+    progress(`round ${round} of ${plan.rounds}: latency at ${OPEN_LOOP.requestsPerSecond} requests/s`);
+    for (const entrant of shuffled(http, random)) openLoop.push(await sampleLatency(entrant, round, plan.seconds));
   }
-  return { samples, handshakes, idleMemory, finalMemory: await memoryOf(entrants) };
+  return { samples, handshakes, openLoop, idleMemory, finalMemory: await memoryOf(http) };
 }
+
+function takesPart({ protocol, acceptsH2c }: Entrant, { client }: Scenario): boolean {
+  if (client === "grpc") return protocol === "grpc";
+  return protocol === "http" && (client !== "h2c" || acceptsH2c);
+}
+
+const LOADS = { "http/1.1": loadHttp1, h2c: loadHttp2, grpc: loadGrpc } as const;
 
 async function sample({ label, pair }: Entrant, scenario: Scenario, round: number, seconds: number): Promise<Sample> {
   const { connections, bodyBytes } = scenario;
   const load = { port: pair.port, path: `/${bodyBytes}`, connections, seconds };
   const beforeUs = await cpuTimeUs(pair.pids);
-  const result: LoadResult = await (scenario.client === "h2c" ? loadHttp2(load) : loadHttp1(load));
+  const result: LoadResult = await LOADS[scenario.client](load);
   const cpuUs = (await cpuTimeUs(pair.pids)) - beforeUs;
   return {
     contender: label,
@@ -114,6 +139,13 @@ async function sampleHandshakes(
     handshakesPerSecond: handshakes / (durationUs / 1_000_000),
     cpuUsPerHandshake: cpuUs / handshakes,
   };
+}
+
+async function sampleLatency({ label, pair }: Entrant, round: number, seconds: number): Promise<LatencySample> {
+  const { requestsPerSecond, connections, bodyBytes } = OPEN_LOOP;
+  const load = { port: pair.port, path: `/${bodyBytes}`, connections, seconds, requestsPerSecond };
+  const { p50Us, p99Us, failed } = await loadOpenLoop(load);
+  return { contender: label, round, p50Us, p99Us, failed };
 }
 
 async function memoryOf(entrants: readonly Entrant[]): Promise<Record<string, Memory>> {

@@ -1,6 +1,7 @@
 /** Tables for people: medians over the rounds, one table per scenario. */
 
 import type { Results, Sample } from "./measure.ts";
+import { OPEN_LOOP } from "./scenario.ts";
 import { median, spread } from "./statistics.ts";
 
 type Row = readonly string[];
@@ -9,7 +10,12 @@ type Row = readonly string[];
 export function report(results: Results, control: string): string {
   const scenarios = Map.groupBy(results.samples, ({ scenario }) => scenario);
   const parts = [...scenarios].map(([scenario, samples]) => scenarioTable(scenario, samples));
-  parts.push(handshakeTable(results), memoryTable(results), controlText(results.samples, control));
+  parts.push(
+    latencyTable(results),
+    handshakeTable(results),
+    memoryTable(results),
+    controlText(results.samples, control),
+  );
   return parts.join("\n\n");
 }
 
@@ -30,6 +36,21 @@ function scenarioTable(scenario: string, samples: readonly Sample[]): string {
     ];
   });
   return `${scenario}\n${table([["", "CPU µs/request", "range", "requests/s", "p50 µs", "p99 µs", ""], ...rows])}`;
+}
+
+/** Beside the direct call's, where there is one: what two proxies add to it. */
+function latencyTable({ openLoop }: Results): string {
+  const direct = openLoop.filter(({ contender }) => contender === "direct");
+  const [p50, p99] = [median(direct.map(({ p50Us }) => p50Us)), median(direct.map(({ p99Us }) => p99Us))];
+  const rows = byMedian(openLoop, ({ p50Us }) => p50Us).map(([name, own]) => {
+    const [ownP50, ownP99] = [median(own.map(({ p50Us }) => p50Us)), median(own.map(({ p99Us }) => p99Us))];
+    const failed = own.reduce((sum, one) => sum + one.failed, 0);
+    const added = name === "direct" ? ["-", "-"] : [fixed(ownP50 - p50), fixed(ownP99 - p99)];
+    return [name, fixed(ownP50), fixed(ownP99), ...added, failed === 0 ? "" : `${failed} failed`];
+  });
+  const { requestsPerSecond, connections, bodyBytes } = OPEN_LOOP;
+  const title = `Open loop, ${requestsPerSecond} requests/s over ${connections} connections, ${bodyBytes} B`;
+  return `${title}\n${table([["", "p50 µs", "p99 µs", "p50 added", "p99 added", ""], ...rows])}`;
 }
 
 function handshakeTable({ handshakes }: Results): string {

@@ -3,7 +3,7 @@
 export interface Scenario {
   /** Stable: results of different days are compared by it. */
   readonly name: string;
-  readonly client: "http/1.1" | "h2c";
+  readonly client: "http/1.1" | "h2c" | "grpc";
   readonly connections: number;
   readonly bodyBytes: number;
 }
@@ -31,11 +31,25 @@ const H2C: Scenario = {
   bodyBytes: 130,
 };
 
-const ALL: readonly Scenario[] = [...CONNECTIONS.flatMap((count) => BODIES.map((bytes) => http1(count, bytes))), H2C];
+const GRPC: Scenario = {
+  name: "gRPC unary, 4 connections of 16 streams, 130 B",
+  client: "grpc",
+  connections: 4,
+  bodyBytes: 130,
+};
+
+/** A rate that every contender carries with ease: what is measured is what it adds, not what it can take. */
+export const OPEN_LOOP = { requestsPerSecond: 2_000, connections: 64, bodyBytes: 130 } as const;
+
+const ALL: readonly Scenario[] = [
+  ...CONNECTIONS.flatMap((count) => BODIES.map((bytes) => http1(count, bytes))),
+  H2C,
+  GRPC,
+];
 
 export const PLANS = {
   /** About a minute: the figure that moves first. */
-  quick: { rounds: 3, seconds: 1, warmUpSeconds: 2, scenarios: [http1(64, 130), http1(1, 130)] },
+  quick: { rounds: 3, seconds: 1, warmUpSeconds: 2, scenarios: [http1(64, 130), http1(1, 130), GRPC] },
   /** About six minutes. */
   standard: { rounds: 3, seconds: 1, warmUpSeconds: 3, scenarios: ALL },
   /** About half an hour: for figures that are published. */

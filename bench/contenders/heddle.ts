@@ -7,11 +7,11 @@ import { selfCommand, VERSION } from "../../src/cli/program.ts";
 import { findServerBinary } from "../../src/nats/server-binary.ts";
 import { TestMesh } from "../../test/support/mesh.ts";
 import type { Identity } from "../certificates.ts";
-import type { Contender, Site } from "../contender.ts";
+import type { Contender, Protocol, Site } from "../contender.ts";
 import { freePort, type PinnedProcess, PROXY_CORE, spawnPinned, untilServing } from "../process.ts";
 
 /** Every kind of rule that a request passes on its way, none of which ever stops it. */
-const POLICY = `
+const policy = (protocol: Protocol): string => `
 apiVersion: heddle/v1
 kind: Service
 metadata: { namespace: shop, name: web }
@@ -21,7 +21,7 @@ apiVersion: heddle/v1
 kind: Service
 metadata: { namespace: shop, name: catalog }
 spec:
-  ports: [{ port: 8080, protocol: http }]
+  ports: [{ port: 8080, protocol: ${protocol} }]
   subsets: { v1: { version: v1 }, v2: { version: v2 } }
   loadBalancer: { algorithm: least-request }
   connectionPool: { maxConnections: 200, maxPendingRequests: 1000, maxRequests: 1000 }
@@ -46,7 +46,7 @@ spec:
   service: catalog
   rules:
     - deny: { paths: [/admin, /admin/*] }
-    - allow: { from: [shop/web], methods: [GET] }
+    - allow: { from: [shop/web], methods: [GET, POST] }
 ---
 apiVersion: heddle/v1
 kind: RateLimit
@@ -107,6 +107,7 @@ async function identityOf(sidecar: RunningSidecar, directory: string): Promise<I
 export const heddle: Contender = {
   name: "heddle",
   acceptsH2c: true,
+  carriesGrpc: true,
   missing: () => undefined,
   version: async () => {
     const nats = await findServerBinary(process.env);
@@ -115,7 +116,7 @@ export const heddle: Contender = {
   async start(site) {
     const mesh = await TestMesh.start();
     site.defer(() => mesh.stop());
-    await mesh.apply(POLICY);
+    await mesh.apply(policy(site.protocol));
     const meshDirectory = mesh.nats.directory.path;
     const catalog = await startSidecar(site, meshDirectory, "catalog", site.applicationPort);
     const web = await startSidecar(site, meshDirectory, "web", site.applicationPort);

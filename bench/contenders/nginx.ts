@@ -32,6 +32,7 @@ http { access_log off; ${temporary} keepalive_requests 100000000; keepalive_time
 export const nginx: Contender = {
   name: "nginx",
   acceptsH2c: false,
+  carriesGrpc: false,
   missing: () => (Bun.which("nginx") === null ? "apt-get install nginx" : undefined),
   version: async () => (await output(["nginx", "-v"])).trim().replace("nginx version: ", ""),
   async start(site) {

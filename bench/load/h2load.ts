@@ -1,5 +1,8 @@
 /** HTTP/2 without TLS by prior knowledge, many streams on each connection: h2load, in one thread. */
 
+import { writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { HOST } from "../contender.ts";
 import { output } from "../process.ts";
 import type { LoadOptions, LoadResult } from "./load.ts";
@@ -7,9 +10,34 @@ import type { LoadOptions, LoadResult } from "./load.ts";
 /** Streams open at once on each connection. */
 const STREAMS = 16;
 
+/** What a unary call sends: one message of two bytes, behind its flag and length. */
+const GRPC_REQUEST = Uint8Array.from([0, 0, 0, 0, 2, 8, 1]);
+
+export function loadHttp2(options: LoadOptions): Promise<LoadResult> {
+  return load(options, []);
+}
+
+/** Unary gRPC calls: POST with a message, answered with a message and trailers. */
+export async function loadGrpc(options: LoadOptions): Promise<LoadResult> {
+  const message = join(tmpdir(), `heddle-bench-grpc-${process.pid}`);
+  await writeFile(message, GRPC_REQUEST);
+  return load({ ...options, path: "/heddle.Bench/Get" }, [
+    ...["-d", message, "-H", "content-type: application/grpc", "-H", "te: trailers"],
+  ]);
+}
+
 /** h2load prints no percentiles, so there are none. */
-export async function loadHttp2({ port, path, connections, seconds }: LoadOptions): Promise<LoadResult> {
-  const options = [`-c${connections}`, `-m${STREAMS}`, "-t1", "-D", String(seconds), "-H", `:authority: ${HOST}`];
+async function load({ port, path, connections, seconds }: LoadOptions, more: readonly string[]): Promise<LoadResult> {
+  const options = [
+    `-c${connections}`,
+    `-m${STREAMS}`,
+    "-t1",
+    "-D",
+    String(seconds),
+    "-H",
+    `:authority: ${HOST}`,
+    ...more,
+  ];
   const text = await output(["h2load", ...options, `http://127.0.0.1:${port}${path}`]);
   const counts = /^requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded/m.exec(text);
   if (counts === null) throw new Error(`h2load: ${text.trim()}`);
