@@ -72,6 +72,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "verify", summary: "prove that the ledger is what was written", load: () => import("./verify.ts") },
   { name: "export", summary: "write the ledger out, one CloudEvent a line", load: () => import("./export.ts") },
   { name: "import", summary: "make a ledger out of an export, in an empty mesh", load: () => import("./import.ts") },
+  { name: "audit", summary: "report who had access to what, and how that changed", load: () => import("./audit.ts") },
   { name: "status", summary: "show every instance and what it enforces", load: () => import("./status.ts") },
   { name: "wait", summary: "wait until a revision is enforced everywhere", load: () => import("./wait.ts") },
   { name: "version", summary: "show the version", load: () => import("./version.ts") },

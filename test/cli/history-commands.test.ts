@@ -182,3 +182,30 @@ describe("log", () => {
     expect((await mesh.heddle(["log", "--graph", "--follow"])).code).toBe(2);
   });
 });
+
+describe("audit report", () => {
+  test("tells who had access at both ends, and who changed it, under a proved head", async () => {
+    const text = await done("audit", "report", "--from", "3");
+    expect(text).toContain("- ledger: sound: chain and signatures hold\n- head of the ledger: `5:");
+    expect(text).toContain("## Who had access at revision 3\n");
+    expect(text).toMatch(/\| 4 \| \S+ \| ada \| granted shop\/web → shop\/catalog POST \/ \| PCI-142 \| valid \|/);
+    expect(text).toContain("| shop/web | shop/catalog | POST / | became possible |");
+    expect(text).toMatch(/- signed by: ada U[A-Z2-7]{55}\n- signature: `[\w-]{86}`/);
+    const head = /head of the ledger: `([^`]+)`/.exec(text)?.[1] ?? "";
+    expect(await done("verify", "--head", head)).toContain("verified: 5 changes");
+  });
+
+  test("comes as a page, a table or a value as well", async () => {
+    const file = await mesh.file("report.html", "");
+    await done("audit", "report", "--from", "1", "--format", "html", "--out", file);
+    expect(await Bun.file(file).text()).toStartWith("<!doctype html>");
+    expect(await done("audit", "report", "--from", "1", "--format", "csv", "-n", "shop")).toStartWith(
+      '"section","service"',
+    );
+    expect(JSON.parse(await done("audit", "report", "--from", "1", "--format", "json"))).toMatchObject({
+      sections: [{}, {}, {}, {}],
+    });
+    expect((await mesh.heddle(["audit", "report"])).code).toBe(2);
+    expect((await mesh.heddle(["audit", "report", "--from", "5", "--to", "2"])).code).toBe(1);
+  });
+});
