@@ -20,6 +20,7 @@ import { leanLogger, logLevelOf } from "../telemetry/logger.ts";
 import { isLoopback, parseAddress, parseOptionalAddress } from "./address.ts";
 import { Failure, UsageError } from "./failure.ts";
 import { addressFamilies } from "./iptables.ts";
+import { describeLimits, parseLimits } from "./limit-option.ts";
 import { type ServerOptions, serverOptions } from "./server-options.ts";
 
 export interface SidecarArguments extends ServerOptions {
@@ -43,6 +44,7 @@ export interface SidecarArguments extends ServerOptions {
   readonly weight?: number;
   readonly accessLog: string;
   readonly workers: number;
+  readonly limit: readonly string[];
   readonly stateDir?: string;
   readonly trustDomain?: string;
 }
@@ -94,6 +96,12 @@ export function declareSidecarOptions(command: Command): Command {
       parseCount,
       1,
     )
+    .option("--limit <name=value>", "overrides a bound, such as head-timeout=10s; repeatable", collect, [])
+    .option("--limits", "list every bound with its default, and end")
+    .on("option:limits", () => {
+      process.stdout.write(describeLimits());
+      process.exit(0);
+    })
     .option("--state-dir <directory>", "what to keep between runs (default: below the mesh's directory)")
     .option("--trust-domain <domain>", "trust domain of the mesh, where there is no directory to tell it")
     .addHelpText(
@@ -139,10 +147,10 @@ function placeLabels({ locality, weight }: SidecarArguments): Record<string, str
 }
 
 /** All that the traffic needs to know, whichever process carries it. */
-export async function dataPlaneOptions(options: SidecarArguments, trustDomain: string): Promise<DataPlaneOptions> {
+export async function dataPlaneOptions(options: SidecarArguments): Promise<Omit<DataPlaneOptions, "trustDomain">> {
+  const limits = parseLimits(options.limit, process.env.HEDDLE_LIMITS);
   const logger = leanLogger(logLevelOf(process.env.HEDDLE_LOG));
   return {
-    trustDomain,
     labels: { ...parseLabels(options.label), ...placeLabels(options) },
     ...parseApplications(options.app),
     inbound: parseAddress(options.inbound, "--inbound", "0.0.0.0"),
@@ -152,7 +160,7 @@ export async function dataPlaneOptions(options: SidecarArguments, trustDomain: s
     interception: await openInterception(options),
     accessLog: await openAccessLog(options.accessLog, { shared: options.workers > 1 }),
     logger,
-    runtime: systemRuntime({}, (error) => logger.error({ err: error }, "a bug of Heddle ended a connection")),
+    runtime: systemRuntime(limits, (error) => logger.error({ err: error }, "a bug of Heddle ended a connection")),
   };
 }
 

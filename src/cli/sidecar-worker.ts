@@ -19,7 +19,7 @@ async function runWorker(parsed: SidecarArguments): Promise<void> {
   if (send === undefined) throw new UsageError("sidecar-worker is started by `heddle sidecar --workers`, not by hand");
   // A terminal, or a supervisor, signals every process at once: what that means is the sidecar's to say.
   process.on("SIGTERM", () => {}).on("SIGINT", () => {});
-  const options = await dataPlaneOptions(parsed, "");
+  const options = await dataPlaneOptions(parsed);
   const over = Promise.withResolvers<string | undefined>();
   const worker = new Worker({
     send,
@@ -36,7 +36,7 @@ async function runWorker(parsed: SidecarArguments): Promise<void> {
 
 /** What is known only when the sidecar has chosen its ports. */
 function startOptions(
-  options: DataPlaneOptions,
+  options: Omit<DataPlaneOptions, "trustDomain">,
   { trustDomain, addresses }: Pick<Extract<WorkerOrder, { kind: "start" }>, "trustDomain" | "addresses">,
 ): DataPlaneOptions {
   const { inbound, outbound, outboundTls, upstreams } = addresses;

@@ -46,8 +46,9 @@ async function runSidecar(options: SidecarArguments, args: readonly string[]): P
   }
   const pages = pageAddresses(options);
   const appHealth = parseHealthCheck(options.appHealth);
+  const settings = await dataPlaneOptions(options);
   const target = await connectionTarget(options, service);
-  const plane = await dataPlaneOptions(options, target.trustDomain);
+  const plane = { ...settings, trustDomain: target.trustDomain };
   const { accessLog, logger, inbound } = plane;
   const instance = options.instance ?? instanceName(inbound.port);
 

@@ -51,6 +51,10 @@ const routes = {
     response.writeHead(413, { "content-length": "5", connection: "close" });
     response.end("large");
   },
+  "/large-head": (_request, response, query) => {
+    for (let field = 0; field < Number(query.get("fields")); field++) response.setHeader(`x-${field}`, "x".repeat(50));
+    response.end();
+  },
   /** With the date that is asked for; without, there is none. */
   "/date": (_request, response, query) => {
     response.sendDate = false;
