@@ -105,7 +105,7 @@ async function revoke(text: string, { reason, yes, ...connection }: RevokeOption
     const { decided } = await sendDirectly(context, { namespace, body }, { reason, dryRun: false });
     note(`revoked token ${id} of ${ref} (revision ${decided.revision})`);
     await reportRevoked(context, publicKey, `token ${id}`);
-    note("certificates that were signed before stay good until they end");
+    note(`certificates that were signed before stay good until they end, or until \`heddle identity revoke ${ref}\``);
   });
 }
 

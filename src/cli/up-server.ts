@@ -9,8 +9,9 @@ import { findServerBinary } from "../nats/server-binary.ts";
 import { advertisedHost, isLoopback } from "./address.ts";
 import { UsageError } from "./failure.ts";
 import { isFree } from "./free-port.ts";
+import { note } from "./output.ts";
 import { readPem } from "./server-options.ts";
-import { ensureServerTls, SERVER_CA_PATH } from "./server-tls.ts";
+import { careForServerTls, ensureServerTls, SERVER_CA_PATH } from "./server-tls.ts";
 import type { SupervisedChild } from "./supervisor.ts";
 
 const LOOPBACK = "127.0.0.1";
@@ -142,11 +143,19 @@ async function embeddedLauncher(
     await directory.remember({ publicUrl: isPublic ? `${others.protocol}//${bracketed}:${others.port}` : undefined });
     // From now on the directory remembers it: whoever is connected looks for the server there.
     first = undefined;
-    const exited = server.exited.then(({ code, signal }) =>
-      signal === null ? `exit code ${code}` : `signal ${signal}`,
-    );
+    const endCare =
+      certificate === undefined && tls !== undefined ? careFor(directory, advertised, server.reload) : undefined;
+    const exited = server.exited.then(({ code, signal }) => {
+      endCare?.();
+      return signal === null ? `exit code ${code}` : `signal ${signal}`;
+    });
     return { pid: server.pid, exited, stop: server.stop };
   };
+}
+
+function careFor(directory: Directory, advertised: string, renewed: () => void): () => void {
+  const failed = (message: string): void => note(`heddle: ${message}`);
+  return careForServerTls({ directory, advertised: [advertised], renewed, failed });
 }
 
 interface TlsNeeds {

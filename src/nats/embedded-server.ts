@@ -1,6 +1,6 @@
 /** The nats-server that `heddle up` runs: its configuration, its life, and the directory that it owns meanwhile. */
 
-import { readdir, readFile, rm } from "node:fs/promises";
+import { chmod, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { connectBus } from "./connection.ts";
 import type { Directory } from "./directory.ts";
@@ -55,6 +55,8 @@ export interface EmbeddedServer {
   readonly pid: number;
   /** Settles when the process has ended, for whatever reason. */
   readonly exited: Promise<ServerExit>;
+  /** Has it take up its certificate again, whose file has changed. Connections may be dropped, and come back. */
+  reload(): void;
   /** SIGTERM, and SIGKILL if that does not end it. */
   stop(): Promise<void>;
 }
@@ -107,7 +109,7 @@ async function launch(options: ServerOptions, configPath: string, lock: ProcessL
   try {
     const url = await untilReady(options, child);
     await directory.remember({ url });
-    return { url, pid: child.pid, exited, stop };
+    return { url, pid: child.pid, exited, stop, reload: () => child.kill("SIGHUP") };
   } catch (cause) {
     await stop();
     const tail = await logTail(directory.natsPath);
@@ -257,6 +259,10 @@ async function sweep(natsPath: string): Promise<void> {
   for (const name of [...ports, ...rotated.slice(0, -ROTATED_LOGS_MAX)]) {
     await rm(join(natsPath, name), { force: true });
   }
+  // Earlier versions left the log to the user's umask.
+  await chmod(join(natsPath, "server.log"), 0o600).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+  });
 }
 
 async function logTail(natsPath: string): Promise<string> {

@@ -1,15 +1,22 @@
 /** NATS over TLS: what `heddle up` makes of itself beyond loopback, with somebody's own certificate, and elsewhere. */
 
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { X509Certificate } from "node:crypto";
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect as connectTls } from "node:tls";
 import { connect } from "nats";
 import { createServerAuthority, createServerCertificate, servesStill } from "../../src/ca/server-certificate.ts";
+import { careForServerTls, ensureServerTls, SERVER_CA_PATH } from "../../src/cli/server-tls.ts";
 import { connectBus } from "../../src/nats/connection.ts";
 import { readCredentials } from "../../src/nats/credentials.ts";
-import { type Directory, openDirectory } from "../../src/nats/directory.ts";
+import { createDirectory, type Directory, openDirectory } from "../../src/nats/directory.ts";
+import { startServer } from "../../src/nats/embedded-server.ts";
 import { writePrivateFile } from "../../src/nats/private-file.ts";
+import { findServerBinary } from "../../src/nats/server-binary.ts";
+import { eventually } from "../support/mesh.ts";
 import { CommandLine, TerminalRun } from "./cli-mesh.ts";
 
 const MAIN = join(import.meta.dir, "../../src/cli/main.ts");
@@ -51,10 +58,10 @@ function elsewhere(): CommandLine {
 }
 
 test("beyond loopback there is TLS, and what is handed out brings whom to believe", async () => {
-  const { directory } = await up("--port", "0", "--listen", "0.0.0.0", "--advertise", "localhost");
+  const { directory, run } = await up("--port", "0", "--listen", "0.0.0.0", "--advertise", "localhost");
   const { url = "", publicUrl = "" } = directory.context;
   expect([url, publicUrl].map((each) => new URL(each).protocol)).toEqual(["tls:", "tls:"]);
-  for (const file of ["ca.pem", "ca.key", "server.pem", "server.key"]) {
+  for (const file of ["ca.pem", "ca.key", "server.pem"]) {
     expect((await stat(join(directory.natsPath, "tls", file))).mode & 0o777).toBe(0o600);
   }
   const alice = join(root, "alice.creds");
@@ -76,6 +83,14 @@ test("beyond loopback there is TLS, and what is handed out brings whom to believ
   const other = await createServerAuthority(Date.now());
   await expect(connectBus({ url, tls: { ca: other.certificate }, ...quiet })).rejects.toThrow("does not prove");
   await expect(connect({ servers: url.replace("tls:", "nats:"), reconnect: false })).rejects.toThrow();
+
+  // Nothing that others could read, and no secret on the terminal.
+  const files = await readdir(path, { recursive: true });
+  const modes = await Promise.all(
+    files.map(async (file) => [file, (await stat(join(path, file))).mode & 0o077] as const),
+  );
+  expect(modes.filter(([, others]) => others !== 0)).toEqual([]);
+  expect(run.shown).not.toMatch(/S[UAOX][A-Z2-7]{50}|eyJ|PRIVATE KEY/);
 
   // The next run is the same without being told; and its authority too.
   await down();
@@ -150,6 +165,53 @@ test("options that do not go together are refused before anything starts", async
     expect(code).toBe(2);
   }
 });
+
+test("a server that runs takes up a new certificate, which is believed as the former one was", async () => {
+  const directory = await createDirectory(path, { trustDomain: "mesh.local", operator: "ada" });
+  await directory.remember({ tls: { ca: SERVER_CA_PATH } });
+  const tls = await ensureServerTls(directory, []);
+  const server = await startServer({ directory, binary: await findServerBinary(process.env), tls });
+  const address = { url: server.url, ...{ tls: (await directory.tls()) ?? {} } };
+  const bus = await connectBus({
+    ...address,
+    credentials: await directory.operatorCredentials(),
+    name: "t",
+    onError: () => {},
+  });
+  const before = await readFile(tls.certFile, "utf8");
+  const renewed = Promise.withResolvers<void>();
+  // As good as near its end: it lacks a name.
+  const advertised = ["another.name"];
+  const end = careForServerTls({
+    directory,
+    advertised,
+    renewed: renewed.resolve,
+    failed: renewed.reject,
+    intervalMs: 10,
+  });
+  await renewed.promise;
+  end();
+  server.reload();
+  const wanted = new X509Certificate(await readFile(tls.certFile, "utf8")).fingerprint256;
+  expect(wanted).not.toBe(new X509Certificate(before).fingerprint256);
+  await eventually(async () => expect(await servedCertificate(server.url)).toBe(wanted), 30_000);
+  // The server may drop whoever is connected; who comes back is let in with what was known before.
+  await eventually(() => bus.flush(), 30_000);
+  await bus.close();
+  await server.stop();
+});
+
+/** SHA-256 of the certificate that a NATS server shows, once it has said who it is in the clear. */
+async function servedCertificate(url: string): Promise<string> {
+  const { hostname, port } = new URL(url);
+  const plain = createConnection(Number(port), hostname);
+  await new Promise((resolve, reject) => plain.once("data", resolve).once("error", reject));
+  const secure = connectTls({ socket: plain, rejectUnauthorized: false });
+  await new Promise((resolve, reject) => secure.once("secureConnect", resolve).once("error", reject));
+  const { fingerprint256 } = secure.getPeerCertificate();
+  secure.destroy();
+  return fingerprint256;
+}
 
 test("a server certificate is kept while it names every host, and is far from its end", async () => {
   const nowMs = Date.now();

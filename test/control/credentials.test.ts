@@ -90,8 +90,10 @@ test("a server that has forgotten is told again", async () => {
   await mesh.nats.restart();
   // The replica comes back to it and says so unasked; until then bob may have got in, and is then thrown out.
   for (;;) {
-    const attempt = await mesh.nats.connect(bob).catch((error: unknown) => error);
-    if (attempt instanceof PermissionDenied) break;
+    const bobs = await connected(bob).catch((error: unknown) => error);
+    if (bobs instanceof PermissionDenied) break;
+    if (bobs instanceof Error) throw bobs;
+    await (bobs as Awaited<ReturnType<typeof connected>>).ended;
   }
 });
 
