@@ -7,7 +7,7 @@ import { selfCommand, VERSION } from "../../src/cli/program.ts";
 import { findServerBinary } from "../../src/nats/server-binary.ts";
 import { TestMesh } from "../../test/support/mesh.ts";
 import type { Identity } from "../certificates.ts";
-import type { Contender, Protocol, Site } from "../contender.ts";
+import type { Contender, Protocol, RunningPair, Site } from "../contender.ts";
 import { freePort, type PinnedProcess, PROXY_CORE, spawnPinned, untilServing } from "../process.ts";
 
 /** Every kind of rule that a request passes on its way, none of which ever stops it. */
@@ -104,6 +104,22 @@ async function identityOf(sidecar: RunningSidecar, directory: string): Promise<I
   return identity;
 }
 
+/** Web and catalog with a sidecar each, under this policy. */
+export async function startPair(site: Site, policyText: string): Promise<RunningPair> {
+  const mesh = await TestMesh.start();
+  site.defer(() => mesh.stop());
+  await mesh.apply(policyText);
+  const meshDirectory = mesh.nats.directory.path;
+  const catalog = await startSidecar(site, meshDirectory, "catalog", site.applicationPort);
+  const web = await startSidecar(site, meshDirectory, "web", site.applicationPort);
+  await untilServing(web.outboundPort, "/130");
+  return {
+    port: web.outboundPort,
+    pids: [web.process.pid, catalog.process.pid],
+    inbound: { port: catalog.inboundPort, client: await identityOf(web, site.directory) },
+  };
+}
+
 export const heddle: Contender = {
   name: "heddle",
   acceptsH2c: true,
@@ -113,18 +129,5 @@ export const heddle: Contender = {
     const nats = await findServerBinary(process.env);
     return `Heddle ${VERSION}, Bun ${Bun.version}, nats-server ${nats.version}`;
   },
-  async start(site) {
-    const mesh = await TestMesh.start();
-    site.defer(() => mesh.stop());
-    await mesh.apply(policy(site.protocol));
-    const meshDirectory = mesh.nats.directory.path;
-    const catalog = await startSidecar(site, meshDirectory, "catalog", site.applicationPort);
-    const web = await startSidecar(site, meshDirectory, "web", site.applicationPort);
-    await untilServing(web.outboundPort, "/130");
-    return {
-      port: web.outboundPort,
-      pids: [web.process.pid, catalog.process.pid],
-      inbound: { port: catalog.inboundPort, client: await identityOf(web, site.directory) },
-    };
-  },
+  start: (site) => startPair(site, policy(site.protocol)),
 };
