@@ -57,6 +57,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   { name: "can", summary: "say whether a call would be let through", load: () => import("./can.ts") },
   { name: "who-can", summary: "show which services may call one", load: () => import("./who-can.ts") },
+  { name: "bisect", summary: "find the change that broke something, by trying", load: () => import("./bisect.ts") },
   { name: "rollback", summary: "bring policy back to an earlier revision", load: () => import("./rollback.ts") },
   { name: "revert", summary: "undo one change, and keep those after it", load: () => import("./revert.ts") },
   {

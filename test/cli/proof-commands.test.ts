@@ -129,3 +129,41 @@ test("a mesh that comes back with its own keys goes on as it was", async () => {
   expect([code, stderr]).toEqual([0, ""]);
   expect(stdout).toContain("imported 4 changes");
 });
+
+test("bisect finds the change that broke it, in meshes of its own", async () => {
+  const search = ["bisect", "--good", "1", "--bad", "4"];
+  const cannot = "! heddle can shop/web shop/catalog POST / && test $HEDDLE_REVISION -le 4";
+  const { code, stdout, stderr } = await mesh.heddle([...search, "--", "sh", "-c", cannot]);
+  expect([code, stdout]).toEqual([
+    0,
+    expect.stringMatching(/^revision 4 is the first bad one\n {2}revision 4 in shop by ada/),
+  ]);
+  expect(stderr).toContain("trying revision 3");
+  expect(stderr).toContain("revision 3 is good");
+  expect(await mesh.log.lastRevision()).toBe(4);
+});
+
+test("bisect says when it cannot tell, and when there is nothing to run", async () => {
+  const skipped = await mesh.heddle([
+    "bisect",
+    "--good",
+    "2",
+    "--bad",
+    "4",
+    "-o",
+    "json",
+    "--",
+    "sh",
+    "-c",
+    "exit 125",
+  ]);
+  expect(skipped.code).toBe(1);
+  expect(JSON.parse(skipped.stdout)).toEqual({
+    first: null,
+    suspects: [3, 4],
+    trials: [{ revision: 3, verdict: "skip" }],
+  });
+  const absent = await mesh.heddle(["bisect", "--good", "2", "--bad", "4", "--", "no-such-command"]);
+  expect([absent.code, absent.stderr]).toEqual([1, expect.stringContaining("no-such-command cannot be run")]);
+  expect((await mesh.heddle(["bisect", "--good", "4", "--bad", "2", "--", "true"])).code).toBe(2);
+});
