@@ -16,6 +16,7 @@ export interface RotationView {
     readonly status: "added" | "active" | "retired";
     readonly notAfter: string | null;
   }[];
+  readonly federation: readonly { readonly trustDomain: string; readonly roots: number; readonly revision: number }[];
   readonly rotation: {
     readonly from: string;
     readonly to: string | null;
@@ -35,6 +36,9 @@ export async function rotationView(context: OperatorContext): Promise<RotationVi
   return {
     roots: [...state.roots.values()].map(({ fingerprint, pem, status }) => {
       return { fingerprint, status, notAfter: endOf(pem) };
+    }),
+    federation: [...state.federation].map(([trustDomain, { roots, origin }]) => {
+      return { trustDomain, roots: roots.length, revision: origin.revision };
     }),
     rotation:
       rotation === undefined
@@ -59,13 +63,17 @@ function stepOf({ roots, rotation }: MeshState): string {
   return isActive ? "waiting until every certificate is under the new root" : "waiting until every sidecar trusts it";
 }
 
-export function statusText({ roots, rotation }: RotationView, paint: Paint, nowMs: number): string {
+export function statusText({ roots, federation, rotation }: RotationView, paint: Paint, nowMs: number): string {
   const rows = roots.map(({ fingerprint, status, notAfter }) => [
     fingerprint.slice(0, 12),
     status === "active" ? paint("green", "signs") : status === "added" ? "trusted" : paint("dim", status),
     notAfter === null ? "" : `${notAfter} (${formatRelative(Date.parse(notAfter), nowMs)})`,
   ]);
-  const head = table(["root", "state", "expires"], rows).trimEnd();
+  const own = table(["root", "state", "expires"], rows).trimEnd();
+  const others = federation.map(({ trustDomain, roots: count, revision }) => {
+    return `trusts workloads of ${safeText(trustDomain)} by ${count} of its roots (revision ${revision})`;
+  });
+  const head = [own, ...(others.length === 0 ? [] : ["", ...others])].join("\n");
   if (rotation === null) return head;
   const { from, to, step, waiting, startedBy } = rotation;
   const next = to === null ? "a new one" : to.slice(0, 12);

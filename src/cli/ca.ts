@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import type { CommandBody } from "../events/commands.ts";
 import { MESH_NAMESPACE } from "../policy/names.ts";
 import { caBundle } from "./ca-bundle.ts";
+import { caFederation } from "./ca-federation.ts";
 import { caKeys } from "./ca-keys.ts";
 import { type RotationView, rotationView, statusText } from "./ca-status.ts";
 import { type ChangeOptions, changeOptions } from "./change-options.ts";
@@ -60,6 +61,7 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
     .action((options: RotateOptions) => change("abort", options));
   caBundle(command.command("bundle"));
   caKeys(command);
+  caFederation(command);
   await command.parseAsync(args, { from: "user" });
 }
 

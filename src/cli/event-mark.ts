@@ -20,6 +20,7 @@ export function markOf(event: DomainEvent, before?: MeshState): Mark {
     case "OperatorAdded":
     case "TokenCreated":
     case "RootAdded":
+    case "FederationTrusted":
     case "IdentityReinstated":
       return "+";
     case "ServiceRemoved":
@@ -30,6 +31,7 @@ export function markOf(event: DomainEvent, before?: MeshState): Mark {
     case "AccessPolicyRemoved":
     case "RateLimitRemoved":
     case "RootRetired":
+    case "FederationEnded":
     case "IdentityRevoked":
     case "OperatorRevoked":
     case "TokenRevoked":

@@ -1,7 +1,7 @@
 /** What an operator can ask of the mesh. Carried over NATS as JSON, signed; validated here, decided in `decide`. */
 
 import { z } from "zod";
-import { DNS_LABEL } from "../policy/names.ts";
+import { DNS_LABEL, TRUST_DOMAIN } from "../policy/names.ts";
 import { accessRule, policyDocument } from "../policy/schema.ts";
 import { type DomainEvent, OPERATOR_ROLES } from "./domain-events.ts";
 import { serialNumber } from "./trust-events.ts";
@@ -92,6 +92,18 @@ const addRoot = z.strictObject({
   pem: z.string().max(16 * 1024),
 });
 
+/** Believe workloads of another trust domain, by these roots; or take another bundle for it. */
+const federate = z.strictObject({
+  kind: z.literal("federate"),
+  trustDomain: z.string().regex(TRUST_DOMAIN),
+  roots: z
+    .array(z.string().max(16 * 1024))
+    .min(1)
+    .max(32),
+  sequence: z.int().min(0).optional(),
+});
+const unfederate = z.strictObject({ kind: z.literal("unfederate"), trustDomain: z.string().max(255) });
+
 const commandBody = z.discriminatedUnion("kind", [
   applyDocuments,
   deleteDocuments,
@@ -107,6 +119,8 @@ const commandBody = z.discriminatedUnion("kind", [
   revokeToken,
   rotateRoot,
   addRoot,
+  federate,
+  unfederate,
 ]);
 
 export const commandRequest = z.strictObject({

@@ -10,6 +10,7 @@ import { ok, type Result } from "../policy/result.ts";
 import type { CommandBody, Decision, Refusal } from "./commands.ts";
 import { planAccess } from "./decide-access.ts";
 import { planApply, planDelete } from "./decide-apply.ts";
+import { decideFederation, type FederationCommand } from "./decide-federation.ts";
 import { decideIdentity, type IdentityCommand } from "./decide-identity.ts";
 import { planOperatorAdd, planOperatorRevoke } from "./decide-operators.ts";
 import { planRevert, type RevertedChange } from "./decide-revert.ts";
@@ -50,6 +51,7 @@ export function decide(
     return refuse(problem("namespace", `${JSON.stringify(namespace)} cannot be a namespace: it is no DNS label`));
   }
   if (isIdentityCommand(body)) return decideIdentity(state, namespace, body);
+  if (isFederationCommand(body)) return decideFederation(state, namespace, body);
   if (isRootCommand(body)) return decideRoots(state, namespace, body);
   const plan = planFor(state, namespace, body, context);
   if (!plan.ok) return plan;
@@ -81,10 +83,14 @@ function isRootCommand(body: CommandBody): body is RootCommand {
   return body.kind === "rotate-root" || body.kind === "add-root";
 }
 
+function isFederationCommand(body: CommandBody): body is FederationCommand {
+  return body.kind === "federate" || body.kind === "unfederate";
+}
+
 function planFor(
   state: MeshState,
   namespace: string,
-  body: Exclude<CommandBody, IdentityCommand | RootCommand>,
+  body: Exclude<CommandBody, IdentityCommand | RootCommand | FederationCommand>,
   context: DecisionContext,
 ): Result<Plan, Refusal> {
   switch (body.kind) {

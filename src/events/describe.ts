@@ -69,6 +69,10 @@ function sentence(event: DomainEvent): string {
       return "went on with the change of roots";
     case "RootRotationAborted":
       return "called off the change of roots";
+    case "FederationTrusted":
+      return `trusts workloads of ${event.trustDomain}, by ${event.roots.length === 1 ? "1 root" : `${event.roots.length} roots`}`;
+    case "FederationEnded":
+      return `no longer trusts workloads of ${event.trustDomain}`;
     case "RootRetired":
       return `retired root ${shortFingerprint(event.fingerprint)}`;
     case "IdentityRevoked":

@@ -15,6 +15,8 @@ import {
   serviceSpec,
 } from "../policy/schema.ts";
 import {
+  federationEnded,
+  federationTrusted,
   identityReinstated,
   identityRevoked,
   rootActivated,
@@ -233,6 +235,8 @@ export const domainEvent = z.discriminatedUnion("type", [
   rootRotationPaused,
   rootRotationResumed,
   rootRotationAborted,
+  federationTrusted,
+  federationEnded,
   serviceDeclared,
   servicePortsSet,
   subsetsDefined,

@@ -65,6 +65,12 @@ export function evolve(state: MeshState, event: DomainEvent, origin: Origin): Me
     case "RootRotationResumed":
     case "RootRotationAborted":
       return { ...state, ...evolveRoots(state, event, origin) };
+    case "FederationTrusted": {
+      const { trustDomain, roots, sequence } = event;
+      return { ...state, federation: withEntry(state.federation, trustDomain, { roots, sequence, origin }) };
+    }
+    case "FederationEnded":
+      return { ...state, federation: withoutEntry(state.federation, event.trustDomain) };
     default: {
       const before = state.namespaces.get(event.namespace) ?? EMPTY_NAMESPACE;
       const after = evolveNamespace(before, event, origin);

@@ -94,6 +94,14 @@ export interface TrustRoot {
   readonly status: "added" | "active" | "retired";
 }
 
+/** Another trust domain, and the roots that vouch for its workloads. */
+export interface FederatedDomain {
+  /** PEM of each. */
+  readonly roots: readonly string[];
+  readonly sequence: number | undefined;
+  readonly origin: Origin;
+}
+
 /** A change of roots that is under way. */
 export interface RootRotation {
   /** Fingerprint of the root that is to go. */
@@ -119,6 +127,8 @@ export interface MeshState {
   /** By fingerprint. */
   readonly roots: ReadonlyMap<string, TrustRoot>;
   readonly rotation: RootRotation | undefined;
+  /** Other trust domains whose workloads are believed, by name. */
+  readonly federation: ReadonlyMap<string, FederatedDomain>;
   /** Includes `_mesh`, whose maps stay empty and whose revision counts. */
   readonly namespaces: ReadonlyMap<string, NamespaceState>;
 }
@@ -140,6 +150,7 @@ export const INITIAL_STATE: MeshState = {
   revokedKeys: new Map(),
   roots: new Map(),
   rotation: undefined,
+  federation: new Map(),
   namespaces: new Map(),
 };
 

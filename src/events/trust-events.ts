@@ -45,3 +45,13 @@ export const rootRotationPaused = z.strictObject({ type: z.literal("RootRotation
 export const rootRotationResumed = z.strictObject({ type: z.literal("RootRotationResumed") });
 /** Back to the root of before: the new one is retired once nobody needs it. */
 export const rootRotationAborted = z.strictObject({ type: z.literal("RootRotationAborted") });
+
+/** Workloads of another trust domain are believed, by these roots (PEM) and no others; said again with each change. */
+export const federationTrusted = z.strictObject({
+  type: z.literal("FederationTrusted"),
+  trustDomain: z.string(),
+  roots: z.array(z.string()).min(1),
+  /** `spiffe_sequence` of the bundle, where its publisher gave one. */
+  sequence: z.int().min(0).optional(),
+});
+export const federationEnded = z.strictObject({ type: z.literal("FederationEnded"), trustDomain: z.string() });

@@ -49,6 +49,8 @@ export function affectedServices(before: MeshState, after: MeshState, change: Re
       case "RootAdded":
       case "RootActivated":
       case "RootRetired":
+      case "FederationTrusted":
+      case "FederationEnded":
         return "all";
       // How long certificates live is between the authority and whoever asks.
       case "CertificateTtlDefaultSet":

@@ -115,6 +115,7 @@ function meshWide(state: MeshState, { namespace, name }: ServiceName) {
     mtls: state.mesh?.value.mtls ?? MESH_DEFAULTS.mtls,
     trustBundle: trustBundleOf(state),
     ...activeRootOf(state),
+    ...federationOf(state),
   } as const;
 }
 
@@ -124,6 +125,12 @@ function trustBundleOf(state: MeshState): string[] {
     .filter(({ status }) => status !== "retired")
     .sort((a, b) => (a.fingerprint < b.fingerprint ? -1 : 1))
     .map(({ pem }) => pem);
+}
+
+function federationOf({ federation }: MeshState): Pick<ServiceSnapshot, "federation"> {
+  if (federation.size === 0) return {};
+  const domains = [...federation].sort(([a], [b]) => (a < b ? -1 : 1));
+  return { federation: domains.map(([trustDomain, { roots }]) => ({ trustDomain, trustBundle: [...roots] })) };
 }
 
 function activeRootOf({ roots }: MeshState): { activeRoot?: string } {

@@ -104,6 +104,13 @@ const snapshotRevocation = z.strictObject({
   revision: z.int().min(0),
 });
 
+/** Another trust domain whose workloads are believed. */
+const snapshotFederation = z.strictObject({
+  trustDomain: z.string(),
+  /** PEM of every root that vouches for it; these vouch for nobody else. */
+  trustBundle: z.array(z.string()).min(1),
+});
+
 export const serviceSnapshot = z.strictObject({
   version: z.literal(SNAPSHOT_VERSION),
   /** The revision as of which this was compiled: a sidecar never goes back to a lower one. */
@@ -116,6 +123,8 @@ export const serviceSnapshot = z.strictObject({
   trustBundle: z.array(z.string()),
   /** Fingerprint of the root that signs: certificates under another one are to be replaced. Absent: none is active. */
   activeRoot: z.string().optional(),
+  /** Absent where there is none. */
+  federation: z.array(snapshotFederation).optional(),
   /** Of this service, and of those that may call it or be called by it; absent where there is none. */
   revocations: z.array(snapshotRevocation).optional(),
   inbound: z.strictObject({

@@ -92,6 +92,10 @@ const rotation = z
   .strictObject({ from: z.string(), to: z.string().nullable(), paused: z.boolean(), step: revision, origin })
   .transform(({ to, ...rest }) => ({ ...rest, to: to ?? undefined }));
 
+const federatedDomain = z
+  .strictObject({ roots: z.array(z.string()), sequence: z.int().min(0).nullable(), origin })
+  .transform(({ sequence, ...rest }) => ({ ...rest, sequence: sequence ?? undefined }));
+
 const meshState = z.strictObject({
   revision,
   mesh: withOrigin(meshSpec).nullable(),
@@ -100,11 +104,12 @@ const meshState = z.strictObject({
   revokedKeys: entries(revokedKey),
   roots: entries(trustRoot),
   rotation: rotation.nullable(),
+  federation: entries(federatedDomain),
   namespaces: entries(namespaceState),
 });
 
 export const meshStateCodec: StateCodec<MeshState> = {
-  toJson({ revision, mesh, operators, tokens, revokedKeys, roots, rotation, namespaces }) {
+  toJson({ revision, mesh, operators, tokens, revokedKeys, roots, rotation, federation, namespaces }) {
     return {
       revision,
       mesh: mesh ?? null,
@@ -113,6 +118,9 @@ export const meshStateCodec: StateCodec<MeshState> = {
       revokedKeys: sortedEntries(revokedKeys),
       roots: sortedEntries(roots),
       rotation: rotation === undefined ? null : { ...rotation, to: rotation.to ?? null },
+      federation: sortedEntries(federation).map(([name, { sequence, ...rest }]) => {
+        return [name, { ...rest, sequence: sequence ?? null }];
+      }),
       namespaces: sortedEntries(namespaces).map(([name, state]) => [name, namespaceToJson(state)]),
     };
   },

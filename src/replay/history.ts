@@ -108,6 +108,8 @@ export function kindOfEvent(event: DomainEvent): PolicyKind | undefined {
     case "RootAdded":
     case "RootActivated":
     case "RootRetired":
+    case "FederationTrusted":
+    case "FederationEnded":
     case "RootRotationStarted":
     case "RootRotationPaused":
     case "RootRotationResumed":

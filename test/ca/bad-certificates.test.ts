@@ -165,7 +165,7 @@ function end(): End {
   return { lines, metrics, trust: new PeerTrust({ runtime, metrics, logger }) };
 }
 
-const revocation = compileRevocations([
+const revocation = compileRevocations(TRUST_DOMAIN, [
   { namespace: "shop", name: "orders", whole: false, serials: [REVOKED_SERIAL], revision: 7 },
 ]);
 

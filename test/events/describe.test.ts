@@ -39,6 +39,11 @@ const ROWS: [DomainEvent, string][] = [
   ],
   [{ type: "RootAdded", fingerprint: "0123456789abcdef", pem: "" }, "added root 0123456789ab to the trust bundle"],
   [{ type: "RootActivated", fingerprint: "0123456789abcdef" }, "made root 0123456789ab the one that signs"],
+  [
+    { type: "FederationTrusted", trustDomain: "other.local", roots: ["a", "b"] },
+    "trusts workloads of other.local, by 2 roots",
+  ],
+  [{ type: "FederationEnded", trustDomain: "other.local" }, "no longer trusts workloads of other.local"],
   [{ type: "RootRotationStarted", from: "0123456789abcdef" }, "began to replace root 0123456789ab"],
   [{ type: "RootRotationPaused" }, "paused the change of roots"],
   [{ type: "RootRotationResumed" }, "went on with the change of roots"],

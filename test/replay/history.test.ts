@@ -103,6 +103,8 @@ describe("what events are about", () => {
       "RootRotationPaused undefined",
       "RootRotationResumed undefined",
       "RootRotationAborted undefined",
+      "FederationTrusted undefined",
+      "FederationEnded undefined",
       "IdentityRevoked undefined",
       "IdentityReinstated undefined",
       "RolledBack undefined",

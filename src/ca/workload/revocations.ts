@@ -20,13 +20,14 @@ export interface Revocation {
 /** Why a certificate is believed no longer, in words; undefined: nothing speaks against it. */
 export type RevocationCheck = (peer: PeerIdentity) => string | undefined;
 
-/** Compiled once per snapshot. */
-export function compileRevocations(revocations: readonly Revocation[] = []): RevocationCheck {
+/** Compiled once per snapshot. What is revoked is of `trustDomain`: others' services may bear the same names. */
+export function compileRevocations(trustDomain: string, revocations: readonly Revocation[] = []): RevocationCheck {
   if (revocations.length === 0) return () => undefined;
   const byService = new Map<ServiceRef, CompiledRevocation>(
     revocations.map((one) => [serviceRef(one.namespace, one.name), { ...one, serials: new Set(one.serials) }]),
   );
   return (peer) => {
+    if (peer.trustDomain !== trustDomain) return undefined;
     const revocation = byService.get(serviceRef(peer.namespace, peer.service));
     return revocation && fault(revocation, peer);
   };

@@ -15,6 +15,7 @@
 import type { Result } from "../../policy/result.ts";
 import type { RevocationCheck } from "./revocations.ts";
 import { type PeerIdentity, type PeerRefusal, refusal, svidIdentity } from "./svid.ts";
+import type { TrustDomains } from "./trust-domains.ts";
 
 /** The one error code with which a server's chain has verified: what differs is the host name, which SPIFFE does not use. */
 const HOST_NAME_MISMATCH = "ERR_TLS_CERT_ALTNAME_INVALID";
@@ -33,12 +34,22 @@ export interface ServerFacts {
   readonly nowMs: number;
 }
 
+/** What is believed of clients beyond our own trust domain. */
+export interface ClientTrust {
+  /** Ours among them. */
+  readonly domains: TrustDomains;
+  /** Certificates of the client in DER, the leaf first, each signed by the next. */
+  readonly chain: () => readonly Uint8Array[];
+}
+
 export interface ClientFacts {
   /** `socket.authorized`; the `success` argument of `handshake` does not speak about the certificate. */
   readonly authorized: boolean;
   /** The leaf in DER: `socket.getPeerCertificate()?.raw`; undefined where the client sent none. */
   readonly raw: Uint8Array | undefined;
   readonly trustDomain: string;
+  /** Absent: only our own trust domain is believed. */
+  readonly trust?: ClientTrust | undefined;
   /** Absent: nothing is revoked. */
   readonly revocation?: RevocationCheck | undefined;
   /** Unix milliseconds. */
@@ -59,14 +70,21 @@ export function verifyServer(facts: ServerFacts): Result<PeerIdentity, PeerRefus
   return refusal("unexpected_identity", `expected ${facts.expectedSpiffeId}, reached ${identity.value.id}`);
 }
 
-/** Our verdict, as server, on a client: any workload of our trust domain; what it may do is for access policy to say. */
+/** Our verdict, as server, on a client: any workload of our trust domain, or of one that is trusted; what it may do is for access policy to say. */
 export function verifyClient(facts: ClientFacts): Result<PeerIdentity, PeerRefusal> {
   if (facts.raw === undefined) return refusal("no_certificate", "the client presented no certificate");
   if (!facts.authorized) {
     return refusal("chain_not_verified", "the client's certificate does not lead to the trust bundle");
   }
   const identity = svidIdentity(facts.raw, facts.nowMs);
-  if (!identity.ok || identity.value.trustDomain === facts.trustDomain) return believed(identity, facts.revocation);
+  if (!identity.ok) return identity;
+  const { trustDomain } = identity.value;
+  const { trust } = facts;
+  if (trust?.domains.has(trustDomain) === true) {
+    if (trust.domains.vouchFor(trustDomain, trust.chain(), facts.nowMs)) return believed(identity, facts.revocation);
+    return refusal("chain_not_verified", `the client's certificate does not lead to a root of ${trustDomain}`);
+  }
+  if (trust === undefined && trustDomain === facts.trustDomain) return believed(identity, facts.revocation);
   return refusal("foreign_trust_domain", `${identity.value.id} is not of the trust domain ${facts.trustDomain}`);
 }
 

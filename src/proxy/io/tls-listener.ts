@@ -6,16 +6,27 @@
 import type { Socket, SocketHandler } from "bun";
 import type { RevocationCheck } from "../../ca/workload/revocations.ts";
 import type { PeerRefusal } from "../../ca/workload/svid.ts";
+import type { TrustDomains } from "../../ca/workload/trust-domains.ts";
 import { verifyClient } from "../../ca/workload/verdict.ts";
 import type { Runtime } from "../runtime.ts";
 import { type AcceptRequest, Downstream } from "./downstream.ts";
 import { bindingOf, type Listener, type ListenerOptions, listenerOf, remoteAddressOf } from "./listener.ts";
 import { Timer } from "./timers.ts";
-import { alpnProtocols, peerLeaf, serverNameOf, TLS_1_3, type TlsIdentity, type TlsSocketFacts } from "./tls.ts";
+import {
+  alpnProtocols,
+  peerChain,
+  peerLeaf,
+  serverNameOf,
+  TLS_1_3,
+  type TlsIdentity,
+  type TlsSocketFacts,
+} from "./tls.ts";
 
 export interface TlsListenerOptions extends ListenerOptions {
   /** Asked at every connection; undefined while there is no certificate yet: the connection is closed. */
   readonly identity: () => TlsIdentity | undefined;
+  /** Trust domains that are believed, ours among them; undefined: ours alone, by the identity's bundle. */
+  readonly domains?: () => TrustDomains | undefined;
   /** Absent: nobody is revoked. */
   readonly revocation?: RevocationCheck;
   /** A peer was refused. */
@@ -97,7 +108,7 @@ class TlsAcceptor {
     const tls = {
       cert: identity.certificateChain,
       key: identity.privateKey,
-      ca: identity.trustBundle,
+      ca: this.#options.domains?.()?.bundle ?? identity.trustBundle,
       requestCert: true,
       rejectUnauthorized: true,
       minVersion: TLS_1_3,
@@ -125,10 +136,12 @@ class TlsAcceptor {
       socket.terminate();
       return;
     }
+    const domains = this.#options.domains?.();
     const verdict = verifyClient({
       authorized: facts.authorized,
       raw: peerLeaf(facts),
       trustDomain: handshake.identity.trustDomain,
+      trust: domains && { domains, chain: () => peerChain(facts) },
       revocation: this.#options.revocation,
       nowMs: this.#runtime.wallMs(),
     });

@@ -32,13 +32,34 @@ export interface TlsSocketFacts {
   getServername(): string | false | null | undefined;
   /** TLS resumed an earlier session: the certificate is that session's, and was not verified now. */
   isSessionReused?(): boolean;
-  getPeerCertificate(): { readonly raw?: Uint8Array } | null | undefined;
+  /** With `false`, not the leaf alone but who signed it, and so on up to a root. */
+  getPeerCertificate(abbreviated?: boolean): { readonly raw?: Uint8Array } | null | undefined;
 }
 
 /** The server name that the peer asked for (SNI, RFC 6066 §3); undefined: none. */
 export function serverNameOf(socket: TlsSocketFacts): string | undefined {
   const name = socket.getServername();
   return typeof name === "string" && name !== "" ? name : undefined;
+}
+
+interface ChainLink {
+  readonly raw?: Uint8Array;
+  readonly issuerCertificate?: ChainLink;
+}
+
+/** Certificates that are looked at; none that is believed has more above it. */
+const LINKS_MAX = 5;
+
+/** DER of the peer's certificates, the leaf first, each signed by the next. */
+export function peerChain(socket: TlsSocketFacts): Uint8Array[] {
+  const chain: Uint8Array[] = [];
+  let link = (socket.getPeerCertificate(false) ?? undefined) as ChainLink | undefined;
+  while (link?.raw !== undefined && chain.length < LINKS_MAX) {
+    chain.push(link.raw);
+    // A root is its own.
+    link = link.issuerCertificate === link ? undefined : link.issuerCertificate;
+  }
+  return chain;
 }
 
 /** DER of the peer's leaf, if it sent one. */

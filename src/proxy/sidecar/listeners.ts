@@ -29,6 +29,7 @@ export interface ListenerSources {
   readonly telemetry: Telemetry;
   readonly policy: () => Policy | undefined;
   readonly identity: () => TlsIdentity | undefined;
+  readonly domains: NonNullable<TlsListenerOptions["domains"]>;
   readonly revocation: RevocationCheck;
   readonly onRefused: TlsListenerOptions["onRefused"];
   readonly upstreams: UpstreamDirectory;
@@ -65,7 +66,7 @@ interface Closable {
 
 function openEach(options: DataPlaneOptions, sources: ListenerSources, opened: Closable[]): SidecarListeners {
   const { runtime } = options;
-  const { telemetry, policy, upstreams, applications, identity, revocation, onRefused } = sources;
+  const { telemetry, policy, upstreams, applications, identity, domains, revocation, onRefused } = sources;
   const version = options.labels.version;
   const endpoints = upstreams.get.bind(upstreams);
   const { interception, sharedListeners } = options;
@@ -82,6 +83,7 @@ function openEach(options: DataPlaneOptions, sources: ListenerSources, opened: C
     runtime,
     accept: acceptInto(runtime, new Inbound({ runtime, telemetry, policy, inFlight, version, applications }), open),
     identity,
+    domains,
     revocation,
     onRefused,
   };

@@ -61,8 +61,7 @@ export class LocalDataPlane implements DataPlane {
     this.#policy = policy;
     const { upstreams } = policy.routes;
     this.#upstreams.keep(upstreams);
-    this.#trust.useRevocations(snapshot.revocations);
-    if (snapshot.revocations !== undefined) this.#closeRevoked();
+    if (this.#trust.useSnapshot(snapshot)) this.#closeRevoked();
     this.#listeners?.review();
     return upstreams.map(({ ref }) => ref);
   }
@@ -100,7 +99,10 @@ export class LocalDataPlane implements DataPlane {
     const { connectionsRevoked } = this.#telemetry.sidecar;
     connectionsRevoked.cell({ direction: "inbound" }).value += inbound;
     connectionsRevoked.cell({ direction: "outbound" }).value += outbound;
-    this.#options.logger.warn({ inbound, outbound }, "closed the connections of revoked identities");
+    this.#options.logger.warn(
+      { inbound, outbound },
+      "closed the connections of identities that are believed no longer",
+    );
   }
 
   async listen(): Promise<void> {
@@ -108,6 +110,7 @@ export class LocalDataPlane implements DataPlane {
       telemetry: this.#telemetry,
       policy: () => this.#policy,
       identity: () => this.#trust.identity,
+      domains: () => this.#trust.domains,
       revocation: this.#trust.revocation,
       onRefused: (peer, refusal) => this.#trust.refused("inbound", peer, refusal),
       upstreams: this.#upstreams,

@@ -3,8 +3,10 @@
  * handshake asks here; what was let in before is looked at again whenever something is believed no longer.
  */
 
-import { compileRevocations, type Revocation, type RevocationCheck } from "../../ca/workload/revocations.ts";
+import { compileRevocations, type RevocationCheck } from "../../ca/workload/revocations.ts";
 import { certificateFacts, type PeerIdentity, type PeerRefusal } from "../../ca/workload/svid.ts";
+import { TrustDomains } from "../../ca/workload/trust-domains.ts";
+import type { ServiceSnapshot } from "../../projections/snapshot.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
 import type { TlsIdentity } from "../io/tls.ts";
@@ -12,6 +14,9 @@ import type { Runtime } from "../runtime.ts";
 
 /** Between two lines about refused peers: whoever knocks without a key must not fill the disk. */
 const REFUSAL_LINE_EVERY_MS = 1_000;
+
+/** The part of a snapshot that says whom to believe. */
+type SnapshotTrust = Pick<ServiceSnapshot, "trustDomain" | "revocations" | "federation">;
 
 export interface PeerTrustOptions {
   readonly runtime: Pick<Runtime, "monotonicMs">;
@@ -25,6 +30,8 @@ export class PeerTrust {
   /** What our own certificate says. */
   #own: PeerIdentity | undefined;
   #check: RevocationCheck = () => undefined;
+  #federation: NonNullable<SnapshotTrust["federation"]> = [];
+  #domains: TrustDomains | undefined;
   #quietUntilMs = 0;
   #unsaid = 0;
 
@@ -50,16 +57,44 @@ export class PeerTrust {
     const previous = this.#tls;
     this.#tls = identity;
     this.#own = certificateFacts(identity.certificateChain);
+    this.#compileDomains();
     return previous;
   }
 
-  useRevocations(revocations: readonly Revocation[] | undefined): void {
-    this.#check = compileRevocations(revocations);
+  /** Every trust domain that is believed; undefined: ours alone. */
+  get domains(): TrustDomains | undefined {
+    return this.#domains;
+  }
+
+  /** Returns whether there may be connections now that would not be let in any more. */
+  useSnapshot({ trustDomain, revocations, federation = [] }: SnapshotTrust): boolean {
+    const unchanged = JSON.stringify(this.#federation) === JSON.stringify(federation);
+    this.#check = compileRevocations(trustDomain, revocations);
+    this.#federation = federation;
+    if (!unchanged) this.#compileDomains();
+    return revocations !== undefined || !unchanged;
+  }
+
+  /** Our own roots vouch for our own domain, and each other domain's for that. */
+  #compileDomains(): void {
+    const tls = this.#tls;
+    if (tls === undefined || this.#federation.length === 0) {
+      this.#domains = undefined;
+      return;
+    }
+    const own = { trustDomain: tls.trustDomain, roots: tls.trustBundle.split(/(?=-----BEGIN )/) };
+    const others = this.#federation.map(({ trustDomain, trustBundle: roots }) => ({ trustDomain, roots }));
+    this.#domains = new TrustDomains([own, ...others.filter(({ trustDomain }) => trustDomain !== own.trustDomain)]);
   }
 
   /** Whether a peer that was let in would be refused now. Everybody is while nobody would let us in. */
   isRefused(peer: PeerIdentity | undefined): boolean {
-    return peer !== undefined && (this.ownFault !== undefined || this.#check(peer) !== undefined);
+    if (peer === undefined) return false;
+    return this.ownFault !== undefined || this.#check(peer) !== undefined || !this.#isBelieved(peer);
+  }
+
+  #isBelieved({ trustDomain }: PeerIdentity): boolean {
+    return trustDomain === this.#tls?.trustDomain || this.#domains?.has(trustDomain) === true;
   }
 
   /** Counts a peer that was refused, and says why: at most one line a second. */

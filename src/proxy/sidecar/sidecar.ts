@@ -250,7 +250,7 @@ export class Sidecar {
 
   /** A snapshot that cannot be enforced changes nothing. False: it was one. */
   #enforce(snapshot: ServiceSnapshot): boolean {
-    const { revision, trustBundle, revocations } = snapshot;
+    const { revision, trustDomain, trustBundle, revocations } = snapshot;
     try {
       this.#callable = this.#plane.enforce(snapshot);
       this.#snapshot = snapshot;
@@ -262,7 +262,7 @@ export class Sidecar {
     }
     this.#rejected = undefined;
     this.#metrics.snapshotRevision = revision;
-    this.#revocation = compileRevocations(revocations);
+    this.#revocation = compileRevocations(trustDomain, revocations);
     if (trustBundle.length > 0) this.#identity?.setBundle(trustBundle);
     const fault = this.#revocationFault;
     if (fault !== undefined) {

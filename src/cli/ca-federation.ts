@@ -1,0 +1,68 @@
+/** `heddle ca federate` and `unfederate`: workloads of another trust domain. */
+
+import { readFile } from "node:fs/promises";
+import type { Command } from "commander";
+import { parseSpiffeBundle } from "../ca/spiffe-bundle.ts";
+import type { CommandBody } from "../events/commands.ts";
+import { MESH_NAMESPACE, TRUST_DOMAIN } from "../policy/names.ts";
+import { type ChangeOptions, changeOptions } from "./change-options.ts";
+import { reportDone } from "./change-report.ts";
+import { withOperator } from "./context.ts";
+import { Failure, UsageError } from "./failure.ts";
+import { sendDirectly } from "./proposal.ts";
+
+interface FederateOptions extends ChangeOptions {
+  readonly bundle: string;
+}
+
+const HELP = `
+Their roots vouch for their own trust domain and for no other. What their workloads may do, access policies say, by SPIFFE ID:
+from: ["spiffe://other.example/ns/shop/sa/web"]. Said again with a newer bundle, the newer one takes its place.
+
+Example:
+  heddle ca federate other.example --bundle other.json
+`;
+
+export function caFederation(command: Command): void {
+  changeOptions(command.command("federate"))
+    .description("Believe workloads of another trust domain.")
+    .argument("<trust-domain>", "theirs, such as other.example")
+    .requiredOption("--bundle <file>", "their trust bundle: a SPIFFE JWK set, or PEM; - is the standard input")
+    .addHelpText("after", HELP)
+    .action(async (name: string, options: FederateOptions) => {
+      const trustDomain = trustDomainArgument(name);
+      const text = await bundleText(options.bundle);
+      const bundle = parseSpiffeBundle(text);
+      if (!bundle.ok) throw new Failure(`${options.bundle}: ${bundle.error}`);
+      const { roots, sequence } = bundle.value;
+      const said = sequence === undefined ? {} : { sequence };
+      await send({ kind: "federate", trustDomain, roots: [...roots], ...said }, options);
+    });
+  changeOptions(command.command("unfederate"))
+    .description("Believe workloads of another trust domain no longer. Closes what they have open.")
+    .argument("<trust-domain>", "theirs")
+    .action((name: string, options: ChangeOptions) =>
+      send({ kind: "unfederate", trustDomain: trustDomainArgument(name) }, options),
+    );
+}
+
+async function send(body: CommandBody, options: ChangeOptions): Promise<void> {
+  await withOperator(options, async (context) => {
+    const command = { namespace: MESH_NAMESPACE, body };
+    const done = await sendDirectly(context, command, { ...options, dryRun: options.dryRun === true });
+    await reportDone(context, { proposals: [done] }, options);
+  });
+}
+
+async function bundleText(path: string): Promise<string> {
+  if (path === "-") return Bun.stdin.text();
+  return readFile(path, "utf8").catch((cause: unknown) => {
+    throw new Failure(`${path}: the bundle cannot be read`, { cause });
+  });
+}
+
+function trustDomainArgument(text: string): string {
+  const name = text.startsWith("spiffe://") ? text.slice("spiffe://".length) : text;
+  if (TRUST_DOMAIN.test(name)) return name;
+  throw new UsageError(`${JSON.stringify(text)} is no trust domain; write one such as other.example`);
+}
