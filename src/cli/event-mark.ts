@@ -60,6 +60,7 @@ export function markOf(event: DomainEvent, before?: MeshState): Mark {
     case "OutlierDetectionSet":
     case "CertificateTtlSet":
     case "CertificateTtlDefaultSet":
+    case "JwtValidationSet":
     case "TrafficShifted":
     case "RouteTimeoutSet":
     case "RouteRetriesSet":

@@ -94,6 +94,7 @@ function sentence(event: DomainEvent): string {
     case "ConnectionPoolSet":
     case "OutlierDetectionSet":
     case "CertificateTtlSet":
+    case "JwtValidationSet":
     case "ServiceRemoved":
       return serviceSentence(event);
     case "RouteDefined":
@@ -124,6 +125,7 @@ function serviceSentence(
     | "ConnectionPoolSet"
     | "OutlierDetectionSet"
     | "CertificateTtlSet"
+    | "JwtValidationSet"
     | "ServiceRemoved"
   >,
 ): string {
@@ -146,9 +148,17 @@ function serviceSentence(
       return `set outlier detection of ${service} from ${fields(event.from)} to ${fields(event.to)}`;
     case "CertificateTtlSet":
       return `set how long certificates of ${service} live from ${event.from ?? "the default"} to ${event.to ?? "the default"}`;
+    case "JwtValidationSet":
+      return `set the tokens that ${service} validates from ${tokens(event.from)} to ${tokens(event.to)}`;
     case "ServiceRemoved":
       return `removed ${service}`;
   }
+}
+
+function tokens(jwt: EventOf<"JwtValidationSet">["to"]): string {
+  if (jwt === undefined) return "none";
+  const issuers = itemList(jwt.providers.map(({ issuer }) => issuer));
+  return jwt.required === true ? `${issuers} (required)` : issuers;
 }
 
 function routeSentence(

@@ -127,6 +127,8 @@ function serviceEvents(target: Target, before: ServiceSpec | undefined, after: S
   if (outlierDetection !== undefined) events.push({ type: "OutlierDetectionSet", ...target, ...outlierDetection });
   const certificateTtl = fieldChange(before, after, "certificateTtl");
   if (certificateTtl !== undefined) events.push({ type: "CertificateTtlSet", ...target, ...certificateTtl });
+  const jwt = fieldChange(before, after, "jwt");
+  if (jwt !== undefined) events.push({ type: "JwtValidationSet", ...target, ...jwt });
   return events;
 }
 

@@ -101,6 +101,8 @@ const loadBalancerSet = servicePart("LoadBalancerSet", serviceSpec.shape.loadBal
 const connectionPoolSet = servicePart("ConnectionPoolSet", serviceSpec.shape.connectionPool);
 const outlierDetectionSet = servicePart("OutlierDetectionSet", serviceSpec.shape.outlierDetection);
 const certificateTtlSet = servicePart("CertificateTtlSet", serviceSpec.shape.certificateTtl.unwrap());
+/** Which tokens of end users the service validates. */
+const jwtValidationSet = servicePart("JwtValidationSet", serviceSpec.shape.jwt);
 const serviceRemoved = z.strictObject({ type: z.literal("ServiceRemoved"), namespace, name });
 
 /** A new route, or one whose rules changed in more than what the narrower events below can say. */
@@ -244,6 +246,7 @@ export const domainEvent = z.discriminatedUnion("type", [
   connectionPoolSet,
   outlierDetectionSet,
   certificateTtlSet,
+  jwtValidationSet,
   serviceRemoved,
   routeDefined,
   trafficShifted,

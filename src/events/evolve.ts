@@ -123,6 +123,8 @@ function evolveNamespace(state: NamespaceState, event: NamespaceEvent, origin: O
       return withServiceField(state, event.name, "outlierDetection", event.to, origin);
     case "CertificateTtlSet":
       return withServiceField(state, event.name, "certificateTtl", event.to, origin);
+    case "JwtValidationSet":
+      return withServiceField(state, event.name, "jwt", event.to, origin);
     case "ServiceRemoved":
       return { ...state, services: withoutEntry(state.services, event.name) };
     case "RouteDefined": {

@@ -3,7 +3,7 @@
  * positions, since the control plane runs the same checks on commands; `lint.ts` adds files and lines for people.
  */
 
-import { checkAccessRule } from "./check-access.ts";
+import { checkAccessRule, checkJwt } from "./check-access.ts";
 import { documentKey } from "./document-key.ts";
 import { parseDuration } from "./duration.ts";
 import { type DocumentKey, parseServiceRef, type ServiceRef, serviceRef } from "./names.ts";
@@ -123,6 +123,9 @@ class Check {
       if (ports.has(port)) this.#error(document, ["spec", "ports", index, "port"], `port ${port} is listed twice`);
       ports.add(port);
     }
+    const tokens = checkJwt(document.spec);
+    for (const { path, message } of tokens.errors) this.#error(document, path, message);
+    for (const { path, message } of tokens.warnings) this.#warn(document, path, message);
     const { namespace, name } = document.metadata;
     for (const route of this.known.routes(namespace, name)) {
       if (this.#keys.has(`Route/${namespace}/${route.name}`)) continue;

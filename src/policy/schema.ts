@@ -73,6 +73,7 @@ export {
   type HeaderMatch,
   partsOf,
 } from "./schema/access-policy.ts";
+export { JWT_ALGORITHMS, type JwtSpec } from "./schema/jwt.ts";
 export { LOAD_BALANCERS } from "./schema/load-balancer.ts";
 export type { RequestMatch } from "./schema/match.ts";
 export { type MeshSpec, type MtlsMode, meshSpec } from "./schema/mesh.ts";

@@ -106,6 +106,8 @@ function affectedBy(transition: Transition, event: NamespaceEvent): Iterable<Ser
     case "AccessAuditRemoved":
       // Only an `allow` lets anybody in: the others concern the callee alone.
       return [serviceRef(namespace, event.service), ...expandPatterns(after, allowedPatterns(event.rule))];
+    case "JwtValidationSet":
+      return [serviceRef(namespace, event.name)];
     case "RateLimitSet":
       return limiting(transition, event);
     case "RateLimitRemoved":

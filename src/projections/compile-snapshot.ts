@@ -20,6 +20,7 @@ import { parseServiceRef, serviceRef, spiffeId } from "../policy/names.ts";
 import { localPrincipal } from "../policy/principal.ts";
 import { partsOf, type RouteRule, type ServiceSpec } from "../policy/schema.ts";
 import { accessDefaultOf, callableServices, policiesOf, type ServiceName, trustDomainOf } from "./call-graph.ts";
+import { compileJwt } from "./compile-jwt.ts";
 import {
   compileBalancing,
   compileConnectionPool,
@@ -66,6 +67,7 @@ export function compileSnapshot(state: MeshState, service: ServiceName): Service
       ports: declared.value.ports,
       ...compileAccessDefault(state, service),
       access: compileAccess(state, service),
+      ...(declared.value.jwt === undefined ? {} : { jwt: compileJwt(declared.value.jwt) }),
       rateLimits: compileRateLimits(namespace, service),
     },
     upstreams,

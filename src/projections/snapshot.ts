@@ -4,7 +4,7 @@
  */
 
 import { z } from "zod";
-import { ACCESS_ACTIONS, accessConditions, accessDefault } from "../policy/schema.ts";
+import { ACCESS_ACTIONS, accessConditions, accessDefault, JWT_ALGORITHMS } from "../policy/schema.ts";
 import {
   snapshotBalancing,
   snapshotConnectionPool,
@@ -90,6 +90,28 @@ const snapshotAccessRule = z.strictObject({
   origin: ruleOrigin,
 });
 
+const jwksKey = z.looseObject({ kty: z.string() });
+
+const snapshotJwt = z.strictObject({
+  /** Requests without a token are refused. */
+  required: z.boolean(),
+  providers: z.array(
+    z.strictObject({
+      issuer: z.string(),
+      audiences: z.array(z.string()),
+      /** Exactly one of the two. */
+      jwksUri: z.string().optional(),
+      jwks: z.strictObject({ keys: z.array(jwksKey) }).optional(),
+      algorithms: z.array(z.enum(JWT_ALGORITHMS)),
+      clockSkewMs: z.int().min(0),
+      /** The application gets the token as well. */
+      forward: z.boolean(),
+      /** Names of claims by the header in which the application gets them. */
+      claimHeaders: z.record(z.string(), z.string()),
+    }),
+  ),
+});
+
 /** What is believed no longer of a service's certificates. */
 const snapshotRevocation = z.strictObject({
   namespace: z.string(),
@@ -133,6 +155,8 @@ export const serviceSnapshot = z.strictObject({
     /** What it would be if the policies in dry run were in force; absent where that is the same. */
     accessDefaultDryRun: accessDefault.optional(),
     access: z.array(snapshotAccessRule),
+    /** Absent: no tokens are validated, and rules on claims find none. */
+    jwt: snapshotJwt.optional(),
     rateLimits: z.array(snapshotRateLimit),
   }),
   /** By `namespace/name`: the services that this one may call. */
@@ -148,6 +172,7 @@ export type SnapshotRouteRule = z.infer<typeof snapshotRouteRule>;
 export type SnapshotAccessRule = z.infer<typeof snapshotAccessRule>;
 /** What rules compare, as policy writes it. */
 export type { AccessConditions, ClaimCondition, GrpcMethods, HeaderMatch } from "../policy/schema.ts";
+export type SnapshotJwt = z.infer<typeof snapshotJwt>;
 export type SnapshotMatcher = z.infer<typeof matcher>;
 export type { SnapshotBalancing, SnapshotOutlierDetection, SnapshotRetries } from "./snapshot-resilience.ts";
 export type SnapshotRateLimit = z.infer<typeof snapshotRateLimit>;

@@ -15,6 +15,7 @@ import type {
   StreamListener,
 } from "./codec/message.ts";
 import { headerValue } from "./headers.ts";
+import { HeldRequest, type HeldRequestReader } from "./held-request.ts";
 import type { Downstream } from "./io/downstream.ts";
 import { Timer } from "./io/timers.ts";
 import type { OpenExchanges } from "./open-exchanges.ts";
@@ -52,7 +53,7 @@ function isSuccess(status: number): boolean {
   return status >= 200 && status < 300;
 }
 
-export class Exchange implements StreamListener<RequestHead>, CallOwner {
+export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldRequestReader {
   readonly #runtime: Runtime;
   readonly #side: Side;
   readonly #open: OpenExchanges;
@@ -69,6 +70,8 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
   #idleTimeoutMs = 0;
   /** Policy would no longer let this request in; it may end in its own time until then. */
   #withdrawal: Timer | undefined;
+  /** What came before it was decided what becomes of the request. */
+  #held: HeldRequest | undefined;
   /** Bytes moved since the idle watch last looked. */
   #active = true;
   #requestEnded = false;
@@ -96,6 +99,26 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
     this.#contentType = headerValue(head.headers, "content-type");
     recordRequest(this.#runtime, this.#record, head, this.#downstream);
     this.#record.isGrpc = isGrpc(this.#contentType);
+    this.#decide(head, end);
+  }
+
+  /** Waits, where it must, with the request held back. */
+  #decide(head: RequestHead, end: boolean): void {
+    const waiting = this.#side.prepare?.(head);
+    if (waiting === undefined) {
+      this.#admit(head, end);
+      return;
+    }
+    if (!end && this.#held === undefined) {
+      this.#held = new HeldRequest();
+      this.#stream.pause();
+    }
+    void waiting.then(() => {
+      if (!this.#over) this.#decide(head, end);
+    });
+  }
+
+  #admit(head: RequestHead, end: boolean): void {
     const admission = this.#side.admit(head, this.#downstream, this.#record);
     this.#edge = admission.edge;
     if (admission.kind === "answer") {
@@ -113,6 +136,9 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
     this.#open.add(this);
     if (end) this.#requestEndNs = this.#record.startNs;
     call.sendHead(head, end);
+    const held = this.#held;
+    this.#held = undefined;
+    if (held?.release(this) === true) this.#stream.resume();
   }
 
   onInformational(): void {
@@ -122,14 +148,25 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner {
   onData(chunk: Uint8Array, end: boolean): void {
     this.#record.bytesReceived += chunk.byteLength;
     this.#active = true;
+    if (this.#held !== undefined) this.#held.data(chunk, end);
+    else if (!this.takeData(chunk, end) && !end) this.#stream.pause();
+  }
+
+  takeData(chunk: Uint8Array, end: boolean): boolean {
     const call = this.#call;
-    if (call === undefined || this.#over) return;
+    if (call === undefined || this.#over) return true;
     if (end) this.#requestEnds();
-    if (!call.sendData(chunk, end) && !end) this.#stream.pause();
+    const goOn = call.sendData(chunk, end);
     if (end) this.#requestEndSent();
+    return goOn;
   }
 
   onTrailers(trailers: HeaderList): void {
+    if (this.#held !== undefined) this.#held.trailers(trailers);
+    else this.takeTrailers(trailers);
+  }
+
+  takeTrailers(trailers: HeaderList): void {
     if (this.#over) return;
     this.#requestEnds();
     this.#call?.sendTrailers(trailers);

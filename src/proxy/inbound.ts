@@ -3,10 +3,11 @@
  *
  *  1. policy is there at all             (nothing is let through on a guess)
  *  2. the path is normalised             (the rule and the application must read the same one)
- *  3. access is decided                  (before a byte reaches the application; deny wins, default from the Mesh)
- *  4. rate limits are charged            (after access: who may not call uses up nobody's share)
- *  5. trusted headers are set            (who called is what the certificate proved, never what a header claims)
- *  6. the application is called
+ *  3. the end user's token is validated  (rules may ask for its claims; one that is no good is no token at all)
+ *  4. access is decided                  (before a byte reaches the application; deny wins, default from the Mesh)
+ *  5. rate limits are charged            (after access: who may not call uses up nobody's share)
+ *  6. trusted headers are set            (who called is what the certificate proved, never what a header claims)
+ *  7. the application is called
  *
  * Who the caller is was settled before: by the TLS handshake, once per connection.
  */
@@ -21,9 +22,11 @@ import { readAttempt, readTimeoutMs } from "./deadline.ts";
 import type { AuditFinding, Decision } from "./filters/access.ts";
 import { type AccessRequest, callerRef } from "./filters/access-input.ts";
 import { describeDenial } from "./filters/denial.ts";
-import { asksForTcp, headerValue, withoutFields } from "./headers.ts";
+import { asksForTcp, headerValue } from "./headers.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Downstream } from "./io/downstream.ts";
+import { RequestTokens } from "./jwt/request-tokens.ts";
+import type { ValidToken } from "./jwt/token-verifier.ts";
 import type { Policy } from "./policy.ts";
 import {
   denialResponse,
@@ -33,6 +36,7 @@ import {
   type LocalResponse,
   pathFaultResponse,
   rateLimitResponse,
+  tokenResponse,
 } from "./respond.ts";
 import { normalisePath } from "./route/path.ts";
 import type { Runtime } from "./runtime.ts";
@@ -40,6 +44,7 @@ import { PORT_FIELD, portIn, portOf, protocolOf, type ServicePort } from "./serv
 import type { Admission, Counter, Side } from "./side.ts";
 import type { Applications } from "./sidecar/applications.ts";
 import { countRequest, EdgeCounters, type Telemetry } from "./telemetry.ts";
+import { type ProvenCaller, trustedHead } from "./trusted-headers.ts";
 import type { CallPlan } from "./upstream/call-plan.ts";
 import type { EndpointState } from "./upstream/member.ts";
 
@@ -64,17 +69,20 @@ const CALLER_GRACE_MS = 100;
 /** The caller went away, or its time was up. */
 const CALLER_GONE = flagSet("DC") | flagSet("DT");
 
-/** What a peer may not tell our application about itself. */
-const TRUSTED_FIELDS: ReadonlySet<string> = new Set(["x-forwarded-client-cert", "x-heddle-denied", PORT_FIELD]);
-
 export class Inbound implements Side {
   readonly #options: InboundOptions;
+  readonly #tokens = new RequestTokens();
   /** By connection, whose peer never changes. */
   readonly #counters: EdgeCounters<Downstream>;
 
   constructor(options: InboundOptions) {
     this.#options = options;
     this.#counters = new EdgeCounters(options.telemetry.requests);
+  }
+
+  prepare(request: RequestHead): Promise<unknown> | undefined {
+    const policy = this.#options.policy();
+    return policy && this.#tokens.prepare(request, policy);
   }
 
   admit(request: RequestHead, downstream: Downstream, record: RequestRecord): Admission {
@@ -109,7 +117,13 @@ export class Inbound implements Side {
       return answer(faultResponse("protocol_mismatch", { ...context, service }), edge);
     }
 
-    const decision = access(downstream.facts, accessRequest(request, port.port));
+    const token = this.#tokens.of(request, policy);
+    if (!token.ok) {
+      this.#countDenial(`token_${token.error}`);
+      return answer(tokenResponse(token.error, { ...context, service }), edge);
+    }
+
+    const decision = access(downstream.facts, accessRequest(request, port.port, token.value));
     record.policyOrigin = decision.origin;
     if (decision.audit.length > 0) this.#noteAudit(decision.audit, record);
     if (!decision.allowed) {
@@ -126,7 +140,9 @@ export class Inbound implements Side {
     const application = this.#options.applications.at(port.port, protocolOf(port));
     if (application === undefined) return answer(faultResponse("no_application", { ...context, service }), edge);
     record.upstreamCluster = `inbound|${port.port}||`;
-    const plan = this.#plan(application, downstream, policy);
+    // A request is known by the id that its caller gave it; of one that proves nothing, we give it.
+    if (principal === undefined) record.requestId = crypto.randomUUID();
+    const plan = this.#plan(application, policy, { principal, token: token.value, requestId: record.requestId ?? "" });
     const callerTimeoutMs = tunnel ? undefined : this.#noteTerms(request, record);
     return { kind: "call", plan, timeoutMs: undefined, callerTimeoutMs, edge, service };
   }
@@ -141,7 +157,8 @@ export class Inbound implements Side {
   review(request: RequestHead, downstream: Downstream, record: RequestRecord): LocalResponse | undefined {
     const policy = this.#options.policy();
     if (policy === undefined) return undefined;
-    const decision = policy.access(downstream.facts, accessRequest(request, record.destinationPort));
+    const token = this.#tokens.admitted(request);
+    const decision = policy.access(downstream.facts, accessRequest(request, record.destinationPort, token));
     if (decision.allowed) return undefined;
     const contentType = headerValue(request.headers, "content-type");
     return denied(policy, downstream, request, record, decision, { version: request.version, contentType });
@@ -179,14 +196,12 @@ export class Inbound implements Side {
     // Only the keep-alive race is repeated here, and that is no retry that policy made.
   }
 
-  #plan(application: EndpointState, downstream: Downstream, policy: Policy): CallPlan {
-    const { principal } = downstream.facts;
-    const by = policy.spiffeId;
+  #plan(application: EndpointState, policy: Policy, caller: ProvenCaller): CallPlan {
     return {
       pick: (tried) => (tried.length === 0 ? application : undefined),
       retries: undefined,
       budget: undefined,
-      head: (head) => incomingHead(head, by, principal),
+      head: (head) => (asksForTcp(head) ? head : trustedHead(head, policy, caller)),
     };
   }
 
@@ -232,9 +247,9 @@ function calledPort({ inbound: { ports } }: ServiceSnapshot, { authority, header
 }
 
 /** A request as rules see it. */
-function accessRequest(request: RequestHead, port: number): AccessRequest {
+function accessRequest(request: RequestHead, port: number, token: ValidToken | undefined): AccessRequest {
   const { method, path: target, authority, headers } = request;
-  return { method, target, authority, headers, port, isTcp: asksForTcp(request) };
+  return { method, target, authority, headers, port, isTcp: asksForTcp(request), claims: token?.claims };
 }
 
 function denied(
@@ -251,14 +266,4 @@ function denied(
   const port = inbound.ports.length > 1 ? destinationPort : undefined;
   const call = { caller, service, method, target: path, isGrpc, port, revision, decision };
   return denialResponse(describeDenial(call), context);
-}
-
-/** The head as the application gets it, its list changed in place. Envoy's form of `x-forwarded-client-cert`: who vouches, and for whom. */
-function incomingHead(head: RequestHead, by: string, principal: string | undefined): RequestHead {
-  const headers = withoutFields(head.headers, TRUSTED_FIELDS);
-  // What the edge of the mesh saw, a verified peer may pass on; two values would leave the choice to the application.
-  if (headerValue(headers, "x-forwarded-proto") === undefined) headers.push("x-forwarded-proto", "http");
-  if (principal !== undefined) headers.push("x-forwarded-client-cert", `By=${by};URI=${principal}`);
-  head.headers = headers;
-  return head;
 }

@@ -165,6 +165,12 @@ export const LIMITS = {
     "No byte either way on a tunnel (TCP, WebSocket): Envoy's hour.",
     "the tunnel is reset, UT",
   ),
+  jwksRefetchMs: row(
+    10 * SECOND,
+    [1, HOUR],
+    "Between two looks for a key of a token that is not known: anybody can send such tokens.",
+    "401, as of an unknown key",
+  ),
   drainTimeoutMs: row(30 * SECOND, [1, DAY], "From SIGTERM to the end, at most.", "what is still open is closed"),
 } as const satisfies Readonly<Record<string, LimitRow>>;
 

@@ -7,6 +7,8 @@ import { type FlagSet, flagSet, NO_FLAGS, type ResponseFlag } from "../telemetry
 import type { HeaderList, HttpVersion, ResponseHead } from "./codec/message.ts";
 import type { Denial } from "./filters/denial.ts";
 import type { RateLimited } from "./filters/rate-limit.ts";
+import { encodeGrpcMessage, grpcStatusOf } from "./grpc-status.ts";
+import { bearerChallenge, describeTokenFault, type TokenFault } from "./jwt/token-fault.ts";
 import type { MissReason } from "./route/compile.ts";
 import type { PathFault } from "./route/path.ts";
 
@@ -181,6 +183,13 @@ const FAULTS = {
     () => "The request did not come to its end in time.",
     RETRY_LATER,
   ),
+  token_keys_unavailable: row(
+    503,
+    "UAEX",
+    "jwt_authn_access_denied{keys_unavailable}",
+    (service) => `${service} cannot verify tokens: the keys of their issuer cannot be had.`,
+    "Try again later; the sidecar's log says why.",
+  ),
   rate_limited: row(
     429,
     "RL",
@@ -298,6 +307,23 @@ export function denialResponse(denial: Denial, context: FaultContext): LocalResp
   });
 }
 
+/** The response to a request whose token is missing or no good. */
+export function tokenResponse(fault: TokenFault, context: FaultContext & { readonly service: string }): LocalResponse {
+  if (fault === "keys_unavailable") return faultResponse("token_keys_unavailable", context);
+  const { service } = context;
+  const line = `${service} wants a valid end-user token: ${describeTokenFault(fault)}.`;
+  const advice = "Send `Authorization: Bearer` with a token that one of its issuers signed for it.";
+  return localResponse(context, {
+    status: 401,
+    grpcStatus: undefined,
+    flags: flagSet("UAEX"),
+    details: `jwt_authn_access_denied{${fault}}`,
+    line,
+    body: `${line}\nWhat to do: ${advice}\n`,
+    headers: ["www-authenticate", bearerChallenge(service, fault)],
+  });
+}
+
 /** The response to a request beyond a rate limit: when to come back (RFC 9110 §10.2.3), and how much there is. */
 export function rateLimitResponse(limited: RateLimited, context: FaultContext): LocalResponse {
   const response = faultResponse("rate_limited", context);
@@ -351,31 +377,4 @@ function grpcFields(status: number, message: string): HeaderList {
 /** `application/grpc`, with or without `+proto` or parameters; not `application/grpc-web`, which browsers speak. */
 export function isGrpc(contentType: string | undefined): boolean {
   return contentType !== undefined && /^application\/grpc(?:$|[+; ])/i.test(contentType);
-}
-
-/** gRPC status for an HTTP status, by gRPC's "HTTP to gRPC Status Code Mapping". */
-export function grpcStatusOf(httpStatus: number): number {
-  switch (httpStatus) {
-    case 400:
-      return 13; // INTERNAL
-    case 401:
-      return 16; // UNAUTHENTICATED
-    case 403:
-      return 7; // PERMISSION_DENIED
-    case 404:
-      return 12; // UNIMPLEMENTED
-    case 429:
-      return 8; // RESOURCE_EXHAUSTED, as Envoy answers for its own limits
-    case 502:
-    case 503:
-    case 504:
-      return 14; // UNAVAILABLE
-    default:
-      return 2; // UNKNOWN
-  }
-}
-
-/** Percent-encodes `grpc-message` (gRPC over HTTP/2, "Responses"): UTF-8, all but printable ASCII, and `%` itself. */
-export function encodeGrpcMessage(message: string): string {
-  return message.toWellFormed().replace(/[^\x20-\x24\x26-\x7e]+/g, encodeURIComponent);
 }

@@ -30,6 +30,11 @@ export type Admission =
 
 /** One direction of the sidecar. */
 export interface Side {
+  /**
+   * What `admit` needs to know and is not at hand: undefined nearly always, else resolves when it is, and is asked again.
+   * Must not reject.
+   */
+  prepare?(request: RequestHead): Promise<unknown> | undefined;
   /** Decides; fills in what policy has to say in the record. Must not throw. */
   admit(request: RequestHead, downstream: Downstream, record: RequestRecord): Admission;
   /**

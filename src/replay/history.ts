@@ -77,6 +77,7 @@ export function kindOfEvent(event: DomainEvent): PolicyKind | undefined {
     case "ConnectionPoolSet":
     case "OutlierDetectionSet":
     case "CertificateTtlSet":
+    case "JwtValidationSet":
     case "ServiceRemoved":
       return "Service";
     case "RouteDefined":

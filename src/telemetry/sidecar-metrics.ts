@@ -68,6 +68,12 @@ export class SidecarMetrics {
     "Open connections that were closed because an identity was revoked.",
     ["direction"],
   );
+  readonly jwksFetches = new CellFamily<"uri" | "result">(
+    "counter",
+    "heddle_jwks_fetches_total",
+    "Times that the keys of a token issuer were fetched.",
+    ["uri", "result"],
+  );
   readonly audited = new CellFamily<"rule" | "outcome">(
     "counter",
     "heddle_access_audit_total",
@@ -103,6 +109,7 @@ export class SidecarMetrics {
       this.connections,
       this.denied,
       this.audited,
+      this.jwksFetches,
       this.peersRefused,
       this.connectionsRevoked,
       ...processFamilies(),

@@ -116,6 +116,17 @@ const ROWS: [DomainEvent, string][] = [
     { type: "RouteRetriesSet", ...rule, from: { attempts: 3, perTryTimeout: "1s", on: ["5xx", "reset"] } },
     "set the retries of shop/catalog rule 1 from 3 of 1s each on 5xx, reset to none",
   ],
+  [
+    {
+      type: "JwtValidationSet",
+      ...target,
+      to: {
+        required: true,
+        providers: [{ issuer: "https://id.example", audiences: ["shop"], jwksUri: "https://id.example/keys" }],
+      },
+    },
+    "set the tokens that shop/catalog validates from none to https://id.example (required)",
+  ],
   [{ type: "RouteRemoved", ...target, service: "catalog" }, "removed the route catalog of shop/catalog"],
   [{ type: "AccessPolicyDeclared", ...payment }, "declared the access policy front of shop/payment"],
   [{ type: "AccessGranted", ...payment, index: 0, rule: charge }, "granted shop/orders → shop/payment POST /charge"],

@@ -1,14 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import {
-  denialResponse,
-  encodeGrpcMessage,
-  type FaultName,
-  faultResponse,
-  grpcStatusOf,
-  isGrpc,
-  pathFaultResponse,
-} from "../../src/proxy/respond.ts";
+import { encodeGrpcMessage, grpcStatusOf } from "../../src/proxy/grpc-status.ts";
+import { denialResponse, type FaultName, faultResponse, isGrpc, pathFaultResponse } from "../../src/proxy/respond.ts";
 import { flagSet, formatFlags } from "../../src/telemetry/response-flags.ts";
 
 function field(headers: readonly string[], name: string): string | undefined {

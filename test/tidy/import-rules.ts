@@ -65,6 +65,7 @@ const PACKAGE_PLACES: Readonly<Record<string, readonly string[]>> = {
   "bun:ffi": ["src/proxy/intercept/"],
   commander: ["src/cli/"],
   pino: ["src/telemetry/"],
+  jose: ["src/proxy/jwt/"],
   "prom-client": ["src/telemetry/"],
   ulid: ["src/"],
   yaml: ["src/policy/", "src/cli/"],

@@ -1,6 +1,7 @@
 /** A service: its ports, its subsets, and how callers spread and guard their calls to it. */
 
 import { z } from "zod";
+import { jwtSpec } from "./jwt.ts";
 import { loadBalancer } from "./load-balancer.ts";
 import { outlierDetection } from "./outlier-detection.ts";
 import { certificateTtl, dnsLabel, duration, positiveInteger } from "./primitives.ts";
@@ -30,6 +31,7 @@ export const serviceSpec = z.strictObject({
   outlierDetection: outlierDetection.optional(),
   /** How long its certificates live; from the next one on. */
   certificateTtl: certificateTtl.optional(),
+  jwt: jwtSpec.optional(),
 });
 
 export type ServiceSpec = z.infer<typeof serviceSpec>;

@@ -6,6 +6,7 @@ import type { MetricFamily } from "../../telemetry/metric-family.ts";
 import { RequestMetrics } from "../../telemetry/request-metrics.ts";
 import { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
 import type { TlsIdentity } from "../io/tls.ts";
+import { JwksCache } from "../jwt/jwks-cache.ts";
 import { compilePolicy, type Policy } from "../policy.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { Applications } from "./applications.ts";
@@ -23,6 +24,7 @@ export class LocalDataPlane implements DataPlane {
   readonly #applications: Applications;
   #policy: Policy | undefined;
   readonly #trust: PeerTrust;
+  readonly #jwks: JwksCache;
   #listeners: SidecarListeners | undefined;
 
   /** @param sidecarMetrics shared with whoever else of the sidecar has numbers to show. */
@@ -42,6 +44,11 @@ export class LocalDataPlane implements DataPlane {
     };
     this.#upstreams = new UpstreamDirectory(runtime, () => this.#trust.identity, peers, options.labels);
     this.#applications = new Applications(options, runtime);
+    this.#jwks = new JwksCache({
+      runtime,
+      fetched: sidecarMetrics.jwksFetches,
+      onFailed: (uri, reason) => logger.warn({ uri, reason }, "cannot fetch the keys of a token issuer"),
+    });
   }
 
   get ready(): boolean {
@@ -57,8 +64,10 @@ export class LocalDataPlane implements DataPlane {
   }
 
   enforce(snapshot: ServiceSnapshot): readonly ServiceRef[] {
-    const policy = compilePolicy(snapshot, this.#policy);
+    const { wallMs } = this.#options.runtime;
+    const policy = compilePolicy(snapshot, { jwks: this.#jwks, wallMs }, this.#policy);
     this.#policy = policy;
+    this.#jwks.follow(snapshot.inbound.jwt?.providers.flatMap(({ jwksUri }) => jwksUri ?? []) ?? []);
     const { upstreams } = policy.routes;
     this.#upstreams.keep(upstreams);
     if (this.#trust.useSnapshot(snapshot)) this.#closeRevoked();
@@ -136,6 +145,7 @@ export class LocalDataPlane implements DataPlane {
     this.#listeners?.close();
     this.#upstreams.close();
     this.#applications.close();
+    this.#jwks.close();
   }
 }
 

@@ -43,6 +43,7 @@ const HELD_IN: Partial<Record<LimitName, string>> = {
   keepAliveIntervalMs: "test/proxy/io/keep-alive.test.ts",
   keepAliveTimeoutMs: "test/proxy/io/keep-alive.test.ts",
   withdrawalGraceMs: "test/proxy/sidecar/withdrawal.test.ts",
+  jwksRefetchMs: "test/proxy/sidecar/jwt.test.ts",
 };
 
 const ROOT = join(import.meta.dir, "../../..");

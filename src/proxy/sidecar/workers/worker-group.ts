@@ -10,6 +10,7 @@ import type { EndpointSet, ServiceSnapshot } from "../../../projections/snapshot
 import type { MetricFamily } from "../../../telemetry/metric-family.ts";
 import { MetricSum } from "../../../telemetry/metric-sum.ts";
 import type { TlsIdentity } from "../../io/tls.ts";
+import { NO_KEYS } from "../../jwt/jwks-cache.ts";
 import { compilePolicy } from "../../policy.ts";
 import type { ClusterView, DataPlane, ListenerAddresses } from "../data-plane.ts";
 import { sumClusters } from "./cluster-sum.ts";
@@ -73,7 +74,7 @@ export class WorkerGroup implements DataPlane {
 
   enforce(snapshot: ServiceSnapshot): readonly ServiceRef[] {
     // Compiled here as well, so that what cannot be enforced is refused before any worker has heard of it.
-    const { upstreams } = compilePolicy(snapshot).routes;
+    const { upstreams } = compilePolicy(snapshot, { jwks: NO_KEYS, wallMs: Date.now }).routes;
     this.#snapshot = snapshot;
     const callable = upstreams.map(({ ref }) => ref);
     for (const ref of this.#sets.keys()) if (!callable.includes(ref)) this.#sets.delete(ref);
