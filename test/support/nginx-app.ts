@@ -31,7 +31,7 @@ http {
 }
 `;
 
-export type NginxApp = Omit<NodeApp, "seen"> & { seen(): Promise<{ seen: string[] }> };
+export type NginxApp = Omit<NodeApp, "seen" | "stop"> & { seen(): Promise<{ seen: string[] }> };
 
 export async function startNginxApp(): Promise<NginxApp> {
   const folder = await mkdtemp(join(tmpdir(), "heddle-nginx-"));

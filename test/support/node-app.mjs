@@ -134,5 +134,7 @@ server.on("upgrade", (request, socket) => {
   socket.on("error", () => {});
   socket.pipe(socket);
 });
-server.listen(0, "127.0.0.1", () => console.log(server.address().port));
+server.listen(Number(process.argv[3] ?? 0), "127.0.0.1", () => console.log(server.address().port));
+// As an application should: what is under way is finished, nothing new is taken.
+process.on("SIGTERM", () => server.close(() => process.exit(0)));
 process.stdin.on("close", () => process.exit(0)).resume();

@@ -8,23 +8,29 @@ export interface NodeApp {
   seen(): Promise<{ seen: string[]; aborted: string[] }>;
   /** Ends it as a crash would. */
   kill(): Promise<void>;
+  /** Asks it to end, when it has answered what it was asked. */
+  stop(): Promise<void>;
 }
 
-/** `instance` is what its answers call it. */
-export async function startNodeApp(instance = "app"): Promise<NodeApp> {
-  const child = Bun.spawn(["node", join(import.meta.dir, "node-app.mjs"), instance], {
+/** `instance` is what its answers call it; `port`: any, where it is 0. */
+export async function startNodeApp(instance = "app", port = 0): Promise<NodeApp> {
+  const child = Bun.spawn(["node", join(import.meta.dir, "node-app.mjs"), instance, String(port)], {
     stdin: "pipe",
     stdout: "pipe",
     stderr: "inherit",
   });
   const { value } = await child.stdout.getReader().read();
-  const port = Number(new TextDecoder().decode(value));
+  const listening = Number(new TextDecoder().decode(value));
   return {
-    port,
+    port: listening,
     seen: async () =>
-      (await (await fetch(`http://127.0.0.1:${port}/seen`)).json()) as { seen: string[]; aborted: string[] },
+      (await (await fetch(`http://127.0.0.1:${listening}/seen`)).json()) as { seen: string[]; aborted: string[] },
     kill: async () => {
       child.kill("SIGKILL");
+      await child.exited;
+    },
+    stop: async () => {
+      child.kill("SIGTERM");
       await child.exited;
     },
   };
