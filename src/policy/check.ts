@@ -8,7 +8,7 @@ import { documentKey } from "./document-key.ts";
 import { parseDuration } from "./duration.ts";
 import { type DocumentKey, parseServiceRef, type ServiceRef, serviceRef } from "./names.ts";
 import { nearest } from "./nearest.ts";
-import { type PolicyDocument, partsOf, type RequestMatch, type RouteRule, type ServiceSpec } from "./schema.ts";
+import { type PolicyDocument, partsOf, type RouteMatch, type RouteRule, type ServiceSpec } from "./schema.ts";
 
 /** Steps from the root of a document to a value in it. */
 export type DocumentPath = readonly (string | number)[];
@@ -149,6 +149,7 @@ class Check {
       checkBackends(document, path, rule, this.#error, this.#warn);
       if (target !== undefined) checkSubsets(document, path, rule, target, this.#error);
       checkTimeouts(document, path, rule, this.#warn);
+      if (target !== undefined) checkMatchedPorts(document, path, rule, target, this.#warn);
     }
   }
 
@@ -231,14 +232,32 @@ function checkTimeouts(document: PolicyDocument, path: DocumentPath, rule: Route
   warn(document, [...path, "retries", "perTryTimeout"], message);
 }
 
+function checkMatchedPorts(
+  document: PolicyDocument,
+  path: DocumentPath,
+  rule: RouteRule,
+  to: ServiceSpec,
+  warn: Say,
+): void {
+  const known = to.ports.map(({ port }) => port);
+  for (const [index, { ports = [] }] of (rule.match ?? []).entries()) {
+    for (const [position, port] of ports.entries()) {
+      if (known.includes(port)) continue;
+      const message = `the service has no port ${port}; it has ${known.join(", ")}`;
+      warn(document, [...path, "match", index, "ports", position], message);
+    }
+  }
+}
+
 /** Whether no request can pass this rule by. */
 function matchesEverything(rule: RouteRule): boolean {
   return rule.match === undefined || rule.match.some(isUnconditional);
 }
 
-function isUnconditional({ path, methods, headers }: RequestMatch): boolean {
+function isUnconditional({ path, ...others }: RouteMatch): boolean {
   const anyPath = path === undefined || ("prefix" in path && path.prefix === "/");
-  return anyPath && methods === undefined && Object.keys(headers ?? {}).length === 0;
+  // Maps without entries say nothing; lists always have some.
+  return anyPath && Object.values(others).every((said) => said === undefined || Object.keys(said).length === 0);
 }
 
 /** The subsets that rules send traffic to and that a service does not have, each once. */

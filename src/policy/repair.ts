@@ -12,6 +12,9 @@ import { fieldsOf, type Schema, schemaAt } from "./schema-shape.ts";
 /** Longer proposals would be harder to read than the message that they belong to. */
 const SHOWN_MAX = 72;
 
+/** More would be a list to choose from, and no advice. */
+const PROPOSALS_MAX = 2;
+
 /** Units as people write them, with the milliseconds in each. */
 const UNITS: readonly (readonly [RegExp, number])[] = [
   [/^(?:ms|msecs?|millis|milliseconds?)$/i, 1],
@@ -23,7 +26,7 @@ const UNITS: readonly (readonly [RegExp, number])[] = [
 
 /** What to write instead of `value` so that `schema` accepts it; undefined when nothing comes to mind. */
 export function proposeRepair(schema: Schema, value: unknown): string | undefined {
-  const texts = repairs(schema, value).map(renderInline);
+  const texts = repairs(schema, value).slice(0, PROPOSALS_MAX).map(renderInline);
   return texts.length === 0 || texts.some((text) => text.length > SHOWN_MAX)
     ? undefined
     : `write ${texts.join(" or ")}`;

@@ -204,16 +204,18 @@ function compileUpstream(state: MeshState, target: ServiceName): SnapshotUpstrea
     ...(outlierDetection === undefined ? {} : { outlierDetection: compileOutlierDetection(outlierDetection) }),
     routes: routesOf(namespace, target.name).flatMap(({ name, route }) =>
       route.rules.map((rule, index) =>
-        compileRouteRule(rule.value, ruleOrigin(target.namespace, name, index, rule.origin)),
+        compileRouteRule(state, rule.value, ruleOrigin(target.namespace, name, index, rule.origin)),
       ),
     ),
   };
 }
 
-function compileRouteRule(rule: RouteRule, origin: RuleOrigin): SnapshotRouteRule {
+function compileRouteRule(state: MeshState, rule: RouteRule, origin: RuleOrigin): SnapshotRouteRule {
   const backends = rule.backends ?? [{}];
   return {
-    match: rule.match ?? [],
+    match: (rule.match ?? []).map((match) =>
+      match.from === undefined ? match : { ...match, from: localPrincipals(state, match.from) },
+    ),
     backends: backends.map(({ subset, weight }) => ({
       ...(subset === undefined ? {} : { subset }),
       weight: weight ?? BACKEND_WEIGHT,

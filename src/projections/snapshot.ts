@@ -4,7 +4,14 @@
  */
 
 import { z } from "zod";
-import { ACCESS_ACTIONS, accessConditions, accessDefault, JWT_ALGORITHMS } from "../policy/schema.ts";
+import {
+  ACCESS_ACTIONS,
+  accessConditions,
+  accessDefault,
+  JWT_ALGORITHMS,
+  requestMatch,
+  routeMatch,
+} from "../policy/schema.ts";
 import {
   snapshotBalancing,
   snapshotConnectionPool,
@@ -25,18 +32,6 @@ const ruleOrigin = z.strictObject({
   actor: z.string(),
 });
 
-const stringMatcher = z.union([
-  z.strictObject({ exact: z.string() }),
-  z.strictObject({ prefix: z.string() }),
-  z.strictObject({ present: z.boolean() }),
-]);
-
-const matcher = z.strictObject({
-  path: z.union([z.strictObject({ exact: z.string() }), z.strictObject({ prefix: z.string() })]).optional(),
-  methods: z.array(z.string()).optional(),
-  headers: z.record(z.string(), stringMatcher).optional(),
-});
-
 const weightedBackend = z.strictObject({
   /** Absent: every endpoint of the service. */
   subset: z.string().optional(),
@@ -45,7 +40,7 @@ const weightedBackend = z.strictObject({
 
 const snapshotRouteRule = z.strictObject({
   /** Alternatives; an empty list matches every request. */
-  match: z.array(matcher),
+  match: z.array(routeMatch),
   backends: z.array(weightedBackend),
   timeoutMs: z.int().min(1).optional(),
   idleTimeoutMs: z.int().min(1).optional(),
@@ -55,7 +50,7 @@ const snapshotRouteRule = z.strictObject({
 
 const snapshotRateLimit = z.strictObject({
   /** Alternatives; an empty list matches every request. */
-  match: z.array(matcher),
+  match: z.array(requestMatch),
   /** Requests that each interval brings, and how many more may be saved up. */
   requests: z.int().min(1),
   perMs: z.int().min(1),
@@ -171,9 +166,16 @@ export type SnapshotUpstream = z.infer<typeof snapshotUpstream>;
 export type SnapshotRouteRule = z.infer<typeof snapshotRouteRule>;
 export type SnapshotAccessRule = z.infer<typeof snapshotAccessRule>;
 /** What rules compare, as policy writes it. */
-export type { AccessConditions, ClaimCondition, GrpcMethods, HeaderMatch } from "../policy/schema.ts";
+export type {
+  AccessConditions,
+  ClaimCondition,
+  GrpcMethods,
+  HeaderMatch,
+  RequestMatch as SnapshotMatcher,
+  RouteMatch as SnapshotRouteMatcher,
+  StringMatch,
+} from "../policy/schema.ts";
 export type SnapshotJwt = z.infer<typeof snapshotJwt>;
-export type SnapshotMatcher = z.infer<typeof matcher>;
 export type { SnapshotBalancing, SnapshotOutlierDetection, SnapshotRetries } from "./snapshot-resilience.ts";
 export type SnapshotRateLimit = z.infer<typeof snapshotRateLimit>;
 export type RuleOrigin = z.infer<typeof ruleOrigin>;

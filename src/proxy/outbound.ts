@@ -25,6 +25,7 @@ import { PASSTHROUGH, type Passthrough } from "./passthrough.ts";
 import type { Policy } from "./policy.ts";
 import { denialResponse, type FaultContext, faultResponse, type LocalResponse, pathFaultResponse } from "./respond.ts";
 import { clusterName, type Route, type RouteMiss, type RouteTable, type Upstream } from "./route/compile.ts";
+import type { MatchableRequest } from "./route/match.ts";
 import { normalisePath } from "./route/path.ts";
 import type { Runtime } from "./runtime.ts";
 import { portIn, portOf, protocolOf, type ServicePort } from "./service-port.ts";
@@ -89,8 +90,11 @@ export class Outbound implements Side {
       request.path = path.value;
     }
 
-    const routed = authority === request.authority ? request : { ...request, authority };
-    const routing = routes.route(routed, request.path, this.#options.runtime.random);
+    const routing = routes.route(
+      meantRequest(request, authority, downstream),
+      request.path,
+      this.#options.runtime.random,
+    );
     if (routing.kind === "miss") {
       record.policyOrigin = routing.origin;
       return answer(this.#missResponse(routing, policy, request, context), this.#missCounter(policy, routing.service));
@@ -288,6 +292,14 @@ function meantAuthority({ authority }: RequestHead, { facts }: Downstream, route
   const { boundTo, redirect } = facts;
   if (boundTo !== undefined) return boundTo.authority;
   return redirect === undefined || routes.names(authority) ? authority : redirect.service?.authority;
+}
+
+/** The request as rules see it: for the service, and the port of it, that its connection was made to. */
+function meantRequest(request: RequestHead, authority: string, { facts }: Downstream): MatchableRequest {
+  const connectedPort = facts.boundTo?.port ?? facts.redirect?.destination.port;
+  if (authority === request.authority && connectedPort === undefined) return request;
+  const { method, headers } = request;
+  return { method, authority, headers, connectedPort };
 }
 
 /** Keeps the application's own id where it is one line of sane length, so that its logs and ours can be joined. */

@@ -27,6 +27,8 @@ export interface PolicySources {
   readonly jwks: Pick<JwksCache, "keysAt" | "lookAgain">;
   /** Unix milliseconds. */
   readonly wallMs: () => number;
+  /** Of the own instance. */
+  readonly labels: Readonly<Record<string, string>>;
 }
 
 /** @param previous the policy that this one follows: what it counted goes on counting where the rule is the same. */
@@ -35,7 +37,7 @@ export function compilePolicy(snapshot: ServiceSnapshot, sources: PolicySources,
   return {
     spiffeId: id,
     snapshot,
-    routes: compileRoutes(snapshot),
+    routes: compileRoutes(snapshot, sources.labels),
     access: compileAccess(snapshot.inbound),
     rateLimits: new RateLimiter(snapshot.inbound.rateLimits, previous?.rateLimits),
     tokens: compileTokens(snapshot.inbound.jwt, sources, previous?.tokens),

@@ -211,13 +211,13 @@ describe("route", () => {
     [
       "match: [{ path: /a }]",
       [
-        'f:7:23 spec.rules[0].match[0].path: "/a" must be { exact: /path } or { prefix: /path }; write { exact: /a } or { prefix: /a }',
+        'f:7:23 spec.rules[0].match[0].path: "/a" must be { exact: /path }, { prefix: /path }, { template: /path/{name} } or { regex: … }; write { exact: /a } or { prefix: /a }',
       ],
     ],
     [
       "match: [{ path: charge }]",
       [
-        'f:7:23 spec.rules[0].match[0].path: "charge" must be { exact: /path } or { prefix: /path }; write { exact: /charge } or { prefix: /charge }',
+        'f:7:23 spec.rules[0].match[0].path: "charge" must be { exact: /path }, { prefix: /path }, { template: /path/{name} } or { regex: … }; write { exact: /charge } or { prefix: /charge }',
       ],
     ],
     ["match: [{ path: { exact: a } }]", ['f:7:32 spec.rules[0].match[0].path.exact: "a" must begin with /; write /a']],
@@ -226,19 +226,22 @@ describe("route", () => {
       ["f:7:17 spec.rules[0].match[0].path: has exact and prefix at once; keep exactly one of them"],
     ],
     [
-      "match: [{ path: { regex: /a } }]",
-      ["f:7:25 spec.rules[0].match[0].path.regex: unknown field `regex`; allowed here: exact, prefix"],
+      "match: [{ path: { regex: (a } }, { path: { template: /a*b } }, { headers: { x: { not: {} } } }]",
+      [
+        'f:7:32 spec.rules[0].match[0].path.regex: "(a" must be a regular expression: a group is not closed; write a',
+        "f:7:88 spec.rules[0].match[2].headers.x.not: must be one of { exact }, { prefix }, { suffix }, { contains } or { regex } with a text, { present: true|false }, or { not } with one of these, not a map",
+      ],
     ],
     [
       "match: [{ path: { exat: /a } }]",
       [
-        "f:7:25 spec.rules[0].match[0].path.exat: unknown field `exat`; did you mean exact? allowed here: exact, prefix",
+        "f:7:25 spec.rules[0].match[0].path.exat: unknown field `exat`; did you mean exact? allowed here: exact, prefix, regex, template",
       ],
     ],
     [
       'match: [{ headers: { x-user: beta, "x user": { exact: a } } }]',
       [
-        'f:7:36 spec.rules[0].match[0].headers.x-user: "beta" must be one of { exact: text }, { prefix: text } or { present: true|false }; write { exact: beta } or { prefix: beta }',
+        'f:7:36 spec.rules[0].match[0].headers.x-user: "beta" must be one of { exact }, { prefix }, { suffix }, { contains } or { regex } with a text, { present: true|false }, or { not } with one of these; write { exact: beta } or { prefix: beta }',
         'f:7:42 spec.rules[0].match[0].headers["x user"]: `x user` cannot be a name here: it must be an HTTP header name',
       ],
     ],
@@ -332,7 +335,7 @@ describe("access", () => {
     [
       "deny: { headers: { x-env: prod }, grpc: [{ service: 1x }], sni: [a b], when: [{ claim: sub }] }",
       [
-        'f:7:33 spec.rules[0].deny.headers.x-env: "prod" must be one of { exact }, { prefix }, { suffix }, { contains } with a text, or { present: true|false }; write { exact: prod } or { prefix: prod } or { suffix: prod } or { contains: prod }',
+        'f:7:33 spec.rules[0].deny.headers.x-env: "prod" must be one of { exact }, { prefix }, { suffix }, { contains } with a text, or { present: true|false }; write { exact: prod } or { prefix: prod }',
         'f:7:59 spec.rules[0].deny.grpc[0].service: "1x" must be a full gRPC service name such as shop.v1.Payment, or a package such as shop.v1.*',
         'f:7:72 spec.rules[0].deny.sni[0]: "a b" must be a server name such as pay.example.org or *.example.org; write a-b',
         "f:7:85 spec.rules[0].deny.when[0].values: is missing; write a list",

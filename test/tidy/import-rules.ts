@@ -2,13 +2,14 @@
 
 import type { Import, SourceFile } from "./source-tree.ts";
 
-/** Policy that anybody may know: names, results, durations, callers, addresses. */
+/** Policy that anybody may know: names, results, durations, callers, addresses, expressions. */
 const LEAVES = [
   "src/policy/names.ts",
   "src/policy/result.ts",
   "src/policy/duration.ts",
   "src/policy/principal.ts",
   "src/policy/ip-block.ts",
+  "src/policy/regex.ts",
 ];
 const SNAPSHOT = "src/projections/snapshot.ts";
 

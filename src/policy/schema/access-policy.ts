@@ -8,7 +8,7 @@ import { absolutePath, dnsLabel, headerName, method } from "./primitives.ts";
  * `shop/web`, every service of a namespace `shop/*`, every authenticated caller `*`, a caller without an identity
  * `none`, and for identities of federated trust domains their SPIFFE ID, or the beginning of one: `spiffe://other/*`.
  */
-const principalPattern = z
+export const principalPattern = z
   .string()
   .max(2048)
   .regex(
@@ -25,7 +25,7 @@ const ipBlock = z
  * `/admin` exactly; `/admin/*` for everything that begins so. `*` before the end stands for a part of a segment, `**`
  * for any number of whole segments, `{name}` for exactly one.
  */
-const pathPattern = absolutePath.regex(
+export const pathPattern = absolutePath.regex(
   /^(?:[^*]*\*?|(?=.{1,256}$)(?:\/(?:\*\*(?=\/|$)|[^*/]*(?:\*[^*/]+)*\*?(?=\/|$)))+)$/,
   "must be a path such as /charge, /admin/*, /files/*.json, /users/{id}/orders or /**/health (at most 256 characters with wildcards)",
 );
@@ -56,7 +56,7 @@ const serverName = z
   )
   .transform((name) => name.toLowerCase());
 
-const grpcMethods = z.strictObject({
+export const grpcMethods = z.strictObject({
   service: z
     .string()
     .max(1024)

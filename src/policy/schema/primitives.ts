@@ -44,3 +44,5 @@ export const headerName = z
   .regex(httpToken, "must be an HTTP header name")
   .max(256)
   .transform((name) => name.toLowerCase());
+
+export const cookieName = z.string().regex(httpToken, "must be a cookie's name").max(256);

@@ -1,7 +1,7 @@
 /** Where the calls of a service go, and how often and how long they are tried. */
 
 import { z } from "zod";
-import { requestMatch } from "./match.ts";
+import { routeMatch } from "./match.ts";
 import { dnsLabel, duration } from "./primitives.ts";
 import { retries } from "./retries.ts";
 
@@ -11,7 +11,7 @@ const backend = z.strictObject({
 });
 
 export const routeRule = z.strictObject({
-  match: z.array(requestMatch).min(1).max(64).optional(),
+  match: z.array(routeMatch).min(1).max(64).optional(),
   backends: z.array(backend).min(1).max(64).optional(),
   timeout: duration.optional(),
   /** How long a request may go on without a byte either way. */

@@ -13,7 +13,13 @@ import type {
   SnapshotUpstream,
 } from "../../projections/snapshot.ts";
 import { HostTable, hostNames } from "./host.ts";
-import { compileMatch, type MatchableRequest, type RequestMatcher } from "./match.ts";
+import {
+  type CallingInstance,
+  compileMatch,
+  type MatchableRequest,
+  ownAlternatives,
+  type RequestMatcher,
+} from "./match.ts";
 import { pathEnd } from "./path.ts";
 
 /** A service that this one may call. One object per table: owners of pools may key by `ref`. */
@@ -108,9 +114,13 @@ interface CompiledService {
 
 const UNKNOWN_HOST: RouteMiss = { kind: "miss", reason: "unknown_host", service: undefined, origin: undefined };
 
-/** Compiles the outbound half of a snapshot. */
-export function compileRoutes(snapshot: ServiceSnapshot): RouteTable {
-  const { namespace, trustDomain, revision } = snapshot;
+/**
+ * Compiles the outbound half of a snapshot.
+ * @param labels of the calling instance; without, rules that ask for labels are for others.
+ */
+export function compileRoutes(snapshot: ServiceSnapshot, labels: CallingInstance["labels"] = {}): RouteTable {
+  const { namespace, name: ownName, trustDomain, revision } = snapshot;
+  const self = { namespace, name: ownName, labels };
   const hosts = new HostTable<CompiledService>();
   const upstreams: Upstream[] = [];
   for (const source of Object.values(snapshot.upstreams)) {
@@ -118,7 +128,7 @@ export function compileRoutes(snapshot: ServiceSnapshot): RouteTable {
     upstreams.push(upstream);
     hosts.add(
       hostNames(source.namespace, source.name, namespace, trustDomain),
-      compileService(source, upstream, trustDomain),
+      compileService(source, upstream, self, trustDomain),
     );
   }
   for (const name of snapshot.unreachable) {
@@ -159,12 +169,19 @@ const DEFAULT_RULE: RouteRule = {
   retries: undefined,
 };
 
-function compileService(source: SnapshotUpstream, upstream: Upstream, trustDomain: string): CompiledService {
+function compileService(
+  source: SnapshotUpstream,
+  upstream: Upstream,
+  self: CallingInstance,
+  trustDomain: string,
+): CompiledService {
   const subsets = new Map(Object.entries(source.subsets).map(([name, labels]) => [name, { name, labels }]));
   const routeTo = (rule: RouteRule, subset: Subset | undefined): Route => {
     return { kind: "route", upstream, rule, subset, cluster: clusterName(upstream, trustDomain, subset) };
   };
-  const compileRule = (from: SnapshotRouteRule): CompiledRule => {
+  const compileRule = (from: SnapshotRouteRule): CompiledRule[] => {
+    const alternatives = ownAlternatives(from.match, self);
+    if (alternatives === undefined) return [];
     const { origin, timeoutMs, idleTimeoutMs, retries } = from;
     const rule: RouteRule = { name: `${origin.document}[${origin.rule}]`, origin, timeoutMs, idleTimeoutMs, retries };
     const nowhere: RouteMiss = { kind: "miss", reason: "no_backend", service: upstream.ref, origin };
@@ -174,11 +191,11 @@ function compileService(source: SnapshotUpstream, upstream: Upstream, trustDomai
       const subset = subsets.get(name);
       return { weight, outcome: subset === undefined ? nowhere : routeTo(rule, subset) };
     });
-    return { matches: compileMatch(from.match), pick: compilePick(outcomes, nowhere) };
+    return [{ matches: compileMatch(alternatives, source.ports), pick: compilePick(outcomes, nowhere) }];
   };
   const toWhole = routeTo(DEFAULT_RULE, undefined);
   const rules =
-    source.routes.length === 0 ? [{ matches: () => true, pick: () => toWhole }] : source.routes.map(compileRule);
+    source.routes.length === 0 ? [{ matches: () => true, pick: () => toWhole }] : source.routes.flatMap(compileRule);
   return { rules, miss: { kind: "miss", reason: "no_route", service: upstream.ref, origin: undefined } };
 }
 

@@ -1,35 +1,59 @@
 /** Conditions on a request, compiled once: what a route rule and a rate limit both ask. */
 
-import type { SnapshotMatcher } from "../../projections/snapshot.ts";
+import type { SnapshotMatcher, SnapshotRouteMatcher } from "../../projections/snapshot.ts";
 import type { HeaderList } from "../codec/message.ts";
+import { compileGlob } from "../filters/path-glob.ts";
+import { compilePaths } from "../filters/path-pattern.ts";
+import { portIn, portOf, type ServicePort } from "../service-port.ts";
 import { normalisePattern } from "./path.ts";
+import { compileRegex } from "./regex.ts";
+import { cookieValue, fieldValue, queryValue } from "./request-fields.ts";
+import { compileText } from "./text-match.ts";
 
 /** What conditions look at; `RequestHead` satisfies it. */
 export interface MatchableRequest {
   readonly method: string;
   readonly authority: string;
   readonly headers: HeaderList;
+  /** That of the service which the connection was made to; absent: only the authority may name one. */
+  readonly connectedPort?: number | undefined;
 }
 
 /** `target` is the normalised path with its query, `end` where the query begins (see `pathEnd`). */
 export type RequestMatcher = (request: MatchableRequest, target: string, end: number) => boolean;
 
-/** True when any of the alternatives holds; an empty list holds for every request. */
-export function compileMatch(alternatives: readonly SnapshotMatcher[]): RequestMatcher {
-  const compiled = alternatives.map(compileAlternative);
+/**
+ * True when any of the alternatives holds; an empty list holds for every request. Who calls is not asked: see
+ * `ownAlternatives`.
+ * @param servicePorts those of the called service, where alternatives may ask for one.
+ */
+export function compileMatch(
+  alternatives: readonly SnapshotRouteMatcher[],
+  servicePorts: readonly ServicePort[] = [],
+): RequestMatcher {
+  const compiled = alternatives.map((alternative) => compileAlternative(alternative, servicePorts));
   const [first, ...others] = compiled;
   if (first === undefined) return () => true;
   if (others.length === 0) return first;
   return (request, target, end) => compiled.some((matches) => matches(request, target, end));
 }
 
-/** All fields of one alternative hold together. */
-function compileAlternative(matcher: SnapshotMatcher): RequestMatcher {
+/** All fields of one alternative hold together; what costs least is asked first. */
+function compileAlternative(matcher: SnapshotRouteMatcher, servicePorts: readonly ServicePort[]): RequestMatcher {
+  const { methods, ports, path, headers = {}, cookies = {}, query = {}, grpc } = matcher;
   const conditions: RequestMatcher[] = [];
-  if (matcher.methods !== undefined) conditions.push(compileMethods(matcher.methods));
-  if (matcher.path !== undefined) conditions.push(compilePath(matcher.path));
-  for (const [name, value] of Object.entries(matcher.headers ?? {})) {
-    conditions.push(compileHeader(name.toLowerCase(), value));
+  if (methods !== undefined) conditions.push(compileMethods(methods));
+  if (ports !== undefined) conditions.push(compilePorts(ports, servicePorts));
+  if (path !== undefined) conditions.push(compilePath(path));
+  if (grpc !== undefined) conditions.push(compileGrpc(grpc));
+  for (const [name, value] of Object.entries(headers)) conditions.push(compileHeader(name.toLowerCase(), value));
+  for (const [name, value] of Object.entries(cookies)) {
+    const holds = compileText(value);
+    conditions.push((request) => holds(cookieValue(request.headers, name)));
+  }
+  for (const [name, value] of Object.entries(query)) {
+    const holds = compileText(value);
+    conditions.push((_, target, end) => holds(queryValue(target, end, name)));
   }
   const [first, ...others] = conditions;
   if (first === undefined) return () => true;
@@ -45,15 +69,24 @@ function compileMethods(names: readonly string[]): RequestMatcher {
   return (request) => methods.has(request.method);
 }
 
+/** The port that the call is for, as it will be made. */
+function compilePorts(wanted: readonly number[], servicePorts: readonly ServicePort[]): RequestMatcher {
+  return ({ authority, connectedPort }) => wanted.includes(portOf(servicePorts, portIn(authority), connectedPort).port);
+}
+
+const SLASH = 0x2f;
+
 /**
  * Prefixes match whole segments, as in Gateway API: `/charge` (or `/charge/`) matches `/charge` and `/charge/x`, not
- * `/charges`.
+ * `/charges`. Expressions and templates are held against the path without its query.
  */
 function compilePath(path: NonNullable<SnapshotMatcher["path"]>): RequestMatcher {
   if ("exact" in path) {
     const exact = normalisePattern(path.exact);
     return (_, target, end) => end === exact.length && target.startsWith(exact);
   }
+  if ("regex" in path) return onPath(compileRegex(path.regex));
+  if ("template" in path) return onPath(compileGlob(path.template, normalisePattern));
   const prefix = normalisePattern(path.prefix).replace(/\/+$/, "");
   const { length } = prefix;
   // Everything, `OPTIONS *` included, which has no path.
@@ -62,33 +95,46 @@ function compilePath(path: NonNullable<SnapshotMatcher["path"]>): RequestMatcher
     end >= length && target.startsWith(prefix) && (end === length || target.charCodeAt(length) === SLASH);
 }
 
-const SLASH = 0x2f;
+function onPath(matches: (path: string) => boolean): RequestMatcher {
+  return (_, target, end) => matches(end === target.length ? target : target.slice(0, end));
+}
 
+/** A gRPC call is `POST /<service>/<method>` (gRPC over HTTP/2, "Requests"). */
+function compileGrpc(calls: NonNullable<SnapshotMatcher["grpc"]>): RequestMatcher {
+  const patterns = calls.flatMap(({ service, methods = ["*"] }) => methods.map((method) => `/${service}/${method}`));
+  const matches = onPath(compilePaths(patterns, false));
+  return (request, target, end) => request.method === "POST" && matches(request, target, end);
+}
+
+/** `host` is the authority, since codecs take the field itself out. */
 function compileHeader(name: string, value: NonNullable<SnapshotMatcher["headers"]>[string]): RequestMatcher {
-  if ("present" in value) {
-    const wanted = value.present;
-    return (request) => (headerValue(request, name) !== undefined) === wanted;
-  }
-  if ("exact" in value) {
-    const { exact } = value;
-    return (request) => headerValue(request, name) === exact;
-  }
-  const { prefix } = value;
-  return (request) => headerValue(request, name)?.startsWith(prefix) ?? false;
+  const holds = compileText(value);
+  if (name === "host") return (request) => holds(request.authority);
+  return (request) => holds(fieldValue(request.headers, name));
+}
+
+/** What a sidecar knows of its own calls before there is one. */
+export interface CallingInstance {
+  readonly namespace: string;
+  readonly name: string;
+  /** Absent: none are known. */
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 /**
- * The value of a field; of a repeated one all values joined by commas (RFC 9110 §5.3), so that a repetition cannot
- * hide one of them. `host` is the authority, since codecs take the field itself out.
+ * The alternatives of a route that this instance's calls can meet: who calls is settled when policy is compiled, so that
+ * no request is asked. Undefined where there are none, so that the rule is for others.
  */
-function headerValue(request: MatchableRequest, name: string): string | undefined {
-  if (name === "host") return request.authority;
-  const { headers } = request;
-  let joined: string | undefined;
-  for (let i = 0; i + 1 < headers.length; i += 2) {
-    if (headers[i] !== name) continue;
-    const value = headers[i + 1] ?? "";
-    joined = joined === undefined ? value : `${joined},${value}`;
-  }
-  return joined;
+export function ownAlternatives(
+  alternatives: readonly SnapshotRouteMatcher[],
+  { namespace, name, labels = {} }: CallingInstance,
+): readonly SnapshotRouteMatcher[] | undefined {
+  if (alternatives.length === 0) return alternatives;
+  const names = ["*", `${namespace}/*`, `${namespace}/${name}`];
+  const own = alternatives.filter(
+    ({ from, fromLabels = {} }) =>
+      (from === undefined || from.some((pattern) => names.includes(pattern))) &&
+      Object.entries(fromLabels).every(([label, value]) => Object.hasOwn(labels, label) && labels[label] === value),
+  );
+  return own.length === 0 ? undefined : own;
 }

@@ -64,8 +64,9 @@ export class LocalDataPlane implements DataPlane {
   }
 
   enforce(snapshot: ServiceSnapshot): readonly ServiceRef[] {
-    const { wallMs } = this.#options.runtime;
-    const policy = compilePolicy(snapshot, { jwks: this.#jwks, wallMs }, this.#policy);
+    const { runtime, labels } = this.#options;
+    const sources = { jwks: this.#jwks, wallMs: runtime.wallMs, labels };
+    const policy = compilePolicy(snapshot, sources, this.#policy);
     this.#policy = policy;
     this.#jwks.follow(snapshot.inbound.jwt?.providers.flatMap(({ jwksUri }) => jwksUri ?? []) ?? []);
     const { upstreams } = policy.routes;

@@ -117,6 +117,31 @@ describe("compileRoutes", () => {
   });
 });
 
+describe("rules for some callers", () => {
+  const rules = [
+    routeRule({
+      match: [{ from: ["shop/web"], fromLabels: { tier: "beta" } }],
+      backends: [{ subset: "v2", weight: 1 }],
+    }),
+    routeRule({ match: [{ from: ["bank/*"] }, { from: ["shop/other"] }], backends: [{ weight: 0 }] }, 1),
+    routeRule({ match: [{ from: ["shop/*"], path: { prefix: "/web" } }], timeoutMs: 7 }, 2),
+  ];
+  const source = upstream("shop", "a", { subsets: { v2: { version: "v2" } }, routes: rules });
+  const tableFor = (labels?: Record<string, string>) =>
+    compileRoutes(snapshot({ upstreams: { "shop/a": source } }), labels);
+  const outcome = (labels: Record<string, string> | undefined, path: string): string => {
+    const routing = tableFor(labels).route(request("a"), path, () => 0);
+    return routing.kind === "miss" ? routing.reason : routing.rule.name;
+  };
+
+  test("those for others are passed by, and what is left is not everything", () => {
+    expect(outcome({ tier: "beta" }, "/")).toBe("shop/catalog[0]");
+    expect(outcome({ tier: "prod" }, "/")).toBe("no_route");
+    expect(outcome(undefined, "/web/x")).toBe("shop/catalog[2]");
+    expect(outcome(undefined, "/x")).toBe("no_route");
+  });
+});
+
 describe("compileMatch", () => {
   const holds = (matcher: SnapshotMatcher, target: string, headers: string[] = [], method = "GET") =>
     compileMatch([matcher])(request("catalog.shop", headers, method), target, pathEnd(target));
@@ -163,6 +188,77 @@ describe("compileMatch", () => {
     [{ present: false }, ["x-user", ""], false],
   ])("header %j against %j: %p", (value, headers, expected) => {
     expect(holds({ headers: { "X-User": value } }, "/", headers)).toBe(expected);
+  });
+
+  test.each([
+    [{ suffix: "ta" }, ["x-user", "beta"], true],
+    [{ suffix: "ta" }, ["x-user", "tab"], false],
+    [{ contains: "et" }, ["x-user", "beta"], true],
+    [{ contains: "et" }, [], false],
+    [{ regex: "b.*a" }, ["x-user", "beta"], true],
+    [{ regex: "b.*" }, ["x-user", "a beta"], false],
+    [{ not: { exact: "beta" } }, ["x-user", "alpha"], true],
+    [{ not: { exact: "beta" } }, [], true],
+    [{ not: { prefix: "be" } }, ["x-user", "beta"], false],
+  ])("header %j against %j: %p, in the longer ways", (value, headers, expected) => {
+    expect(holds({ headers: { "x-user": value } }, "/", headers)).toBe(expected);
+  });
+
+  test.each([
+    [{ regex: "/items/[0-9]+" }, "/items/42?x=/y", true],
+    [{ regex: "/items/[0-9]+" }, "/items/new", false],
+    [{ template: "/users/{id}/orders" }, "/users/7/orders?all", true],
+    [{ template: "/users/{id}/orders" }, "/users/7/8/orders", false],
+    [{ template: "/**/health" }, "/a/b/health", true],
+  ])("path %j against %j: %p, in the longer ways", (path, target, expected) => {
+    expect(holds({ path }, target)).toBe(expected);
+  });
+
+  test.each([
+    [{ beta: { exact: "1" } }, "/?beta=1", true],
+    [{ beta: { exact: "1" } }, "/?a=b&beta=1&beta=2", true],
+    [{ beta: { exact: "1" } }, "/?beta=2&beta=1", false],
+    [{ beta: { present: true } }, "/?beta", true],
+    [{ beta: { present: true } }, "/beta", false],
+    [{ "a b": { exact: "c&d" } }, "/?a+b=c%26d", true],
+  ])("query %j of %j: %p", (query, target, expected) => {
+    expect(holds({ query }, target)).toBe(expected);
+  });
+
+  test.each([
+    [{ group: { exact: "b" } }, ["cookie", "id=1; group=b"], true],
+    [{ group: { exact: "b" } }, ["cookie", "id=1", "cookie", "group=b"], true],
+    [{ group: { exact: "b" } }, ["cookie", "subgroup=b"], false],
+    [{ group: { present: false } }, ["x", "group=b"], true],
+  ])("cookie %j of %j: %p", (cookies, headers, expected) => {
+    expect(holds({ cookies }, "/", headers)).toBe(expected);
+  });
+
+  test.each([
+    [[{ service: "shop.v1.Payment" }], "/shop.v1.Payment/Charge", "POST", true],
+    [[{ service: "shop.v1.Payment" }], "/shop.v1.Payment/Charge", "GET", false],
+    [[{ service: "shop.v1.*" }], "/shop.v1.Cart/Add", "POST", true],
+    [[{ service: "shop.v1.Payment", methods: ["Refund"] }], "/shop.v1.Payment/Charge", "POST", false],
+  ])("gRPC %j against %j: %p %p", (grpc, target, method, expected) => {
+    expect(holds({ grpc }, target, [], method)).toBe(expected);
+  });
+
+  test.each([
+    ["catalog.shop", undefined, [8080], true],
+    ["catalog.shop:9090", undefined, [8080], false],
+    ["catalog.shop:9090", undefined, [9090], true],
+    ["catalog.shop", 9090, [9090], true],
+    ["catalog.shop:1", 9090, [9090], true],
+    ["catalog.shop:1", undefined, [8080], true],
+  ])("a call of %j over a connection to %p is for a port of %j: %p", (authority, connectedPort, ports, expected) => {
+    const matches = compileMatch(
+      [{ ports }],
+      [
+        { port: 8080, protocol: "http" },
+        { port: 9090, protocol: "http" },
+      ],
+    );
+    expect(matches({ ...request(authority), connectedPort }, "/", 1)).toBe(expected);
   });
 
   test("`host` is the authority", () => {

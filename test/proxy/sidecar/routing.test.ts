@@ -25,6 +25,16 @@ spec:
       backends: [{ subset: v2 }]
     - match: [{ path: { exact: /anywhere } }]
       retries: { attempts: 2, on: [connect-failure, reset], budget: { percent: 100, minPerSecond: 100 } }
+    - match: [{ path: { regex: "/items/[0-9]+/reviews" }, query: { beta: { exact: "1" } } }]
+      backends: [{ subset: v2 }]
+    - match: [{ cookies: { group: { suffix: -b } } }, { path: { template: "/users/{id}/orders" } }]
+      backends: [{ subset: v2 }]
+    - match: [{ grpc: [{ service: shop.v1.Payment }] }]
+      backends: [{ subset: v2 }]
+    - match: [{ from: [shop/*], fromLabels: { tier: beta }, path: { exact: /who } }]
+      backends: [{ subset: v2 }]
+    - match: [{ from: [shop/web], path: { exact: /whoever } }]
+      backends: [{ subset: v2 }]
     - backends: [{ subset: v1 }]
 `;
 
@@ -53,6 +63,13 @@ const ROWS: [name: string, path: string, init: RequestInit, instance: string][] 
   ["the prefix in other spellings", "//x/../%62eta", {}, "v2"],
   ["a path that only begins like it", "/Beta", {}, "v1"],
   ["a method", "/", { method: "DELETE" }, "v2"],
+  ["an expression and a parameter", "/items/42/reviews?beta=1", {}, "v2"],
+  ["the expression alone", "/items/42/reviews?beta=2", {}, "v1"],
+  ["a cookie", "/", { headers: { cookie: "a=b; group=user-b" } }, "v2"],
+  ["a template", "/users/7/orders", {}, "v2"],
+  ["a gRPC service", "/shop.v1.Payment/Charge", { method: "POST", body: "" }, "v2"],
+  ["the caller", "/whoever", {}, "v2"],
+  ["not the labels of another instance", "/who", {}, "v1"],
   ["nothing in particular", "/", {}, "v1"],
 ];
 for (const [name, path, init, instance] of ROWS) {

@@ -74,7 +74,7 @@ export class WorkerGroup implements DataPlane {
 
   enforce(snapshot: ServiceSnapshot): readonly ServiceRef[] {
     // Compiled here as well, so that what cannot be enforced is refused before any worker has heard of it.
-    const { upstreams } = compilePolicy(snapshot, { jwks: NO_KEYS, wallMs: Date.now }).routes;
+    const { upstreams } = compilePolicy(snapshot, { jwks: NO_KEYS, wallMs: Date.now, labels: {} }).routes;
     this.#snapshot = snapshot;
     const callable = upstreams.map(({ ref }) => ref);
     for (const ref of this.#sets.keys()) if (!callable.includes(ref)) this.#sets.delete(ref);
