@@ -106,12 +106,13 @@ async function signFor(
     const unwelcome = await options.admit?.(asker, request.value.instance);
     if (unwelcome !== undefined) return err(unwelcome);
     const spiffeId = workloadIdentity(options.trustDomain, namespace, service).id;
-    const leaf = await options.issuer().sign(request.value.csr, {
+    const terms = {
       spiffeId,
       ttlMs: options.ttlOf?.(namespace, service) ?? options.ttlMs,
       nowMs,
       ...(notBeforeMinMs === undefined ? {} : { notBeforeMinMs }),
-    });
+    };
+    const leaf = await limiter.inTurn(() => options.issuer().sign(request.value.csr, terms));
     return leaf.ok ? ok({ ...leaf.value, spiffeId }) : leaf;
   } catch (error) {
     // Ours, or the key store's: the asker is to try again, the audit log names the time.

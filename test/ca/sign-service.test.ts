@@ -155,12 +155,35 @@ describe("bounds", () => {
     expect(ask("shop/wild", 0)).toContain("too many");
   });
 
-  test("no more than 64 signatures are under way at once", () => {
+  test("no more than 1,024 requests are taken at once", () => {
     const limiter = new SignLimiter();
-    for (let count = 0; count < 64; count += 1) expect(limiter.enter(`shop/s${count}`, 0)).toBeUndefined();
+    for (let count = 0; count < 1_024; count += 1) expect(limiter.enter(`shop/s${count}`, 0)).toBeUndefined();
     expect(limiter.enter("shop/late", 0)).toContain("busy");
     limiter.leave();
     expect(limiter.enter("shop/late", 0)).toBeUndefined();
+  });
+
+  test("eight are signed at a time, in the order in which they came, and one that fails makes room too", async () => {
+    const limiter = new SignLimiter();
+    const begun: number[] = [];
+    const ends: PromiseWithResolvers<void>[] = [];
+    const outcomes = Array.from({ length: 20 }, (_, index) =>
+      limiter.inTurn(async () => {
+        begun.push(index);
+        const end = Promise.withResolvers<void>();
+        ends.push(end);
+        await end.promise;
+      }),
+    );
+    expect(begun).toHaveLength(8);
+    for (let index = 0; index < 20; index += 1) {
+      if (index % 2 === 0) ends[index]?.resolve();
+      else ends[index]?.reject(new Error("a test"));
+      await outcomes[index]?.catch(() => {});
+      await Promise.resolve();
+    }
+    expect(begun).toEqual(Array.from({ length: 20 }, (_, index) => index));
+    expect((await Promise.allSettled(outcomes)).filter(({ status }) => status === "rejected")).toHaveLength(10);
   });
 
   test("a leaf's life below the least is our mistake", async () => {
