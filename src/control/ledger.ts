@@ -15,6 +15,7 @@ import type { AppendConflict, EventLog } from "../events/log.ts";
 import type { MeshState } from "../events/state.ts";
 import type { Result } from "../policy/result.ts";
 import type { RunningProjection } from "../projections/runner.ts";
+import { SharedLook } from "./shared-look.ts";
 
 /** How far the own projection may be behind the log before a command is turned away. */
 const CATCH_UP_TIMEOUT_MS = 10_000;
@@ -43,9 +44,12 @@ interface Head {
 export class Ledger {
   readonly #options: LedgerOptions;
   readonly #heads = new Map<string, Head>();
+  /** The last revision: asked once for all who join or command at the same time. */
+  readonly #end: SharedLook<number>;
 
   constructor(options: LedgerOptions) {
     this.#options = options;
+    this.#end = new SharedLook(() => options.log.lastRevision());
   }
 
   /** For reading history. */
@@ -55,9 +59,8 @@ export class Ledger {
 
   /** The state that includes every change recorded before the call. Rejects when the log is out of reach. */
   async latest(): Promise<MeshState> {
-    const { log, projection } = this.#options;
-    await this.folded(await log.lastRevision());
-    return projection.state;
+    await this.folded(await this.#end.look());
+    return this.#options.projection.state;
   }
 
   /** Resolves once the own projection includes the change; rejects when it is too far behind, or has failed. */

@@ -1,11 +1,15 @@
 /** Who was added gets in, who was revoked is out: the ledger's word, kept by the NATS server. */
 
 import { afterEach, beforeEach, expect, test } from "bun:test";
+import { join } from "node:path";
+import { encodeAccount, fromSeed } from "@nats-io/jwt";
 import { askCredentials, type CommandSender } from "../../src/cli/command-client.ts";
 import type { CommandBody } from "../../src/events/commands.ts";
 import { PermissionDenied } from "../../src/nats/bus.ts";
 import type { Credentials } from "../../src/nats/credentials.ts";
 import { createUserKey } from "../../src/nats/keys.ts";
+import { writePrivateFile } from "../../src/nats/private-file.ts";
+import { eventually } from "../support/mesh.ts";
 import { type ControlMesh, send, startMesh } from "./mesh.ts";
 
 let mesh: ControlMesh;
@@ -95,6 +99,25 @@ test("a server that has forgotten is told again", async () => {
     if (bobs instanceof Error) throw bobs;
     await (bobs as Awaited<ReturnType<typeof connected>>).ended;
   }
+});
+
+test("a server that knows the accounts of an earlier version is told of this one's", async () => {
+  const { directory } = mesh.nats;
+  const trust = await directory.trust();
+  const [signer, clients] = [trust.operator, trust.clients].map(({ seed }) => fromSeed(new TextEncoder().encode(seed)));
+  if (signer === undefined || clients === undefined) throw new Error("no keys");
+  // Nothing crosses its border.
+  const limits = { subs: -1, data: -1, payload: -1, conn: -1, leaf: 0, imports: -1, exports: -1, wildcards: true };
+  const jwt = await encodeAccount("HEDDLE_CLIENTS", clients, { limits }, { signer });
+  await mesh.nats.kill9();
+  await mesh.nats.forgetAccounts();
+  const former = { ...trust, clients: { ...trust.clients, jwt } };
+  await writePrivateFile(join(directory.path, "trust", "nats.json"), JSON.stringify(former));
+  await mesh.nats.restart();
+  await mesh.startReplica();
+  await eventually(async () => {
+    expect(await askCredentials(ada, ada.credentials.publicKey)).toMatchObject({ kind: "valid" });
+  }, 30_000);
 });
 
 test("two replicas revoke what either was told, and a key is never given back", async () => {
