@@ -7,13 +7,15 @@ import type {
   StreamFault,
   StreamListener,
 } from "../message.ts";
-import { BodyReader, BodyStep } from "./body-reader.ts";
+import { type BodyOwner, deliverBody } from "./body-delivery.ts";
+import { BodyReader } from "./body-reader.ts";
 import { type ClientStreamOwner, Http1ClientStream } from "./client-stream.ts";
 import { FAULTS } from "./fault.ts";
 import { FieldSection } from "./field-section.ts";
 import { parseResponseHead } from "./head-parser.ts";
-import { InputBuffer } from "./input-buffer.ts";
-import { INCOMPLETE, lineEndingFault, SectionEnd } from "./section-end.ts";
+import { HeadReader } from "./head-reader.ts";
+import type { InputBuffer } from "./input-buffer.ts";
+import { InputPump, type PumpOwner } from "./input-pump.ts";
 
 export interface Http1ClientOptions {
   readonly output: ConnectionOutput;
@@ -44,13 +46,14 @@ const NO_DATA = new Uint8Array(0);
  *
  * State is settled before a listener hears of an end: from within `onData(…, true)` the connection can be opened again.
  */
-export class Http1ClientConnection implements ClientConnection, ClientStreamOwner {
+export class Http1ClientConnection implements ClientConnection, ClientStreamOwner, PumpOwner, BodyOwner {
   readonly output: ConnectionOutput;
   readonly limits: Limits;
 
-  readonly #input = new InputBuffer();
+  readonly #pump = new InputPump(this);
+  readonly #input: InputBuffer = this.#pump.input;
   readonly #section: FieldSection;
-  readonly #sectionEnd = new SectionEnd();
+  readonly #head: HeadReader<ResponseHead>;
   readonly #body: BodyReader;
 
   #phase: Phase = "idle";
@@ -64,17 +67,16 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
   #tunnelInputEnded = false;
   #tunnelOutputEnded = false;
   #informational = 0;
-  #paused = false;
-  #readingPaused = false;
-  #pumping = false;
   /** The socket is gone, but the listener has paused before it has heard all that arrived. */
   #socketClosed = false;
 
   constructor(options: Http1ClientOptions) {
     this.output = options.output;
-    this.limits = options.limits;
-    this.#section = new FieldSection(options.limits);
-    this.#body = new BodyReader(options.limits, this.#section);
+    const { limits } = options;
+    this.limits = limits;
+    this.#section = new FieldSection(limits);
+    this.#head = new HeadReader(limits.headBytesMax, (text) => parseResponseHead(text, this.#section));
+    this.#body = new BodyReader(limits, this.#section);
   }
 
   get capacity(): number {
@@ -99,22 +101,18 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
   }
 
   receive(chunk: Uint8Array): void {
-    if (this.#phase === "closed" || chunk.byteLength === 0) return;
-    this.#input.push(chunk);
-    this.#pump();
-    // An owner that goes on reading although asked not to would fill the memory.
-    if (this.#readingPaused && this.#input.length > this.limits.connectionWindowBytes) this.#fail(FAULTS.inputOverflow);
+    if (this.#phase !== "closed" && !this.#pump.receive(chunk)) this.#fail(FAULTS.inputOverflow);
   }
 
   receiveEnd(): void {
     this.#inputEnded = true;
-    this.#pump();
+    this.#pump.run();
   }
 
   receiveClose(): void {
     this.#socketClosed = true;
     // What has arrived is still good: a slow listener gets it when it resumes.
-    if (this.#paused && this.#input.length > 0) return;
+    if (this.#pump.paused && this.#input.length > 0) return;
     this.#atSocketClose();
   }
 
@@ -152,30 +150,17 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
   }
 
   setPaused(stream: Http1ClientStream, paused: boolean): void {
-    if (stream !== this.#stream || this.#paused === paused) return;
-    this.#paused = paused;
-    if (paused) this.#adjustReading();
-    else this.#pump();
+    if (stream === this.#stream) this.#pump.setPaused(paused);
   }
 
   // The way in
 
-  /** Takes what has arrived as far as it goes. Calls from within a listener return at once: the outer one goes on. */
-  #pump(): void {
-    if (this.#pumping) return;
-    this.#pumping = true;
-    try {
-      while (this.#advance());
-      if (this.#inputEnded) this.#atInputEnd();
-      if (this.#socketClosed && !this.#paused) this.#atSocketClose();
-    } finally {
-      this.#pumping = false;
-    }
-    this.#adjustReading();
+  advanced(): void {
+    if (this.#inputEnded) this.#atInputEnd();
+    if (this.#socketClosed && !this.#pump.paused) this.#atSocketClose();
   }
 
-  /** Takes one step; false when there is none to take. */
-  #advance(): boolean {
+  advance(): boolean {
     switch (this.#phase) {
       case "idle":
       case "request":
@@ -185,7 +170,7 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
         return this.#input.length > 0 && this.#readHead();
       case "body":
       case "tunnel":
-        return !this.#paused && this.#readBody();
+        return !this.#pump.paused && deliverBody(this.#body, this.#input, this, this.#stream?.listener, true);
       case "closed":
         this.#input.clear();
         return false;
@@ -198,21 +183,12 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
       this.#fail(FAULTS.unsolicitedResponse);
       return false;
     }
-    const input = this.#input;
-    const found = this.#sectionEnd.find(input, this.limits.headBytesMax, FAULTS.headTooLarge);
-    if (found === INCOMPLETE) return false;
-    if (typeof found !== "number") {
-      this.#fail(found);
-      return false;
-    }
-    const { bytes, start } = input;
-    const head = parseResponseHead(bytes.toString("latin1", start, found), this.#section);
+    const head = this.#head.read(this.#input);
+    if (head === undefined) return false;
     if ("kind" in head) {
-      // So that a head is refused for the same reason however it was cut into packets.
-      this.#fail(lineEndingFault(bytes, start, found) ?? head);
+      this.#fail(head);
       return false;
     }
-    input.skip(found - start);
     if (head.status === 101) this.#switchProtocols(stream, head);
     else if (head.status < 200) this.#informationalHead(stream, head);
     else this.#finalHead(stream, head);
@@ -261,7 +237,7 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
     if (head.status === 204) withoutLength(head);
     if (method === "HEAD" || head.status === 204 || head.status === 304 || head.contentLength === 0) {
       if (section.chunked) head.contentLength = undefined;
-      this.#responseEnded();
+      this.bodyEnded();
       stream.listener.onHead(head, true);
       return;
     }
@@ -272,32 +248,6 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
       this.#persistent = false;
     }
     stream.listener.onHead(head, false);
-  }
-
-  #readBody(): boolean {
-    const listener = this.#stream?.listener;
-    switch (this.#body.step(this.#input)) {
-      case BodyStep.needMore:
-        return false;
-      case BodyStep.data:
-        listener?.onData(this.#body.data, false);
-        return true;
-      case BodyStep.lastData:
-        this.#responseEnded();
-        listener?.onData(this.#body.data, true);
-        return true;
-      case BodyStep.end:
-        this.#responseEnded();
-        listener?.onData(NO_DATA, true);
-        return true;
-      case BodyStep.trailers:
-        this.#responseEnded();
-        listener?.onTrailers(this.#body.trailers);
-        return true;
-      case BodyStep.fault:
-        this.#fail(this.#body.fault ?? FAULTS.chunkSize);
-        return false;
-    }
   }
 
   /** The peer will send no more, and all that it sent has been looked at, unless the listener paused. */
@@ -315,12 +265,12 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
         this.#fail(this.#goneBeforeResponse());
         return;
       case "body":
-        if (this.#paused) return;
+        if (this.#pump.paused) return;
         if (this.#body.endsWithConnection) this.#closeDelimitedEnd();
         else this.#fail(FAULTS.responseTruncated);
         return;
       case "tunnel":
-        if (this.#paused || this.#tunnelInputEnded) return;
+        if (this.#pump.paused || this.#tunnelInputEnded) return;
         this.#tunnelInputEnded = true;
         this.#endTunnelInput();
         return;
@@ -331,7 +281,7 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
 
   #closeDelimitedEnd(): void {
     const listener = this.#stream?.listener;
-    this.#responseEnded();
+    this.bodyEnded();
     listener?.onData(NO_DATA, true);
   }
 
@@ -364,7 +314,7 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
 
   // Ends
 
-  #responseEnded(): void {
+  bodyEnded(): void {
     if (this.#stream?.requestDone === true) this.#exchangeEnded();
     else if (this.#persistent) this.#phase = "request";
     else {
@@ -381,6 +331,10 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
     this.#reused = true;
     this.#phase = "idle";
     if (this.retired) this.#close();
+  }
+
+  bodyFailed(fault: StreamFault): void {
+    this.#fail(fault);
   }
 
   #fail(fault: StreamFault): void {
@@ -406,16 +360,15 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
   #detach(): void {
     this.#stream?.detach();
     this.#stream = undefined;
-    this.#paused = false;
+    this.#pump.forgetPause();
   }
 
-  #adjustReading(): void {
-    const pause = this.#paused && (this.#phase === "body" || this.#phase === "tunnel");
-    if (pause === this.#readingPaused) return;
-    this.#readingPaused = pause;
-    if (this.#phase === "closed") return;
-    if (pause) this.output.pauseReading();
-    else this.output.resumeReading();
+  get isClosed(): boolean {
+    return this.#phase === "closed";
+  }
+
+  get wantsPause(): boolean {
+    return this.#pump.paused && (this.#phase === "body" || this.#phase === "tunnel");
   }
 }
 

@@ -7,14 +7,17 @@ import type {
   StreamFault,
   StreamListener,
 } from "../message.ts";
+import { type BodyOwner, deliverBody } from "./body-delivery.ts";
 import { BodyReader, BodyStep } from "./body-reader.ts";
 import { FAULTS } from "./fault.ts";
 import { FieldSection } from "./field-section.ts";
 import { CR, LF } from "./grammar.ts";
 import { parseRequestHead } from "./head-parser.ts";
+import { HeadReader } from "./head-reader.ts";
 import { refusalText } from "./head-writer.ts";
-import { InputBuffer } from "./input-buffer.ts";
-import { INCOMPLETE, lineEndingFault, SectionEnd } from "./section-end.ts";
+import type { InputBuffer } from "./input-buffer.ts";
+import { InputPump, type PumpOwner } from "./input-pump.ts";
+import type { ServerPhase } from "./server-phase.ts";
 import { Http1ServerStream, type ServerStreamOwner } from "./server-stream.ts";
 
 export interface Http1ServerOptions {
@@ -26,24 +29,6 @@ export interface Http1ServerOptions {
   /** Writes the answer to a request that could not be read; by default a minimal one. The connection closes after it. */
   readonly refusal?: (fault: StreamFault) => string;
 }
-
-/** What the next bytes of the peer are. */
-type Phase =
-  /** A request head, or nothing for now. */
-  | "head"
-  /** The body of the request in hand. */
-  | "body"
-  /** The request is over and asked for another protocol: they wait until the response decides. */
-  | "switch"
-  /** The request is over, its response is not: they are a pipelined request, and wait. */
-  | "response"
-  /** Bytes of another protocol. */
-  | "tunnel"
-  /** The response was over before the request: the rest of its body, of no use to anyone. */
-  | "discard"
-  /** We have said our last; nothing that follows is looked at. */
-  | "closing"
-  | "closed";
 
 /** What a connection is doing, for whoever times it out. */
 export type ServerActivity = "idle" | "head" | "stream" | "closing" | "closed";
@@ -58,19 +43,19 @@ const NO_DATA = new Uint8Array(0);
  * Listeners are called from within `receive`, and from within `resume`, `sendHead`, `sendData` and `sendTrailers` when
  * those set bytes free that were waiting.
  */
-export class Http1ServerConnection implements ServerConnection, ServerStreamOwner {
+export class Http1ServerConnection implements ServerConnection, ServerStreamOwner, PumpOwner, BodyOwner {
   readonly output: ConnectionOutput;
   readonly limits: Limits;
   readonly #accept: AcceptStream;
-  readonly #scheme: string;
   readonly #refusal: (fault: StreamFault) => string;
 
-  readonly #input = new InputBuffer();
+  readonly #pump = new InputPump(this);
+  readonly #input: InputBuffer = this.#pump.input;
   readonly #section: FieldSection;
-  readonly #sectionEnd = new SectionEnd();
+  readonly #head: HeadReader<RequestHead>;
   readonly #body: BodyReader;
 
-  #phase: Phase = "head";
+  #phase: ServerPhase = "head";
   #stream: Http1ServerStream | undefined;
   /** The connection outlives the exchange in hand (RFC 9112 §9.3). */
   #persistent = true;
@@ -80,22 +65,19 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
   #tunnelInputEnded = false;
   #tunnelOutputEnded = false;
   #emptyLineSeen = false;
-  /** The stream asked for a pause. */
-  #paused = false;
   /** Responses pile up in front of a client that only writes. */
   #blocked = false;
-  #readingPaused = false;
-  #pumping = false;
   #discardBytesLeft = 0;
 
   constructor(options: Http1ServerOptions) {
     this.output = options.output;
-    this.limits = options.limits;
+    const { limits, scheme } = options;
+    this.limits = limits;
     this.#accept = options.accept;
-    this.#scheme = options.scheme;
     this.#refusal = options.refusal ?? ((fault) => refusalText(fault));
-    this.#section = new FieldSection(options.limits);
-    this.#body = new BodyReader(options.limits, this.#section);
+    this.#section = new FieldSection(limits);
+    this.#head = new HeadReader(limits.headBytesMax, (text) => parseRequestHead(text, this.#section, limits, scheme));
+    this.#body = new BodyReader(limits, this.#section);
   }
 
   get openStreams(): number {
@@ -109,16 +91,12 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
   }
 
   receive(chunk: Uint8Array): void {
-    if (this.#phase === "closed" || chunk.byteLength === 0) return;
-    this.#input.push(chunk);
-    this.#pump();
-    // An owner that goes on reading although asked not to would fill the memory.
-    if (this.#readingPaused && this.#input.length > this.limits.connectionWindowBytes) this.#fail(FAULTS.inputOverflow);
+    if (this.#phase !== "closed" && !this.#pump.receive(chunk)) this.#fail(FAULTS.inputOverflow);
   }
 
   receiveEnd(): void {
     this.#inputEnded = true;
-    this.#pump();
+    this.#pump.run();
   }
 
   receiveClose(): void {
@@ -130,7 +108,7 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
 
   drained(): void {
     this.#stream?.drained();
-    if (this.#blocked) this.#pump();
+    if (this.#blocked) this.#pump.run();
   }
 
   drain(): void {
@@ -156,7 +134,7 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
       this.#phase = "response";
       stream.listener?.onData(NO_DATA, true);
     }
-    this.#pump();
+    this.#pump.run();
   }
 
   responseEnded(stream: Http1ServerStream): void {
@@ -170,7 +148,7 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
       this.#phase = "discard";
       this.#discardBytesLeft = this.limits.streamWindowBytes;
     } else this.#exchangeEnded();
-    this.#pump();
+    this.#pump.run();
   }
 
   abandon(stream: Http1ServerStream, fault: StreamFault | undefined): void {
@@ -183,35 +161,18 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
   }
 
   setPaused(stream: Http1ServerStream, paused: boolean): void {
-    if (stream !== this.#stream || this.#paused === paused) return;
-    this.#paused = paused;
-    if (paused) this.#adjustReading();
-    else this.#pump();
+    if (stream === this.#stream) this.#pump.setPaused(paused);
   }
 
   // The way in
 
-  /** Takes what has arrived as far as it goes. Calls from within a listener return at once: the outer one goes on. */
-  #pump(): void {
-    if (this.#pumping) return;
-    this.#pumping = true;
-    try {
-      while (this.#advance());
-      if (this.#inputEnded) this.#atInputEnd();
-    } finally {
-      this.#pumping = false;
-    }
-    this.#adjustReading();
-  }
-
-  /** Takes one step; false when there is none to take. */
-  #advance(): boolean {
+  advance(): boolean {
     switch (this.#phase) {
       case "head":
         return this.#readHead();
       case "body":
       case "tunnel":
-        return !this.#paused && this.#readBody();
+        return !this.#pump.paused && this.#readBody();
       case "discard":
         return this.#discardBody();
       case "closing":
@@ -232,21 +193,12 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
     this.#skipEmptyLine();
     if (input.length === 0) return false;
 
-    const found = this.#sectionEnd.find(input, this.limits.headBytesMax, FAULTS.headTooLarge);
-    if (found === INCOMPLETE) return false;
-    if (typeof found !== "number") {
-      this.#refuse(found === FAULTS.headTooLarge && this.#lacksLine() ? FAULTS.targetTooLong : found);
-      return false;
-    }
-    const { bytes, start } = input;
-    const text = bytes.toString("latin1", start, found);
-    const head = parseRequestHead(text, this.#section, this.limits, this.#scheme);
+    const head = this.#head.read(input);
+    if (head === undefined) return false;
     if ("kind" in head) {
-      // So that a head is refused for the same reason however it was cut into packets.
-      this.#refuse(lineEndingFault(bytes, start, found) ?? head);
+      this.#refuse(head === FAULTS.headTooLarge && this.#lacksLine() ? FAULTS.targetTooLong : head);
       return false;
     }
-    input.skip(found - start);
     this.#emptyLineSeen = false;
     this.#begin(head);
     return true;
@@ -258,7 +210,7 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
     if (this.#emptyLineSeen || this.#input.length < 2 || bytes[start] !== CR || bytes[start + 1] !== LF) return;
     this.#emptyLineSeen = true;
     this.#input.skip(2);
-    this.#sectionEnd.restart();
+    this.#head.restart();
   }
 
   /** True when not even the request line has ended within its bound: it is the target that is too long. */
@@ -291,34 +243,11 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
 
   #readBody(): boolean {
     const stream = this.#stream;
-    const step = this.#body.step(this.#input);
     // A tunnel may follow a request that asked for one, so its own end is no end yet.
-    const ends = stream?.mayTunnel !== true;
-    switch (step) {
-      case BodyStep.needMore:
-        return false;
-      case BodyStep.data:
-        stream?.listener?.onData(this.#body.data, false);
-        return true;
-      case BodyStep.lastData:
-        this.#requestEnded();
-        stream?.listener?.onData(this.#body.data, ends);
-        return true;
-      case BodyStep.end:
-        this.#requestEnded();
-        if (ends) stream?.listener?.onData(NO_DATA, true);
-        return true;
-      case BodyStep.trailers:
-        this.#requestEnded();
-        if (ends) stream?.listener?.onTrailers(this.#body.trailers);
-        return true;
-      case BodyStep.fault:
-        this.#fail(this.#body.fault ?? FAULTS.chunkSize);
-        return false;
-    }
+    return deliverBody(this.#body, this.#input, this, stream?.listener, stream?.mayTunnel !== true);
   }
 
-  #requestEnded(): void {
+  bodyEnded(): void {
     const stream = this.#stream;
     if (stream?.mayTunnel !== true) this.#phase = "response";
     else if (stream.responding) this.#enterTunnel();
@@ -328,6 +257,10 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
   #enterTunnel(): void {
     this.#phase = "tunnel";
     this.#body.beginUntilClose();
+  }
+
+  bodyFailed(fault: StreamFault): void {
+    this.#fail(fault);
   }
 
   #discardBody(): boolean {
@@ -353,15 +286,16 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
     return false;
   }
 
-  /** The peer will send no more, and all that it sent has been looked at. */
-  #atInputEnd(): void {
+  /** Once the peer will send no more: all that it sent has been looked at. */
+  advanced(): void {
+    if (!this.#inputEnded) return;
     switch (this.#phase) {
       case "head":
       case "discard":
         this.#close();
         return;
       case "body":
-        if (!this.#paused || this.#input.length === 0) this.#failGone(FAULTS.requestTruncated);
+        if (!this.#pump.paused || this.#input.length === 0) this.#failGone(FAULTS.requestTruncated);
         return;
       case "switch":
       case "response":
@@ -369,7 +303,7 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
         this.#failGone(FAULTS.connectionClosed);
         return;
       case "tunnel":
-        if (this.#tunnelInputEnded || this.#paused) return;
+        if (this.#tunnelInputEnded || this.#pump.paused) return;
         this.#tunnelInputEnded = true;
         this.#endTunnelInput();
         return;
@@ -435,24 +369,19 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
   #detach(): StreamListener<RequestHead> | undefined {
     const listener = this.#stream?.detach();
     this.#stream = undefined;
-    this.#paused = false;
+    this.#pump.forgetPause();
     return listener;
   }
 
-  #adjustReading(): void {
-    const pause = this.#wantsPause();
-    if (pause === this.#readingPaused) return;
-    this.#readingPaused = pause;
-    if (this.#phase === "closed") return;
-    if (pause) this.output.pauseReading();
-    else this.output.resumeReading();
+  get isClosed(): boolean {
+    return this.#phase === "closed";
   }
 
-  #wantsPause(): boolean {
+  get wantsPause(): boolean {
     switch (this.#phase) {
       case "body":
       case "tunnel":
-        return this.#paused;
+        return this.#pump.paused;
       case "switch":
       case "response":
         return this.#input.length > 0;
