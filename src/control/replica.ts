@@ -35,6 +35,7 @@ import { type ListenAddress, serveMonitoring } from "./monitoring.ts";
 import { PastStates } from "./past-states.ts";
 import { createPublication, type Publication } from "./publication.ts";
 import { serveQueries } from "./query-service.ts";
+import { serveQuota } from "./quota-service.ts";
 import { RecentCommands } from "./recent-commands.ts";
 import { ReplicaRegistry } from "./replica-registry.ts";
 import { RotationDriver } from "./rotation-driver.ts";
@@ -234,6 +235,8 @@ async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<
     },
   });
   stack.defer(() => signing.stop());
+  const quota = serveQuota({ bus, state: () => projection.state, monotonicMs: () => performance.now() });
+  stack.defer(() => quota.stop());
   const commands = new CommandService({ bus, ledger, recent, past, now, logger });
   stack.defer(() => commands.stop());
   await commands.start();

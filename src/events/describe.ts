@@ -228,7 +228,11 @@ function retries(policy: RouteRule["retries"]): string {
 
 function rates({ to }: EventOf<"RateLimitSet">): string {
   return itemList(
-    to.rules.map(({ requests, per, by }) => `${requests} per ${per}${by === undefined ? "" : ` by ${by}`}`),
+    to.rules.map(({ requests, per, by, scope }) => {
+      const keys = by === undefined ? [] : [by].flat().map((key) => (typeof key === "string" ? key : fields(key)));
+      const where = scope === "mesh" ? " for all instances together" : "";
+      return `${requests} per ${per}${keys.length === 0 ? "" : ` by ${keys.join(" and ")}`}${where}`;
+    }),
   );
 }
 

@@ -35,12 +35,13 @@ export function directGetSubject(bucket: string, key: string): string {
   return `$JS.API.DIRECT.GET.${bucketStream(bucket)}.${bucketSubject(bucket, key)}`;
 }
 
-/** A sidecar: its own snapshot, everybody's endpoints, its own status and certificate requests. */
+/** A sidecar: its own snapshot, everybody's endpoints, its own status, and requests for certificates and quota. */
 export function servicePermissions(publicKey: string, namespace: string, service: string): SubjectPermissions {
   return {
     publish: [
       subjects.status(namespace, service, "*"),
       subjects.sign(namespace, service, publicKey),
+      subjects.quota(namespace, service),
       directGetSubject(CONFIG_BUCKET, `${namespace}.${service}`),
       directGetSubject(ENDPOINT_BUCKET, "*.*"),
     ],
@@ -64,7 +65,14 @@ const READ_REQUESTS = READABLE_STREAMS.flatMap((stream) => [
  * stored for good. Across accounts, an answer stays in the account of whoever asked.
  */
 export const ACCOUNT_BORDER = {
-  requests: [subjects.allCommands, subjects.allQueries, subjects.allStatus, subjects.allSign, ...READ_REQUESTS],
+  requests: [
+    subjects.allCommands,
+    subjects.allQueries,
+    subjects.allStatus,
+    subjects.allSign,
+    subjects.allQuota,
+    ...READ_REQUESTS,
+  ],
   feeds: [subjects.config("*", "*"), subjects.endpoints("*", "*"), subjects.allRecorded],
 } as const;
 

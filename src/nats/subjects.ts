@@ -35,6 +35,9 @@ export const subjects = {
   /** A request for a certificate of a service, by a user (nkey). */
   sign: (namespace: string, service: string, user: string): string => `heddle.ca.sign.${namespace}.${service}.${user}`,
   allSign: "heddle.ca.sign.*.*.*",
+  /** A service's question for tokens of the rate limits that its instances share. */
+  quota: (namespace: string, service: string): string => `heddle.quota.${namespace}.${service}`,
+  allQuota: "heddle.quota.*.*",
   /** In the servers' own account: takes an account's JWT, and keeps it where the resolver is a full one. */
   updateAccount: "$SYS.REQ.CLAIMS.UPDATE",
   /** Likewise: answers with an account's JWT. */

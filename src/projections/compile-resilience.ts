@@ -1,7 +1,8 @@
 /** How callers guard and repeat their calls to a service: that part of `compile-snapshot.ts`, with its defaults. */
 
 import { parseDuration } from "../policy/duration.ts";
-import type { RetryCondition, RouteRule, ServiceSpec } from "../policy/schema.ts";
+import type { RateLimitSpec, RetryCondition, RouteRule, ServiceSpec } from "../policy/schema.ts";
+import type { RuleOrigin, SnapshotRateLimit } from "./snapshot.ts";
 import type {
   SnapshotBalancing,
   SnapshotConnectionPool,
@@ -94,6 +95,22 @@ export function compileBalancing(
     ...(failover === undefined ? {} : { failover: failover.includes("/") ? failover : `${namespace}/${failover}` }),
   };
   return Object.keys(balancing).length === 0 ? undefined : balancing;
+}
+
+export function compileRateLimit(rule: RateLimitSpec["rules"][number], origin: RuleOrigin): SnapshotRateLimit {
+  const { match = [], requests, per, burst = 0, by = [], scope } = rule;
+  const keys = Array.isArray(by) ? by : [by];
+  const others = keys.filter((key) => key !== "source");
+  return {
+    match,
+    requests,
+    perMs: milliseconds(per),
+    burst,
+    bySource: keys.includes("source"),
+    ...(others.length === 0 ? {} : { by: others }),
+    ...(scope === "mesh" ? { scope } : {}),
+    origin,
+  };
 }
 
 /** Documents were validated when they entered the ledger: a duration that does not parse is our own bug. */

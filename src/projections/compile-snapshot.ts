@@ -25,6 +25,7 @@ import {
   compileBalancing,
   compileConnectionPool,
   compileOutlierDetection,
+  compileRateLimit,
   compileRetries,
   milliseconds,
 } from "./compile-resilience.ts";
@@ -175,14 +176,7 @@ function compileRateLimits(namespace: NamespaceState, target: ServiceName): Snap
     .filter(([, { value }]) => value.service === target.name)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .flatMap(([name, { value, origin }]) =>
-      value.rules.map(({ match, requests, per, burst, by }, index) => ({
-        match: match ?? [],
-        requests,
-        perMs: milliseconds(per),
-        burst: burst ?? 0,
-        bySource: by === "source",
-        origin: ruleOrigin(target.namespace, name, index, origin),
-      })),
+      value.rules.map((rule, index) => compileRateLimit(rule, ruleOrigin(target.namespace, name, index, origin))),
     );
 }
 

@@ -57,6 +57,12 @@ const snapshotRateLimit = z.strictObject({
   burst: z.int().min(0),
   /** Each calling service has a bucket of its own. */
   bySource: z.boolean(),
+  /** What else has a bucket of its own; absent: nothing. */
+  by: z
+    .array(z.union([z.literal("path"), z.strictObject({ header: z.string() }), z.strictObject({ claim: z.string() })]))
+    .optional(),
+  /** Absent: each instance by itself. */
+  scope: z.literal("mesh").optional(),
   origin: ruleOrigin,
 });
 
@@ -176,6 +182,7 @@ export type {
   StringMatch,
 } from "../policy/schema.ts";
 export type SnapshotJwt = z.infer<typeof snapshotJwt>;
+export * from "./quota-protocol.ts";
 export type { SnapshotBalancing, SnapshotOutlierDetection, SnapshotRetries } from "./snapshot-resilience.ts";
 export type SnapshotRateLimit = z.infer<typeof snapshotRateLimit>;
 export type RuleOrigin = z.infer<typeof ruleOrigin>;

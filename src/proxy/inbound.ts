@@ -131,7 +131,12 @@ export class Inbound implements Side {
       return answer(denied(policy, downstream, request, record, decision, context), edge);
     }
 
-    const limited = rateLimits.check(request, request.path, caller && callerRef(caller), runtime.monotonicMs());
+    const limited = rateLimits.check(
+      request,
+      request.path,
+      { caller: caller && callerRef(caller), claims: token.value?.claims },
+      runtime.monotonicMs(),
+    );
     if (limited !== undefined) {
       this.#countDenial("rate_limit");
       record.policyOrigin = limited.origin;

@@ -3,6 +3,7 @@
 import { spiffeId } from "../policy/names.ts";
 import type { ServiceSnapshot, SnapshotJwt } from "../projections/snapshot.ts";
 import { type Access, compileAccess } from "./filters/access.ts";
+import type { Quota } from "./filters/leased-bucket.ts";
 import { RateLimiter } from "./filters/rate-limit.ts";
 import type { JwksCache } from "./jwt/jwks-cache.ts";
 import { TokenVerifier } from "./jwt/token-verifier.ts";
@@ -29,6 +30,8 @@ export interface PolicySources {
   readonly wallMs: () => number;
   /** Of the own instance. */
   readonly labels: Readonly<Record<string, string>>;
+  /** Where tokens of mesh-wide rate limits come from; absent: they hold for this sidecar alone. */
+  readonly quota?: Quota | undefined;
 }
 
 /** @param previous the policy that this one follows: what it counted goes on counting where the rule is the same. */
@@ -39,7 +42,7 @@ export function compilePolicy(snapshot: ServiceSnapshot, sources: PolicySources,
     snapshot,
     routes: compileRoutes(snapshot, sources.labels),
     access: compileAccess(snapshot.inbound),
-    rateLimits: new RateLimiter(snapshot.inbound.rateLimits, previous?.rateLimits),
+    rateLimits: new RateLimiter(snapshot.inbound.rateLimits, previous?.rateLimits, sources.quota),
     tokens: compileTokens(snapshot.inbound.jwt, sources, previous?.tokens),
     trustedNames: compileTrustedNames(snapshot.inbound),
   };

@@ -154,9 +154,17 @@ function accessText(
 function limitFacts({ limits, outcomes }: Judgement): Fact[] {
   if (outcomes.length === 0) return [];
   if (limits.length === 0) return [{ about: "rate limit", text: "none" }];
-  return limits.map(({ requests, perMs, burst, bySource, origin }) => ({
+  return limits.map(({ requests, perMs, burst, bySource, by = [], scope, origin }) => ({
     about: "rate limit",
-    text: `${requests} per ${formatDuration(perMs)}${burst > 0 ? ` and ${burst} at once` : ""}${bySource ? " for each caller" : ""}`,
+    text: [
+      `${requests} per ${formatDuration(perMs)}`,
+      burst > 0 ? `and ${burst} at once` : "",
+      bySource ? "for each caller" : "",
+      ...by.map((key) => `for each ${key === "path" ? key : Object.entries(key).flat().join(" ")}`),
+      scope === "mesh" ? "for all instances together" : "",
+    ]
+      .filter((part) => part !== "")
+      .join(" "),
     place: rulePlace("RateLimit", origin, []),
   }));
 }

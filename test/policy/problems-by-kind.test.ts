@@ -363,7 +363,7 @@ describe("limit", () => {
       [
         'f:7:19 spec.rules[0].requests: "many" must be a number',
         'f:7:30 spec.rules[0].per: "second" must be a duration above zero, such as 800ms, 3s or 1m30s',
-        'f:7:42 spec.rules[0].by: "ip" must be source',
+        'f:7:42 spec.rules[0].by: "ip" must be source, path, { header: name }, { claim: name }, or a list of these',
       ],
     ],
     [

@@ -5,8 +5,10 @@
 
 import { openAuthority } from "../../src/ca/open-authority.ts";
 import { type SigningService, serveSigning } from "../../src/ca/sign-service.ts";
+import { serveQuota } from "../../src/control/quota-service.ts";
 import { signingRevocation } from "../../src/control/signing-revocation.ts";
 import type { CommandBody } from "../../src/events/commands.ts";
+import type { MeshState } from "../../src/events/state.ts";
 import { openBucket } from "../../src/nats/buckets.ts";
 import type { NatsBus } from "../../src/nats/connection.ts";
 import { CONFIG_BUCKET, ENDPOINT_BUCKET } from "../../src/nats/subjects.ts";
@@ -20,6 +22,8 @@ import { type SidecarSpec, startTestSidecar, type TestSidecar } from "./sidecars
 export type { TestSidecar } from "./sidecars.ts";
 
 export class TestMesh {
+  /** Serves the rate limits that instances share. */
+  readonly quota: { stop(): void };
   readonly ledger = new TestLedger(Date.now);
   readonly #sidecars = new Set<TestSidecar>();
   #instances = 0;
@@ -30,7 +34,10 @@ export class TestMesh {
     readonly snapshots: SnapshotPublisher,
     readonly endpoints: EndpointPublisher,
     private readonly end: () => Promise<void>,
-  ) {}
+  ) {
+    const state = (): MeshState => this.ledger.state;
+    this.quota = serveQuota({ bus: control, state, monotonicMs: () => performance.now() });
+  }
 
   static async start(): Promise<TestMesh> {
     const nats = await startTestNats();
@@ -56,6 +63,7 @@ export class TestMesh {
     });
     const mesh = new TestMesh(nats, bus, snapshots, endpoints, async () => {
       signing.stop();
+      mesh.quota.stop();
       await snapshots.stop();
       await endpoints.stop();
     });

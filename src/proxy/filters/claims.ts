@@ -41,7 +41,7 @@ function compileValue(value: string): (text: string) => boolean {
  * The values of a claim as texts: each item of a list is one, and so is each word of a scope (RFC 8693 §4.2, which is one
  * text with spaces between). What is an object itself is no value.
  */
-function claimTexts(claims: Claims, path: readonly string[]): string[] {
+export function claimTexts(claims: Claims, path: readonly string[]): string[] {
   const value = claimAt(claims, path);
   const isScope = path.length === 1 && (path[0] === "scope" || path[0] === "scp");
   if (isScope && typeof value === "string") return value.split(" ").filter((word) => word !== "");

@@ -1,14 +1,19 @@
 /**
- * Local rate limits: token buckets in this sidecar, as Envoy's: each interval brings `requests` tokens, and at most
- * `requests + burst` are kept. The buckets of a rule that did not change outlive the snapshot that it came with.
+ * Rate limits: token buckets, as Envoy's: each interval brings `requests` tokens, and at most `requests + burst` are kept.
+ * Those of this sidecar alone are filled here; those of the whole mesh from leases (`leased-bucket.ts`). The buckets of a
+ * rule that did not change outlive the snapshot that it came with.
  */
 
 import type { RuleOrigin, SnapshotRateLimit } from "../../projections/snapshot.ts";
 import { compileMatch, type MatchableRequest, type RequestMatcher } from "../route/match.ts";
 import { pathEnd } from "../route/path.ts";
+import { type BucketNamer, compileBucketName } from "./bucket-name.ts";
+import type { Claims } from "./claims.ts";
+import { LeasedBucket, type Quota } from "./leased-bucket.ts";
+import { TokenBucket } from "./token-bucket.ts";
 
-/** Callers with a bucket of their own, per rule; those beyond share one. Callers are verified, so this is generous. */
-const SOURCES_MAX = 10_000;
+/** Buckets of one rule; when there are more, requests for new ones share one until some are full again. */
+const BUCKETS_MAX = 10_000;
 const OVERFLOW = "";
 
 /** A request that found its bucket empty. */
@@ -20,10 +25,22 @@ export interface RateLimited {
   readonly retryAfterMs: number;
 }
 
-interface Bucket {
-  tokens: number;
-  /** Monotonic milliseconds of the last fill. */
-  filledMs: number;
+/** Who asks, as far as it was verified. */
+export interface LimitedCaller {
+  /** `namespace/name`; undefined: unauthenticated. */
+  readonly caller: string | undefined;
+  /** Of the end user's token; undefined: it has none. */
+  readonly claims?: Claims | undefined;
+}
+
+/** Something to take tokens from. */
+export interface Bucket {
+  /** Whether there is a token now: undefined, or how long until there is. Milliseconds. */
+  waitMs(nowMs: number): number | undefined;
+  /** Only after `waitMs` returned undefined. */
+  take(nowMs: number): void;
+  /** Nobody took anything for so long that a new one would be the same. */
+  isFull(nowMs: number): boolean;
 }
 
 interface LimitRule {
@@ -31,59 +48,77 @@ interface LimitRule {
   readonly key: string;
   readonly source: SnapshotRateLimit;
   readonly matches: RequestMatcher;
+  /** Undefined: the rule has one bucket for all. */
+  readonly nameOf: BucketNamer | undefined;
   readonly buckets: Map<string, Bucket>;
 }
 
 export class RateLimiter {
   readonly #rules: readonly LimitRule[];
+  readonly #quota: Quota | undefined;
 
-  /** @param previous the limiter of the snapshot before, whose buckets are taken over where the rule is the same. */
-  constructor(rules: readonly SnapshotRateLimit[], previous?: RateLimiter) {
+  /**
+   * @param previous the limiter of the snapshot before, whose buckets are taken over where the rule is the same.
+   * @param quota where tokens of the whole mesh come from; absent: there are none, and each sidecar counts by itself.
+   */
+  constructor(rules: readonly SnapshotRateLimit[], previous?: RateLimiter, quota?: Quota) {
     const known = new Map((previous === undefined ? [] : previous.#rules).map((rule) => [rule.key, rule.buckets]));
+    this.#quota = quota;
     this.#rules = rules.map((source) => {
-      const { requests, perMs, burst, bySource, match, origin } = source;
-      const key = JSON.stringify([origin.document, match, requests, perMs, burst, bySource]);
-      return { key, source, matches: compileMatch(match), buckets: known.get(key) ?? new Map() };
+      const { requests, perMs, burst, bySource, by, scope, match, origin } = source;
+      const key = JSON.stringify([origin.document, match, requests, perMs, burst, bySource, by, scope]);
+      const buckets = known.get(key) ?? new Map<string, Bucket>();
+      return { key, source, matches: compileMatch(match), nameOf: compileBucketName(source), buckets };
     });
   }
 
   /**
    * Takes a token of every rule that matches; undefined when all had one. A request that is refused takes none, so
    * that it is not charged by one rule for what another refuses.
-   * @param caller `namespace/name` of the verified caller; undefined: unauthenticated.
    * @param nowMs monotonic.
    */
-  check(request: MatchableRequest, target: string, caller: string | undefined, nowMs: number): RateLimited | undefined {
+  check(request: MatchableRequest, target: string, who: LimitedCaller, nowMs: number): RateLimited | undefined {
     if (this.#rules.length === 0) return undefined;
     const end = pathEnd(target);
     const charged: Bucket[] = [];
     for (const rule of this.#rules) {
       if (!rule.matches(request, target, end)) continue;
-      const bucket = bucketOf(rule, caller ?? OVERFLOW, nowMs);
-      if (bucket.tokens < 1) {
-        const { origin, requests, perMs } = rule.source;
-        return { origin, limit: requests, retryAfterMs: bucket.filledMs + perMs - nowMs };
+      const bucket = this.#bucket(rule, rule.nameOf?.(request, target.slice(0, end), who) ?? OVERFLOW, nowMs);
+      const retryAfterMs = bucket.waitMs(nowMs);
+      if (retryAfterMs !== undefined) {
+        const { origin, requests } = rule.source;
+        return { origin, limit: requests, retryAfterMs };
       }
       charged.push(bucket);
     }
-    for (const bucket of charged) bucket.tokens--;
+    for (const bucket of charged) bucket.take(nowMs);
     return undefined;
+  }
+
+  #bucket(rule: LimitRule, wanted: string, nowMs: number): Bucket {
+    const { buckets } = rule;
+    const known = buckets.get(wanted);
+    if (known !== undefined) return known;
+    if (buckets.size >= BUCKETS_MAX) forgetFull(buckets, nowMs);
+    const name = buckets.size < BUCKETS_MAX ? wanted : OVERFLOW;
+    const existing = buckets.get(name);
+    if (existing !== undefined) return existing;
+    const bucket =
+      rule.source.scope === "mesh" && this.#quota !== undefined
+        ? new LeasedBucket(rule.source, name, this.#quota, nowMs)
+        : new TokenBucket(rule.source, nowMs);
+    buckets.set(name, bucket);
+    return bucket;
   }
 }
 
-function bucketOf(rule: LimitRule, caller: string, nowMs: number): Bucket {
-  const { requests, burst, perMs, bySource } = rule.source;
-  const name = bySource && (rule.buckets.has(caller) || rule.buckets.size < SOURCES_MAX) ? caller : OVERFLOW;
-  let bucket = rule.buckets.get(name);
-  if (bucket === undefined) {
-    bucket = { tokens: requests + burst, filledMs: nowMs };
-    rule.buckets.set(name, bucket);
-    return bucket;
+/** From the oldest on, and no more than a few at a time: whoever invents names must not make each request walk them all. */
+function forgetFull(buckets: Map<string, Bucket>, nowMs: number): void {
+  let looked = 0;
+  for (const [name, bucket] of buckets) {
+    if (++looked > 100) return;
+    buckets.delete(name);
+    // Still in use: it moves to the end of the line.
+    if (!bucket.isFull(nowMs)) buckets.set(name, bucket);
   }
-  const intervals = Math.floor((nowMs - bucket.filledMs) / perMs);
-  if (intervals > 0) {
-    bucket.tokens = Math.min(requests + burst, bucket.tokens + intervals * requests);
-    bucket.filledMs += intervals * perMs;
-  }
-  return bucket;
 }

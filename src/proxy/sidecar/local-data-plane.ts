@@ -8,6 +8,7 @@ import { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
 import type { TlsIdentity } from "../io/tls.ts";
 import { JwksCache } from "../jwt/jwks-cache.ts";
 import { compilePolicy, type Policy } from "../policy.ts";
+import { QuotaClient } from "../quota-client.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { Applications } from "./applications.ts";
 import type { ClusterView, DataPlane, ListenerAddresses } from "./data-plane.ts";
@@ -22,6 +23,7 @@ export class LocalDataPlane implements DataPlane {
   readonly #telemetry: Telemetry;
   readonly #upstreams: UpstreamDirectory;
   readonly #applications: Applications;
+  readonly #quota: QuotaClient | undefined;
   #policy: Policy | undefined;
   readonly #trust: PeerTrust;
   readonly #jwks: JwksCache;
@@ -37,6 +39,7 @@ export class LocalDataPlane implements DataPlane {
       ...sidecarMetrics.families(runtime.wallMs),
       ...(accessLog?.families() ?? []),
     ];
+    this.#quota = options.askQuota && new QuotaClient(runtime, options.askQuota);
     this.#trust = new PeerTrust({ runtime, logger, metrics: sidecarMetrics });
     const peers: PeerChecks = {
       revocation: this.#trust.revocation,
@@ -65,7 +68,7 @@ export class LocalDataPlane implements DataPlane {
 
   enforce(snapshot: ServiceSnapshot): readonly ServiceRef[] {
     const { runtime, labels } = this.#options;
-    const sources = { jwks: this.#jwks, wallMs: runtime.wallMs, labels };
+    const sources = { jwks: this.#jwks, wallMs: runtime.wallMs, labels, quota: this.#quota };
     const policy = compilePolicy(snapshot, sources, this.#policy);
     this.#policy = policy;
     this.#jwks.follow(snapshot.inbound.jwt?.providers.flatMap(({ jwksUri }) => jwksUri ?? []) ?? []);

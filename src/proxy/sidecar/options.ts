@@ -6,6 +6,7 @@ import type { Logger } from "../../telemetry/logger.ts";
 import type { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
 import type { OriginalDestination } from "../intercept/original-destination.ts";
 import type { Address } from "../io/listener.ts";
+import type { AskQuota } from "../quota-client.ts";
 import type { Runtime } from "../runtime.ts";
 import type { HealthCheck } from "./app-health.ts";
 import type { ApplicationAddresses } from "./applications.ts";
@@ -28,6 +29,8 @@ export interface DataPlaneOptions extends ApplicationAddresses {
   readonly interception?: Interception | undefined;
   /** Other processes listen on the same addresses, and the kernel spreads connections over all of them. */
   readonly sharedListeners?: boolean;
+  /** Where tokens of mesh-wide rate limits come from; absent: such limits hold for each process by itself. */
+  readonly askQuota?: AskQuota | undefined;
   readonly accessLog: AccessLog | undefined;
   readonly logger: Logger;
   readonly runtime: Runtime;

@@ -23,6 +23,7 @@ import { Heartbeat } from "./heartbeat.ts";
 import { opening } from "./listeners.ts";
 import { LocalDataPlane } from "./local-data-plane.ts";
 import type { SidecarOptions } from "./options.ts";
+import { quotaOverBus } from "./quota-over-bus.ts";
 import { StateDirectory } from "./state-directory.ts";
 
 /** How long peers have to learn that we are leaving, before we stop accepting their connections. */
@@ -64,8 +65,10 @@ export class Sidecar {
     this.#options = options;
     this.#state = state;
     this.#startedAt = new Date(options.runtime.wallMs()).toISOString();
+    const askQuota = quotaOverBus(options.bus, options.namespace, options.service);
     this.#plane =
-      options.dataPlane?.(this.#metrics, () => this.#heartbeat?.beat()) ?? new LocalDataPlane(options, this.#metrics);
+      options.dataPlane?.(this.#metrics, () => this.#heartbeat?.beat()) ??
+      new LocalDataPlane({ askQuota, ...options }, this.#metrics);
     const { healthAddress: address, runtime } = options;
     const idleTimeoutMs = runtime.limits.applicationIdleTimeoutMs;
     this.#healthPool = new Pool({ address, runtime, protocol: "h2", bounds: () => ({ idleTimeoutMs }) });

@@ -12,7 +12,7 @@ function rule(rest: Partial<SnapshotRateLimit> = {}): SnapshotRateLimit {
 /** How many of `count` requests at `nowMs` get through. */
 function passed(limiter: RateLimiter, count: number, nowMs: number, caller = "shop/web", path = "/charge"): number {
   let allowed = 0;
-  for (let n = 0; n < count; n++) if (limiter.check(request, path, caller, nowMs) === undefined) allowed++;
+  for (let n = 0; n < count; n++) if (limiter.check(request, path, { caller: caller }, nowMs) === undefined) allowed++;
   return allowed;
 }
 
@@ -27,7 +27,11 @@ test("a full bucket holds requests and burst; each interval brings the requests"
 test("a refusal says which rule, how many, and when to come back", () => {
   const limiter = new RateLimiter([rule({ requests: 1, burst: 0 })]);
   passed(limiter, 1, 100);
-  expect(limiter.check(request, "/charge", "shop/web", 300)).toEqual({ origin, limit: 1, retryAfterMs: 800 });
+  expect(limiter.check(request, "/charge", { caller: "shop/web" }, 300)).toEqual({
+    origin,
+    limit: 1,
+    retryAfterMs: 800,
+  });
 });
 
 test("by source, each caller has a bucket of its own; otherwise they share", () => {

@@ -1,0 +1,43 @@
+/**
+ * How the instances of a service share a rate limit of the whole mesh: each asks control for tokens ahead of need, on
+ * `heddle.quota.<namespace>.<service>`, and spends them by itself.
+ */
+
+import { z } from "zod";
+
+/** Buckets that one request may ask for; the rest waits for the next. */
+export const LEASES_PER_REQUEST_MAX = 256;
+
+export const quotaRequest = z.strictObject({
+  leases: z
+    .array(
+      z.strictObject({
+        /** Name of the RateLimit document, and index of the rule in it. */
+        document: z.string().max(63),
+        rule: z.int().min(0).max(255),
+        /** Which of the rule's buckets; empty where it has only one. */
+        bucket: z.string().max(256),
+        /** Tokens that were spent before they were granted. */
+        owed: z.int().min(0).max(1_000_000_000),
+        /** Tokens wanted beside those. */
+        wanted: z.int().min(0).max(1_000_000_000),
+      }),
+    )
+    .max(LEASES_PER_REQUEST_MAX),
+});
+
+/** In the order of the request. */
+export const quotaReply = z.strictObject({
+  grants: z
+    .array(
+      z.strictObject({
+        granted: z.int().min(0),
+        /** Until there is more, where less was granted than wanted. Milliseconds. */
+        retryAfterMs: z.number().min(0),
+      }),
+    )
+    .max(LEASES_PER_REQUEST_MAX),
+});
+
+export type QuotaRequest = z.infer<typeof quotaRequest>;
+export type QuotaReply = z.infer<typeof quotaReply>;

@@ -1,0 +1,114 @@
+/**
+ * This sidecar's part of a bucket that all instances share. Tokens are asked for ahead of need and spent without asking;
+ * the first few of a new bucket are spent on credit, so that no request ever waits for an answer. While control cannot be
+ * asked, the sidecar counts by itself, as if it were alone.
+ */
+
+import type { QuotaReply, QuotaRequest, SnapshotRateLimit } from "../../projections/snapshot.ts";
+import type { Bucket } from "./rate-limit.ts";
+import { TokenBucket } from "./token-bucket.ts";
+
+type Lease = QuotaRequest["leases"][number];
+type Grant = QuotaReply["grants"][number];
+
+/** Where leases come from. Asks for the bucket, together with others, as soon as it can. */
+export interface Quota {
+  ask(bucket: LeasedBucket): void;
+}
+
+/** A part of the whole may be spent before it is granted, at least one. */
+const CREDIT_SHARE = 0.1;
+/** By then it is known whether there is more. */
+const ANSWER_DUE_MS = 1_000;
+/** No instance holds more than this part of the whole, or the others would go without. */
+const LEASE_SHARE = 0.25;
+
+export class LeasedBucket implements Bucket {
+  readonly #rule: SnapshotRateLimit;
+  readonly #name: string;
+  readonly #quota: Quota;
+  readonly #credit: number;
+  readonly #leaseMax: number;
+  /** Below zero: spent on credit. */
+  #tokens = 0;
+  /** Tokens in hand are worth nothing after that: what is not used in time is lost to all. */
+  #expiresMs = Number.POSITIVE_INFINITY;
+  /** Taken since the last grant, from which follows how many to ask for. */
+  #taken = 0;
+  #asking = false;
+  #refusedUntilMs = 0;
+  /** Control is away: this counts in its place. */
+  #alone: TokenBucket | undefined;
+  #usedMs: number;
+
+  constructor(rule: SnapshotRateLimit, name: string, quota: Quota, nowMs: number) {
+    this.#rule = rule;
+    this.#name = name;
+    this.#quota = quota;
+    const whole = rule.requests + rule.burst;
+    this.#credit = Math.max(1, Math.floor(whole * CREDIT_SHARE));
+    this.#leaseMax = Math.max(1, Math.floor(whole * LEASE_SHARE));
+    this.#usedMs = nowMs;
+  }
+
+  waitMs(nowMs: number): number | undefined {
+    this.#usedMs = nowMs;
+    if (this.#alone !== undefined) {
+      this.#ask();
+      return this.#alone.waitMs(nowMs);
+    }
+    if (this.#tokens > 0 && nowMs >= this.#expiresMs) this.#tokens = 0;
+    if (this.#tokens > 0) return undefined;
+    if (nowMs < this.#refusedUntilMs) return this.#refusedUntilMs - nowMs;
+    this.#ask();
+    return -this.#tokens < this.#credit ? undefined : Math.min(ANSWER_DUE_MS, this.#rule.perMs);
+  }
+
+  take(): void {
+    this.#taken++;
+    if (this.#alone !== undefined) {
+      this.#alone.take();
+      return;
+    }
+    this.#tokens--;
+    if (this.#tokens <= this.#taken / 2) this.#ask();
+  }
+
+  isFull(nowMs: number): boolean {
+    return !this.#asking && this.#tokens >= 0 && nowMs - this.#usedMs > this.#rule.perMs;
+  }
+
+  /** What to ask for now. */
+  lease(): Lease {
+    const [, document = ""] = this.#rule.origin.document.split("/");
+    return {
+      document,
+      rule: this.#rule.origin.rule,
+      bucket: this.#name,
+      owed: Math.max(0, -this.#tokens),
+      wanted: Math.min(this.#leaseMax, Math.max(1, 2 * this.#taken)),
+    };
+  }
+
+  /** The answer to `asked`. */
+  granted(asked: Lease, { granted, retryAfterMs }: Grant, nowMs: number): void {
+    this.#asking = false;
+    this.#alone = undefined;
+    this.#taken = 0;
+    this.#tokens += asked.owed + granted;
+    if (granted > 0) this.#expiresMs = nowMs + this.#rule.perMs;
+    if (granted === 0) this.#refusedUntilMs = nowMs + retryAfterMs;
+  }
+
+  /** Nobody answered. */
+  unanswered(nowMs: number): void {
+    this.#asking = false;
+    this.#alone ??= new TokenBucket(this.#rule, nowMs);
+  }
+
+  #ask(): void {
+    if (this.#asking) return;
+    this.#asking = true;
+    this.#quota.ask(this);
+  }
+}

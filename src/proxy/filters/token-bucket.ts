@@ -1,0 +1,41 @@
+/** A bucket that this sidecar fills by itself. */
+
+import type { SnapshotRateLimit } from "../../projections/snapshot.ts";
+import type { Bucket } from "./rate-limit.ts";
+
+type Rate = Pick<SnapshotRateLimit, "requests" | "perMs" | "burst">;
+
+export class TokenBucket implements Bucket {
+  readonly #rate: Rate;
+  #tokens: number;
+  /** Monotonic milliseconds of the last fill. */
+  #filledMs: number;
+
+  constructor(rate: Rate, nowMs: number) {
+    this.#rate = rate;
+    this.#tokens = rate.requests + rate.burst;
+    this.#filledMs = nowMs;
+  }
+
+  waitMs(nowMs: number): number | undefined {
+    this.#fill(nowMs);
+    return this.#tokens >= 1 ? undefined : this.#filledMs + this.#rate.perMs - nowMs;
+  }
+
+  take(): void {
+    this.#tokens--;
+  }
+
+  isFull(nowMs: number): boolean {
+    this.#fill(nowMs);
+    return this.#tokens >= this.#rate.requests + this.#rate.burst;
+  }
+
+  #fill(nowMs: number): void {
+    const { requests, burst, perMs } = this.#rate;
+    const intervals = Math.floor((nowMs - this.#filledMs) / perMs);
+    if (intervals <= 0) return;
+    this.#tokens = Math.min(requests + burst, this.#tokens + intervals * requests);
+    this.#filledMs += intervals * perMs;
+  }
+}

@@ -1,0 +1,18 @@
+/** Asks control for tokens over NATS. */
+
+import type { Bus } from "../../nats/bus.ts";
+import { subjects } from "../../nats/subjects.ts";
+import { quotaReply } from "../../projections/snapshot.ts";
+import type { AskQuota } from "../quota-client.ts";
+
+/** Who has not answered by then is away. */
+const ANSWER_WITHIN_MS = 1_000;
+
+export function quotaOverBus(bus: Bus, namespace: string, service: string): AskQuota {
+  const subject = subjects.quota(namespace, service);
+  return async (request) => {
+    const data = new TextEncoder().encode(JSON.stringify(request));
+    const reply = await bus.request(subject, data, { timeoutMs: ANSWER_WITHIN_MS });
+    return quotaReply.parse(JSON.parse(new TextDecoder().decode(reply)));
+  };
+}
