@@ -31,4 +31,3 @@ const rateLimitRule = z.strictObject({
 export const rateLimitSpec = z.strictObject({ service: dnsLabel, rules: z.array(rateLimitRule).min(1).max(256) });
 
 export type RateLimitSpec = z.infer<typeof rateLimitSpec>;
-export type BucketKey = z.infer<typeof bucketKey>;
