@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import type { Limits } from "../../src/proxy/limits.ts";
 import type { HealthCheck } from "../../src/proxy/sidecar/app-health.ts";
 import { eventually, TestMesh, type TestSidecar } from "../support/mesh.ts";
+import { openToWeb, serviceDocument } from "../support/policy.ts";
 
 export interface CalledServiceOptions {
   readonly protocol: "http" | "http2" | "grpc" | "tcp";
@@ -32,7 +33,7 @@ export class CalledService {
   /** Resolves when calls can be made. */
   static async start({ protocol, port, policy = "", appHealth, limits = {} }: CalledServiceOptions) {
     const mesh = await TestMesh.start();
-    await mesh.apply(documents(protocol) + policy);
+    await mesh.apply(serviceDocument("web", "http") + serviceDocument("app", protocol) + openToWeb("app") + policy);
     const bound = { namespace: "shop", name: "app", address: { host: "127.0.0.1", port: 0 } };
     const web = await mesh.startSidecar({ service: "shop/web", appPort: 1, upstreams: [bound], limits });
     const health = appHealth === undefined ? {} : { appHealth };
@@ -69,23 +70,4 @@ export class CalledService {
   stop(): Promise<void> {
     return this.mesh.stop();
   }
-}
-
-function documents(protocol: CalledServiceOptions["protocol"]): string {
-  return `
-apiVersion: heddle/v1
-kind: Service
-metadata: { namespace: shop, name: web }
-spec: { ports: [{ port: 8080, protocol: http }] }
----
-apiVersion: heddle/v1
-kind: Service
-metadata: { namespace: shop, name: app }
-spec: { ports: [{ port: 8080, protocol: ${protocol} }] }
----
-apiVersion: heddle/v1
-kind: AccessPolicy
-metadata: { namespace: shop, name: app }
-spec: { service: app, rules: [{ allow: { from: [shop/web] } }] }
-`;
 }

@@ -5,25 +5,17 @@ import { readFile } from "node:fs/promises";
 import { connect, createServer, type Server } from "node:net";
 import { eventually, TestMesh } from "../../support/mesh.ts";
 import { type NodeApp, startNodeApp } from "../../support/node-app.ts";
+import { serviceDocument } from "../../support/policy.ts";
 import { RawClient } from "../../support/raw-client.ts";
 import type { TestSidecar } from "../../support/sidecars.ts";
 
-const POLICY = `
-apiVersion: heddle/v1
-kind: Service
-metadata: { namespace: shop, name: web }
-spec: { ports: [{ port: 8080, protocol: http }] }
----
-apiVersion: heddle/v1
-kind: Service
-metadata: { namespace: shop, name: catalog }
-spec:
-  ports:
-    - { port: 8080, protocol: http }
-    - { port: 9090, protocol: http }
-    - { port: 5432, protocol: tcp }
-    - { port: 7000, protocol: http }
----
+const PORTS = [
+  { port: 8080, protocol: "http" },
+  { port: 9090, protocol: "http" },
+  { port: 5432, protocol: "tcp" },
+  { port: 7000, protocol: "http" },
+] as const;
+const POLICY = `${serviceDocument("web", "http")}${serviceDocument("catalog", PORTS)}
 apiVersion: heddle/v1
 kind: AccessPolicy
 metadata: { namespace: shop, name: catalog }

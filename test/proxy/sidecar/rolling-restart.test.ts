@@ -5,29 +5,17 @@ import { join } from "node:path";
 import { type NodeChild, startNode } from "../../clients/node-child.ts";
 import { eventually, TestMesh } from "../../support/mesh.ts";
 import { type NodeApp, startNodeApp } from "../../support/node-app.ts";
+import { openToWeb, serviceDocument } from "../../support/policy.ts";
 import { type SidecarProcess, startSidecarProcess } from "../../support/sidecar-process.ts";
 import type { TestSidecar } from "../../support/sidecars.ts";
 import { startTraffic } from "../../support/traffic.ts";
 
-const POLICY = [
-  ["web", "http"],
-  ["catalog", "http"],
-  ["ratings", "grpc"],
-]
-  .map(
-    ([name, protocol]) => `apiVersion: heddle/v1
-kind: Service
-metadata: { namespace: shop, name: ${name} }
-spec: { ports: [{ port: 8080, protocol: ${protocol} }] }
----
-apiVersion: heddle/v1
-kind: AccessPolicy
-metadata: { namespace: shop, name: ${name} }
-spec: { service: ${name}, rules: [{ allow: { from: [shop/web] } }] }
----
-`,
-  )
-  .join("");
+const POLICY =
+  serviceDocument("web", "http") +
+  serviceDocument("catalog", "http") +
+  serviceDocument("ratings", "grpc") +
+  openToWeb("catalog") +
+  openToWeb("ratings");
 
 /** What a mesh can hide, but only if it is told that trying again is all right. */
 const RETRIES = `apiVersion: heddle/v1
@@ -75,17 +63,11 @@ async function start(name: string, more: readonly string[] = []): Promise<void> 
   instances.set(name, { app, sidecar: await startSidecarProcess(mesh, `shop/${service}`, port, [], options) });
 }
 
-interface Cluster {
-  readonly service: string;
-  readonly endpoints: readonly { readonly instance: string }[];
-}
-
 /** Web knows two instances of either service. */
 async function known(): Promise<void> {
   await eventually(async () => {
-    const clusters = (await (await fetch(`${web.admin}/clusters`)).json()) as Cluster[];
-    const called = clusters.filter(({ service }) => service !== "shop/web");
-    const names = called.flatMap(({ endpoints }) => endpoints.map(({ instance }) => instance)).sort();
+    const clusters = (await (await fetch(`${web.admin}/clusters`)).json()) as { endpoints: { instance: string }[] }[];
+    const names = clusters.flatMap(({ endpoints }) => endpoints.map(({ instance }) => instance)).sort();
     expect(names).toEqual([...instances.keys()].sort());
   }, 30_000);
 }

@@ -6,21 +6,7 @@ import { connect } from "node:net";
 import { connect as connectTls, createServer, type Server } from "node:tls";
 import { testAuthority } from "../../support/identities.ts";
 import { eventually, TestMesh, type TestSidecar } from "../../support/mesh.ts";
-
-const service = (name: string, protocol: string): string => `
----
-apiVersion: heddle/v1
-kind: Service
-metadata: { namespace: shop, name: ${name} }
-spec: { ports: [{ port: 5432, protocol: ${protocol} }] }
-`;
-const rule = (name: string): string => `
----
-apiVersion: heddle/v1
-kind: AccessPolicy
-metadata: { namespace: shop, name: ${name} }
-spec: { service: ${name}, rules: [{ allow: { from: [shop/web] } }] }
-`;
+import { openToWeb, serviceDocument } from "../../support/policy.ts";
 
 let mesh: TestMesh;
 let web: TestSidecar;
@@ -32,14 +18,8 @@ beforeAll(async () => {
   await new Promise<void>((resolve) => vault.listen(0, "127.0.0.1", resolve));
   const address = vault.address();
   mesh = await TestMesh.start();
-  await mesh.apply(
-    service("web", "http") +
-      service("vault", "tcp") +
-      service("closed", "tcp") +
-      service("empty", "tcp") +
-      rule("vault") +
-      rule("empty"),
-  );
+  const tcp = ["vault", "closed", "empty"].map((name) => serviceDocument(name, "tcp"));
+  await mesh.apply(serviceDocument("web", "http") + tcp.join("") + openToWeb("vault") + openToWeb("empty"));
   web = await mesh.startSidecar({ service: "shop/web", appPort: 1, outboundTls: { host: "127.0.0.1", port: 0 } });
   await mesh.startSidecar({ service: "shop/vault", appPort: typeof address === "object" ? (address?.port ?? 0) : 0 });
   await mesh.converged();

@@ -1,23 +1,10 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { eventually, TestMesh, type TestSidecar } from "../../support/mesh.ts";
+import { openToWeb, serviceDocument } from "../../support/policy.ts";
 
-const POLICY = ["web", "db"]
-  .map(
-    (name) => `apiVersion: heddle/v1
-kind: Service
-metadata: { namespace: shop, name: ${name} }
-spec: { ports: [{ port: 5432, protocol: ${name === "db" ? "tcp" : "http"} }] }
----
-`,
-  )
-  .join("");
-
-const ALLOW = `apiVersion: heddle/v1
-kind: AccessPolicy
-metadata: { namespace: shop, name: db }
-spec: { service: db, rules: [{ allow: { from: [shop/web] } }] }
-`;
+const POLICY = serviceDocument("web", "http") + serviceDocument("db", [{ port: 5432, protocol: "tcp" }]);
+const ALLOW = openToWeb("db");
 
 let mesh: TestMesh;
 let web: TestSidecar;

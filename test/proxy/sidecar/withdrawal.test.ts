@@ -3,22 +3,9 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { connect, createServer, type Server } from "node:net";
 import { eventually, type TestSidecar } from "../../support/mesh.ts";
+import { openToWeb, serviceDocument } from "../../support/policy.ts";
 import { TwoHops } from "../../support/two-hops.ts";
 
-const rule = (service: string): string => `
----
-apiVersion: heddle/v1
-kind: AccessPolicy
-metadata: { namespace: shop, name: ${service} }
-spec: { service: ${service}, rules: [{ allow: { from: [shop/web] } }] }
-`;
-const DB = `
----
-apiVersion: heddle/v1
-kind: Service
-metadata: { namespace: shop, name: db }
-spec: { ports: [{ port: 5432, protocol: tcp }] }
-`;
 /** Leaves the service reachable for its caller, so that only the called side can tell. */
 const ELSEWHERE = `
 apiVersion: heddle/v1
@@ -33,7 +20,10 @@ let hops: TwoHops;
 let database: Server;
 let client: TestSidecar;
 beforeAll(async () => {
-  hops = await TwoHops.start({ policy: DB + rule("catalog") + rule("db"), limits: { withdrawalGraceMs: GRACE_MS } });
+  hops = await TwoHops.start({
+    policy: `---\n${serviceDocument("db", "tcp")}${openToWeb("catalog")}${openToWeb("db")}`,
+    limits: { withdrawalGraceMs: GRACE_MS },
+  });
   database = createServer((socket) => void socket.on("error", () => {}).write("hello"));
   await new Promise<void>((resolve) => database.listen(0, "127.0.0.1", resolve));
   const address = database.address();
@@ -49,7 +39,7 @@ afterAll(async () => {
 
 /** As it was in the beginning. */
 async function allow(): Promise<void> {
-  await hops.mesh.apply(rule("catalog"));
+  await hops.mesh.apply(openToWeb("catalog"));
   await eventually(async () => expect((await hops.call("/")).status).toBe(200));
 }
 
@@ -95,6 +85,6 @@ test("what is allowed again before its grace is over goes on", async () => {
   await eventually(async () => expect((await hops.app.seen()).seen).toContain(`GET /slow?ms=${2 * GRACE_MS}`));
   await hops.mesh.apply(ELSEWHERE);
   await eventually(async () => expect((await hops.call("/")).status).toBe(403));
-  await hops.mesh.apply(rule("catalog"));
+  await hops.mesh.apply(openToWeb("catalog"));
   expect((await slow).status).toBe(200);
 });
