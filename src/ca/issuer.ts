@@ -2,6 +2,7 @@
 
 import { err, ok, type Result } from "../policy/result.ts";
 import { CLOCK_SKEW_MS, ISSUER_RENEWAL_MS, randomSerial, SIGNING_ALGORITHM, type SigningPair } from "./authority.ts";
+import { keyIdOf, type LeafIssuer, leafToBeSigned, signedLeaf, subjectOf } from "./leaf.ts";
 import { provenKey } from "./request.ts";
 import { encodePem } from "./workload/pem.ts";
 import { parseIdentity } from "./workload/spiffe-id.ts";
@@ -35,19 +36,14 @@ export class Issuer {
   readonly #certificate: x509.X509Certificate;
   readonly #certificatePem: string;
   readonly #key: CryptoKey;
-  readonly #issuerName: x509.JsonName;
-  /** The same in every leaf, and a tenth of the work of one. */
-  readonly #authorityKey: Promise<x509.Extension>;
+  readonly #issuer: LeafIssuer;
 
   /** Throws where `pair` holds no certificate. */
   constructor(pair: SigningPair) {
     this.#certificate = new x509.X509Certificate(pair.certificatePem);
     this.#certificatePem = pair.certificatePem;
     this.#key = pair.key;
-    this.#issuerName = this.#certificate.subjectName.toJSON();
-    this.#authorityKey = x509.AuthorityKeyIdentifierExtension.create(this.#certificate.publicKey);
-    // Whoever signs is told; until then it is nobody's to catch.
-    this.#authorityKey.catch(() => {});
+    this.#issuer = leafIssuer(this.#certificate);
   }
 
   get notAfterMs(): number {
@@ -83,32 +79,22 @@ export class Issuer {
     const notAfterMs = Math.min(wholeSecond(nowMs + ttlMs), this.notAfterMs);
     if (notAfterMs <= nowMs) return err("the mesh's root has expired, nothing can be signed: heddle ca rotate");
     const serial = randomSerial();
-    const leaf = await x509.X509CertificateGenerator.create({
-      serialNumber: serial,
-      subject: "",
-      issuer: this.#issuerName,
-      notBefore: new Date(notBeforeMs),
-      notAfter: new Date(notAfterMs),
-      publicKey: publicKey.value,
-      signingKey: this.#key,
-      signingAlgorithm: SIGNING_ALGORITHM,
-      extensions: await this.#leafExtensions(publicKey.value, identity.value.id),
-    });
-    const leafPem = encodePem("CERTIFICATE", new Uint8Array(leaf.rawData));
+    const spki = new Uint8Array(await crypto.subtle.exportKey("spki", publicKey.value));
+    const fields = { serial, notBeforeMs, notAfterMs, spki, spiffeId: identity.value.id };
+    const toBeSigned = new Uint8Array(leafToBeSigned(fields, this.#issuer));
+    const signature = new Uint8Array(await crypto.subtle.sign(SIGNING_ALGORITHM, this.#key, toBeSigned));
+    const leafPem = encodePem("CERTIFICATE", signedLeaf(toBeSigned, signature));
     return ok({ chainPem: leafPem + this.#certificatePem, serial, notBeforeMs, notAfterMs });
   }
+}
 
-  /** SPIFFE X509-SVID §4; the SAN is critical because the subject is empty (RFC 5280 §4.2.1.6). */
-  async #leafExtensions(publicKey: CryptoKey, spiffeId: string): Promise<x509.Extension[]> {
-    return [
-      new x509.BasicConstraintsExtension(false, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
-      new x509.SubjectAlternativeNameExtension([{ type: "url", value: spiffeId }], true),
-      await x509.SubjectKeyIdentifierExtension.create(publicKey),
-      await this.#authorityKey,
-    ];
-  }
+/** As leaves must name it: a certificate that somebody else has signed may give its key a name of its own choice. */
+function leafIssuer(certificate: x509.X509Certificate): LeafIssuer {
+  const named = certificate.getExtension(x509.SubjectKeyIdentifierExtension)?.keyId;
+  return {
+    name: subjectOf(new Uint8Array(certificate.rawData)),
+    keyId: named === undefined ? keyIdOf(new Uint8Array(certificate.publicKey.rawData)) : Uint8Array.fromHex(named),
+  };
 }
 
 function wholeSecond(timeMs: number): number {
