@@ -1,7 +1,8 @@
 /** `heddle check`: is the mesh well, and set up as it should be? */
 
 import type { Command } from "commander";
-import { letsAnybodyIn } from "../nats/connection.ts";
+import { letsAnybodyIn, urlsOf } from "../nats/connection.ts";
+import { servedCertificateEnd } from "../nats/served-certificate.ts";
 import { subjects } from "../nats/subjects.ts";
 import { askCheck, askStatus } from "./command-client.ts";
 import { type ConnectionOptions, connectionOptions, type OperatorContext, withOperator } from "./context.ts";
@@ -59,13 +60,13 @@ async function check(options: CheckOptions): Promise<Finding[]> {
 
 async function observe(context: OperatorContext): Promise<HealthFacts> {
   const { bus, credentials, server, ledger } = context;
-  const { url } = server;
   const ledgerRevision = await ledger.lastRevision();
   return {
     version: VERSION,
     nats: {
-      urls: typeof url === "string" ? url.split(",") : url,
+      urls: urlsOf(server.url),
       facts: await bus.probe(),
+      certificateEndMs: await servedCertificateEnd(server),
       letsAnybodyIn: await letsAnybodyIn(server),
       hearsCommands: await bus.mayHear(subjects.allCommands),
     },

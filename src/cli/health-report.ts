@@ -20,6 +20,8 @@ export interface HealthFacts {
   readonly nats: {
     readonly urls: readonly string[];
     readonly facts: ConnectionFacts;
+    /** Of the server's certificate, milliseconds since the epoch; undefined without TLS. */
+    readonly certificateEndMs: number | undefined;
     /** Whether somebody without credentials gets in. */
     readonly letsAnybodyIn: boolean;
     /** Whether these credentials may hear what is said to control. */
@@ -41,6 +43,8 @@ const SERVER_VERSION_MIN = [2, 9] as const;
 const SKEW_WARN_MS = 5_000;
 /** Certificates that sign are replaced long before this. */
 const AUTHORITY_WARN_MS = 30 * DAY_MS;
+/** The server's own may be of an authority that signs for some weeks only. */
+const SERVER_WARN_MS = 7 * DAY_MS;
 const TOKEN_WARN_MS = 7 * DAY_MS;
 /** A replica's word of where it is may be so old. */
 const HEARTBEAT_MS = 10_000;
@@ -50,8 +54,8 @@ export function healthReport(facts: HealthFacts): Finding[] {
   return [...natsFindings(facts), ...controlFindings(facts), ...instanceFindings(facts), ...policyFindings(facts)];
 }
 
-function natsFindings({ nats, operator, state, ledgerRevision }: HealthFacts): Finding[] {
-  const { urls, facts, letsAnybodyIn, hearsCommands } = nats;
+function natsFindings({ nats, operator, state, ledgerRevision, nowMs }: HealthFacts): Finding[] {
+  const { urls, facts, certificateEndMs, letsAnybodyIn, hearsCommands } = nats;
   const group = "NATS";
   const [major = 0, minor = 0] = facts.serverVersion.split(".").map(Number);
   const [majorMin, minorMin] = SERVER_VERSION_MIN;
@@ -66,6 +70,14 @@ function natsFindings({ nats, operator, state, ledgerRevision }: HealthFacts): F
       detail: facts.isEncrypted ? "TLS" : isPrivate(nats) ? "no TLS, on loopback" : "no TLS",
       hint: "give the servers a certificate (heddle up --listen does so), and name whom to believe with --tls-ca",
     }),
+    ...(certificateEndMs === undefined
+      ? []
+      : [
+          finding(group, "its certificate is good for long", lifeVerdict(certificateEndMs - nowMs, SERVER_WARN_MS), {
+            detail: `ends ${formatRelative(certificateEndMs, nowMs)}`,
+            hint: "renew it: heddle up does so by itself for one that it has made",
+          }),
+        ]),
     finding(group, "nobody gets in without credentials", letsAnybodyIn ? "fail" : "ok", {
       detail: letsAnybodyIn ? "an anonymous connection was let in" : "an anonymous connection is refused",
       hint: "configure the servers with the mesh's operator and resolver: see the README, Several machines",

@@ -105,7 +105,8 @@ export async function connectBus(options: ConnectOptions): Promise<NatsBus> {
   }
 }
 
-function urlsOf(url: ServerAddress["url"]): string[] {
+/** Each server's own URL. */
+export function urlsOf(url: ServerAddress["url"]): string[] {
   return typeof url === "string" ? url.split(",") : [...url];
 }
 

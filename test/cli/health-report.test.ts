@@ -65,6 +65,7 @@ const WELL: HealthFacts = {
   nats: {
     urls: ["tls://mesh.internal:4222"],
     facts: { serverVersion: "2.9.10", isEncrypted: true, roundTripMs: 1 },
+    certificateEndMs: NOW_MS + 90 * DAY_MS,
     letsAnybodyIn: false,
     hearsCommands: false,
   },
@@ -101,6 +102,13 @@ test("one that is reached on loopback needs no TLS", () => {
 const ROWS: [what: string, facts: HealthFacts, check: string, verdict: Finding["verdict"], detail: string][] = [
   ["an old server", facts({ serverVersion: "2.8.4" }), "the server can be reached", "fail", "nats-server 2.8.4"],
   ["no encryption", facts({ isEncrypted: false }), "the connection is encrypted", "warn", "no TLS"],
+  [
+    "a server's certificate that ends",
+    nats({ certificateEndMs: NOW_MS + DAY_MS }),
+    "its certificate is good for long",
+    "warn",
+    "in 24h",
+  ],
   ["an open server", nats({ letsAnybodyIn: true }), "nobody gets in without credentials", "fail", "was let in"],
   ["no permissions", nats({ hearsCommands: true }), "permissions are enforced", "fail", "ada may hear"],
   [

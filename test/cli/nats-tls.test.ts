@@ -10,12 +10,14 @@ import { connect as connectTls } from "node:tls";
 import { connect } from "nats";
 import { createServerAuthority, createServerCertificate, servesStill } from "../../src/ca/server-certificate.ts";
 import { careForServerTls, ensureServerTls, SERVER_CA_PATH } from "../../src/cli/server-tls.ts";
-import { connectBus } from "../../src/nats/connection.ts";
+import { connectBus, letsAnybodyIn } from "../../src/nats/connection.ts";
 import { readCredentials } from "../../src/nats/credentials.ts";
 import { createDirectory, type Directory, openDirectory } from "../../src/nats/directory.ts";
 import { startServer } from "../../src/nats/embedded-server.ts";
 import { writePrivateFile } from "../../src/nats/private-file.ts";
+import { servedCertificateEnd } from "../../src/nats/served-certificate.ts";
 import { findServerBinary } from "../../src/nats/server-binary.ts";
+import { testAuthority } from "../support/identities.ts";
 import { eventually } from "../support/mesh.ts";
 import { CommandLine, TerminalRun } from "./cli-mesh.ts";
 
@@ -83,6 +85,10 @@ test("beyond loopback there is TLS, and what is handed out brings whom to believ
   const other = await createServerAuthority(Date.now());
   await expect(connectBus({ url, tls: { ca: other.certificate }, ...quiet })).rejects.toThrow("does not prove");
   await expect(connect({ servers: url.replace("tls:", "nats:"), reconnect: false })).rejects.toThrow();
+
+  const seen = await line.heddle(["check"]);
+  expect(seen.stdout).toMatch(/ok +the connection is encrypted +TLS/);
+  expect(seen.stdout).toMatch(/ok +its certificate is good for long +ends in 364d/);
 
   // Nothing that others could read, and no secret on the terminal.
   const files = await readdir(path, { recursive: true });
@@ -199,6 +205,36 @@ test("a server that runs takes up a new certificate, which is believed as the fo
   await eventually(() => bus.flush(), 30_000);
   await bus.close();
   await server.stop();
+});
+
+test("a server that wants to see a certificate is shown one", async () => {
+  const authority = await testAuthority("nats");
+  const own = await authority.issue("nats", { uris: [], ipAddresses: ["127.0.0.1"] });
+  const file = join(root, "own.pem");
+  const ca = join(root, "ca.pem");
+  await writePrivateFile(file, own.certificateChain + own.privateKey);
+  await writePrivateFile(ca, authority.rootPem);
+  const config = join(root, "server.conf");
+  const tls = { cert_file: file, key_file: file, ca_file: ca, verify: true };
+  await writePrivateFile(config, JSON.stringify({ listen: "127.0.0.1:-1", ports_file_dir: root, tls }));
+  const { path: binary } = await findServerBinary(process.env);
+  const server = Bun.spawn([binary, "-c", config], { stdout: "ignore", stderr: "ignore" });
+  try {
+    let url = "";
+    await eventually(async () => {
+      const ports = (await readdir(root)).find((name) => name.endsWith(".ports")) ?? "none";
+      url = /tls:[^"]+/.exec(await readFile(join(root, ports), "utf8"))?.[0] ?? "";
+      expect(url).not.toBe("");
+    }, 30_000);
+    // It is of no mesh, so whoever has a certificate comes in.
+    const shown = { ca: authority.rootPem, cert: own.certificateChain, key: own.privateKey };
+    expect(await letsAnybodyIn({ url, tls: shown })).toBe(true);
+    expect(await servedCertificateEnd({ url, tls: shown })).toBeGreaterThan(Date.now());
+    await expect(letsAnybodyIn({ url, tls: { ca: authority.rootPem } })).rejects.toThrow("127.0.0.1");
+  } finally {
+    server.kill();
+    await server.exited;
+  }
 });
 
 /** SHA-256 of the certificate that a NATS server shows, once it has said who it is in the clear. */
