@@ -14,6 +14,11 @@ import { parseServiceArgument } from "./service-argument.ts";
 export interface CallOptions extends ConnectionOptions {
   readonly namespace?: string;
   readonly header?: readonly Header[];
+  readonly ip?: string;
+  readonly port?: number;
+  readonly sni?: string;
+  readonly label?: readonly (readonly [name: string, value: string])[];
+  readonly claim?: readonly (readonly [name: string, value: string])[];
   readonly at?: Moment;
   readonly output: OutputFormat;
 }
@@ -29,24 +34,44 @@ export function callArguments(command: Command): Command {
     .argument("<destination>", "the service that is called")
     .argument("[method]", "such as GET; left out for a TCP connection")
     .argument("[path]", "such as /items?page=2")
-    .option("-H, --header <name: value>", "a header of the request; may be repeated", collectHeader);
+    .option("-H, --header <name: value>", "a header of the request; may be repeated", collectHeader)
+    .option("--ip <address>", "address that the caller comes from")
+    .option("--port <port>", "port of the service (default: its first)", parsePort)
+    .option("--sni <name>", "server name that the caller asks for")
+    .option("--claim <name=value>", "what the end user's validated token says; may be repeated", collectPair)
+    .option("--label <name=value>", "a label of the instance that calls; may be repeated", collectPair);
 }
 
 /** The call that the arguments describe. Throws `UsageError`. */
 export function callOf(
   [source, destination, method, path]: readonly [string, string, string | undefined, string | undefined],
-  { namespace, header }: CallOptions,
+  { namespace, header, ip, port, sni, claim, label }: CallOptions,
 ): Call {
   if (method !== undefined && path === undefined) throw new UsageError("a method needs a path, such as GET /items");
   const [from, to]: ServiceName[] = [source, destination].map((text) => parseServiceArgument(text, namespace));
   if (from === undefined || to === undefined) throw new UsageError("name who calls, and who is called");
-  return { source: from, destination: to, method: method ?? "CONNECT", path: path ?? "", headers: header ?? [] };
+  const claims = claim === undefined ? undefined : Object.fromEntries(claim);
+  const labels = label === undefined ? undefined : Object.fromEntries(label);
+  const facts = { ip, port, serverName: sni, claims, labels };
+  return { source: from, destination: to, method: method ?? "CONNECT", path: path ?? "", headers: header ?? [], facts };
 }
 
 /** `shop/web → shop/catalog GET /items` */
 export function callText({ source, destination, method, path }: Call): string {
   const request = path === "" ? "over TCP" : `${method} ${path}`;
   return `${source.namespace}/${source.name} → ${destination.namespace}/${destination.name} ${request}`;
+}
+
+function parsePort(text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (port >= 1 && port <= 65_535) return port;
+  throw new InvalidArgumentError("A port is a number from 1 to 65535.");
+}
+
+function collectPair(text: string, before: CallOptions["claim"]): NonNullable<CallOptions["claim"]> {
+  const equals = text.indexOf("=");
+  if (equals > 0) return [...(before ?? []), [text.slice(0, equals), text.slice(equals + 1)]];
+  throw new InvalidArgumentError("Write it as NAME=VALUE, such as role=admin.");
 }
 
 function collectHeader(text: string, before: readonly Header[] | undefined): readonly Header[] {

@@ -6,6 +6,7 @@ import { parseServiceRef, type ServiceRef } from "../policy/names.ts";
 import { declaredServices, type ServiceName } from "../projections/call-graph.ts";
 import type { ServiceSnapshot } from "../projections/snapshot.ts";
 import { CallJudge } from "./call.ts";
+import type { ProbeContext } from "./probe-contexts.ts";
 import { type CallSet, callSets, describeCalls, type Probes, probesOf } from "./probes.ts";
 
 /** What changed for one caller of one service. */
@@ -50,10 +51,10 @@ function pairDifferences(
   probes: Probes,
 ): AccessDifference[] {
   const [source, destination] = [nameOf(caller), nameOf(service)];
-  const allowed = (judge: CallJudge, method: string, path: string): boolean =>
-    judge.accessOf(source, destination, { method, target: path })?.allowed === true;
-  const stopped = callSets(probes, (method, path) => allowed(was, method, path) && !allowed(is, method, path));
-  const started = callSets(probes, (method, path) => !allowed(was, method, path) && allowed(is, method, path));
+  const allowed = (judge: CallJudge, method: string, target: string, { headers, facts }: ProbeContext): boolean =>
+    judge.accessOf(source, destination, { method, target, headers, facts })?.allowed === true;
+  const stopped = callSets(probes, (...call) => allowed(was, ...call) && !allowed(is, ...call));
+  const started = callSets(probes, (...call) => !allowed(was, ...call) && allowed(is, ...call));
   const difference = (change: AccessDifference["change"], calls: CallSet[]): AccessDifference[] => {
     if (calls.length === 0) return [];
     return [{ caller, service, change, calls, words: calls.map((set) => describeCalls(set, probes)) }];

@@ -36,8 +36,10 @@ export interface CallFacts {
   readonly serverName?: string | undefined;
   /** Of the called service; absent: its first. */
   readonly port?: number | undefined;
-  /** Of the end user's token. */
+  /** Of the end user's valid token; absent: the call bears none. */
   readonly claims?: Claims | undefined;
+  /** Of the instance that calls. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Of no range that anybody would name: who leaves the address out is not found in any. */
@@ -50,6 +52,7 @@ const NO_ADDRESS = "0.0.0.0";
  * - `revoked`: one of the two is believed no longer.
  * - `unreachable`: nothing allows any call of this source to the destination.
  * - `no_route`, `no_backend`: the destination's routes have no rule for it, or one that leads nowhere.
+ * - `no_token`: the destination asks for an end user's token, and the call bears none.
  * - `denied`: the destination's access rules refuse it.
  */
 export type Obstacle =
@@ -60,6 +63,7 @@ export type Obstacle =
   | "unreachable"
   | "no_route"
   | "no_backend"
+  | "no_token"
   | "denied";
 
 /** Where a share of such calls goes. */
@@ -114,7 +118,7 @@ interface Inbound {
 /** Judges calls in one state of the mesh; what is compiled for one call serves the next. */
 export class CallJudge {
   readonly #declared: ReadonlySet<ServiceRef>;
-  readonly #outbound = new Map<ServiceRef, Outbound>();
+  readonly #outbound = new Map<string, Outbound>();
   readonly #inbound = new Map<ServiceRef, Inbound>();
   readonly #peers = new Map<string, AccessPeer>();
 
@@ -130,7 +134,7 @@ export class CallJudge {
     const target = path.value;
     if (!this.#declared.has(from)) return { ...NOWHERE, target, obstacle: "undeclared_source" };
     if (!this.#declared.has(to)) return { ...NOWHERE, target, obstacle: "undeclared_destination" };
-    const { snapshot, routes } = this.#routesOf(call.source);
+    const { snapshot, routes } = this.#routesOf(call.source, call.facts?.labels);
     const request = requestOf(call);
     const first = routes.route(request, target, () => 0);
     if (first.kind === "miss" && first.reason !== "no_backend") {
@@ -173,9 +177,13 @@ export class CallJudge {
     if (!this.#declared.has(refOf(source)) || !this.#declared.has(refOf(destination))) return undefined;
     const { snapshot, access } = this.inbound(destination);
     if (isRevoked(snapshot, source) || isRevoked(snapshot, destination)) return undefined;
-    const { port = snapshot.inbound.ports[0]?.port ?? 0, claims } = facts;
-    const authority = authorityOf(destination);
-    const isTcp = method === "CONNECT" && target === "";
+    const { ports, jwt } = snapshot.inbound;
+    const { port = ports[0]?.port ?? 0 } = facts;
+    const protocol = ports.find((one) => one.port === port)?.protocol;
+    const authority = authorityOf(destination, facts.port);
+    const isTcp = protocol === "tcp";
+    // Where no tokens are validated, rules find no claims.
+    const claims = jwt === undefined ? undefined : facts.claims;
     return access(this.#peerOf(source, facts), { method, target, authority, headers, port, isTcp, claims });
   }
 
@@ -197,12 +205,13 @@ export class CallJudge {
     return inbound;
   }
 
-  #routesOf(service: ServiceName): Outbound {
-    const known = this.#outbound.get(refOf(service));
+  #routesOf(service: ServiceName, labels: CallFacts["labels"]): Outbound {
+    const key = `${refOf(service)} ${JSON.stringify(labels ?? {})}`;
+    const known = this.#outbound.get(key);
     if (known !== undefined) return known;
     const snapshot = this.#snapshot(service);
-    const outbound = { snapshot, routes: compileRoutes(snapshot) };
-    this.#outbound.set(refOf(service), outbound);
+    const outbound = { snapshot, routes: compileRoutes(snapshot, labels) };
+    this.#outbound.set(key, outbound);
     return outbound;
   }
 
@@ -224,6 +233,10 @@ export class CallJudge {
       facts: call.facts,
     });
     if (decision === undefined) return { ...reached, obstacle: "revoked", access: undefined };
+    const { jwt } = this.inbound(upstream).snapshot.inbound;
+    if (jwt?.required === true && call.facts?.claims === undefined) {
+      return { ...reached, obstacle: "no_token", access: undefined };
+    }
     return { ...reached, obstacle: decision.allowed ? undefined : "denied", access: decision };
   }
 
@@ -250,12 +263,12 @@ export function refOf({ namespace, name }: ServiceName): ServiceRef {
 }
 
 /** As the caller's sidecar receives it: addressed by the service's full name, which every namespace may use. */
-function requestOf({ destination, method, headers }: Call): MatchableRequest {
-  return { method, authority: authorityOf(destination), headers: headers.flat() };
+function requestOf({ destination, method, headers, facts }: Call): MatchableRequest {
+  return { method, authority: authorityOf(destination, facts?.port), headers: headers.flat() };
 }
 
-function authorityOf({ namespace, name }: ServiceName): string {
-  return `${name}.${namespace}`;
+function authorityOf({ namespace, name }: ServiceName, port: number | undefined): string {
+  return port === undefined ? `${name}.${namespace}` : `${name}.${namespace}:${port}`;
 }
 
 /** The snapshot's own rule behind a routing: the compiled one keeps its origin. */

@@ -34,6 +34,7 @@ const OBSTACLES: Readonly<Record<Obstacle, string>> = {
   unreachable: "denied by the caller's own sidecar: nothing allows this caller any call of the service",
   no_route: "answered with 404: no rule of the route matches",
   no_backend: "answered with 503: the rule that matches leads nowhere",
+  no_token: "refused with 401: the service asks for an end user's token (see --claim)",
   denied: "denied with 403",
 };
 

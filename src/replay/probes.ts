@@ -5,6 +5,7 @@
 
 import type { SnapshotAccessRule } from "../projections/snapshot.ts";
 import { normalisePattern } from "../proxy/route/path.ts";
+import { contextsOf, namedPaths, PLAIN, type ProbeContext } from "./probe-contexts.ts";
 
 /** One value of a dimension, and what it is called. */
 export interface Probe {
@@ -17,6 +18,7 @@ export interface Probe {
 export interface Probes {
   readonly methods: readonly Probe[];
   readonly paths: readonly Probe[];
+  readonly contexts: readonly ProbeContext[];
 }
 
 /** What no rule names: a rule can hold any method or path, and nobody writes these. */
@@ -26,15 +28,19 @@ const ANY = "*";
 
 /** One probe for each method and path pattern that the rules name, and one for all others. */
 export function probesOf(rules: Iterable<SnapshotAccessRule>): Probes {
+  const all = [...rules];
   const methods = new Set<string>();
   const paths = new Set<string>();
-  for (const rule of rules) {
-    for (const method of rule.methods ?? []) methods.add(method);
-    for (const path of rule.paths ?? []) paths.add(path);
+  for (const rule of all) {
+    for (const method of [...(rule.methods ?? []), ...(rule.notMethods ?? [])]) methods.add(method);
+    // A gRPC call is a POST (gRPC over HTTP/2, "Requests").
+    if (rule.grpc !== undefined || rule.notGrpc !== undefined) methods.add("POST");
+    for (const path of namedPaths(rule)) paths.add(path);
   }
   return {
     methods: [...[...methods].sort().map(named), { name: ANY, value: OTHER_METHOD }],
     paths: [...[...paths].sort().map(pathProbe), { name: ANY, value: `/${OTHER_SEGMENT}` }],
+    contexts: contextsOf(all),
   };
 }
 
@@ -43,7 +49,7 @@ function named(name: string): Probe {
 }
 
 function pathProbe(pattern: string): Probe {
-  const value = pattern.endsWith("*") ? `${pattern.slice(0, -1)}${OTHER_SEGMENT}` : pattern;
+  const value = pattern.replace(/\{[^}/]*\}|\*\*?/g, OTHER_SEGMENT);
   return { name: pattern, value: normalisePattern(value) };
 }
 
@@ -51,10 +57,46 @@ function pathProbe(pattern: string): Probe {
 export interface CallSet {
   readonly methods: readonly string[];
   readonly paths: readonly string[];
+  /** What such a call brings along; absent: nothing. */
+  readonly with?: string;
+  /** These, of all the calls that bring nothing, it is not when they bring that along. */
+  readonly except?: true;
 }
 
-/** The pairs of method and path for which `holds`, as few sets as their rows allow. */
-export function callSets({ methods, paths }: Probes, holds: (method: string, path: string) => boolean): CallSet[] {
+type Holds = (method: string, path: string, context: ProbeContext) => boolean;
+
+/**
+ * The calls for which `holds`, as few sets as their rows allow. Of what calls bring along, only the difference that it
+ * makes is told.
+ */
+export function callSets({ methods, paths, contexts }: Probes, holds: Holds): CallSet[] {
+  const plain = rowsOf(methods, paths, (method, path) => holds(method, path, PLAIN));
+  const others = contexts
+    .filter(({ name }) => name !== "")
+    .flatMap((context) => {
+      const more = rowsOf(
+        methods,
+        paths,
+        (method, path) => holds(method, path, context) && !holds(method, path, PLAIN),
+      );
+      const fewer = rowsOf(
+        methods,
+        paths,
+        (method, path) => !holds(method, path, context) && holds(method, path, PLAIN),
+      );
+      return [
+        ...more.map((set): CallSet => ({ ...set, with: context.name })),
+        ...fewer.map((set): CallSet => ({ ...set, with: context.name, except: true })),
+      ];
+    });
+  return [...plain, ...others];
+}
+
+function rowsOf(
+  methods: readonly Probe[],
+  paths: readonly Probe[],
+  holds: (method: string, path: string) => boolean,
+): CallSet[] {
   const rows = new Map<string, { methods: string[]; paths: string[] }>();
   for (const path of paths) {
     const held = methods.filter((method) => holds(method.value, path.value)).map(({ name }) => name);
@@ -67,7 +109,13 @@ export function callSets({ methods, paths }: Probes, holds: (method: string, pat
 }
 
 /** `POST /charge`, `GET on any path`, `any method on any path but /admin`, `any call`. */
-export function describeCalls({ methods, paths }: CallSet, probes: Probes): string {
+export function describeCalls(set: CallSet, probes: Probes): string {
+  const what = describeRows(set, probes);
+  if (set.with === undefined) return what;
+  return set.except === true ? `but not ${what} with ${set.with}` : `${what} with ${set.with}`;
+}
+
+function describeRows({ methods, paths }: CallSet, probes: Probes): string {
   const how = worded(methods, probes.methods, "any method");
   const where = worded(paths, probes.paths, "any path");
   if (how === "any method" && where === "any path") return "any call";

@@ -48,8 +48,8 @@ function oneAccess(
 function allAccess(judge: CallJudge, source: ServiceName, destination: ServiceName): Access | undefined {
   const probes = probesOf(judge.inbound(destination).snapshot.inbound.access);
   const origins: RuleOrigin[] = [];
-  const calls = callSets(probes, (method, path) => {
-    const decision = judge.accessOf(source, destination, { method, target: path });
+  const calls = callSets(probes, (method, path, { headers, facts }) => {
+    const decision = judge.accessOf(source, destination, { method, target: path, headers, facts });
     if (decision?.allowed === true && decision.origin !== undefined) origins.push(decision.origin);
     return decision?.allowed === true;
   });

@@ -142,6 +142,25 @@ describe("can", () => {
     expect([then.code, then.stdout]).toEqual([1, expect.stringContaining("no: ")]);
   });
 
+  test("takes all that rules can ask about", async () => {
+    const call = ["can", "shop/web", "shop/catalog", "GET", "/"];
+    const facts = [
+      "--ip",
+      "10.1.2.3",
+      "--port",
+      "8080",
+      "--claim",
+      "role=admin",
+      "--label",
+      "version=v1",
+      "--sni",
+      "a.b",
+    ];
+    expect((await mesh.heddle([...call, ...facts])).code).toBe(0);
+    expect((await mesh.heddle([...call, "--port", "99999"])).code).toBe(2);
+    expect((await mesh.heddle([...call, "--claim", "admin"])).code).toBe(2);
+  });
+
   test("says what would allow it, and which rule forbids it", async () => {
     const { code, stdout } = await mesh.heddle(["can", "shop/orders", "shop/payment", "GET", "/charge?x=1"]);
     expect(code).toBe(1);

@@ -64,4 +64,28 @@ describe("the calls that a change makes possible or ends", () => {
     });
     expect(words(first, next)).toEqual([]);
   });
+
+  test("what calls bring along is told as far as it makes a difference", () => {
+    const rules = [
+      { allow: { from: ["shop/web"], headers: { "x-team": { exact: "blue" } }, ports: [8080] } },
+      { allow: { from: ["shop/orders"], notHeaders: { "x-debug": { present: true } } } },
+    ];
+    expect(words(shop, guarded(...rules))).toEqual([
+      "+ shop/orders → shop/payment: any call; but not any call with header x-debug: x",
+      "+ shop/web → shop/payment: any call with header x-team: blue, port 8080",
+    ]);
+    const narrow = guarded({ allow: { from: ["shop/web"], ipBlocks: ["10.0.0.0/8"], methods: ["GET"] } });
+    expect(words(shop, narrow)).toEqual(["+ shop/web → shop/payment: GET on any path with an address of 10.0.0.0/8"]);
+  });
+
+  test("paths with wildcards and gRPC methods are probed as well", () => {
+    const wild = guarded({ allow: { from: ["shop/web"], paths: ["/users/{id}/orders", "/**/health"] } });
+    expect(words(shop, wild)).toEqual(["+ shop/web → shop/payment: any method /**/health, /users/{id}/orders"]);
+    const grpc = guarded({
+      allow: { from: ["shop/web"], grpc: [{ service: "shop.v1.Payment", methods: ["Charge"] }] },
+    });
+    expect(words(shop, grpc)).toEqual(["+ shop/web → shop/payment: POST /shop.v1.Payment/Charge"]);
+    const not = guarded({ allow: { from: ["shop/web"], notPaths: ["/admin/*"], notMethods: ["DELETE"] } });
+    expect(words(shop, not)).toEqual(["+ shop/web → shop/payment: any method but DELETE on any path but /admin/*"]);
+  });
 });

@@ -147,6 +147,7 @@ const STATUSES: Readonly<Record<Obstacle, readonly number[]>> = {
   revoked: [403, 503],
   no_route: [404],
   no_backend: [503],
+  no_token: [401],
   denied: [403],
 };
 
