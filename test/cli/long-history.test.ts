@@ -83,7 +83,7 @@ test("the state is read, and a namespace rolled back", async () => {
   expect(stdout).toContain("Route/ns-7/catalog");
   const target = (await mesh.json(["log", "-n", "ns-7", "--limit", "3"])) as { revision: number }[];
   const revision = String(target[2]?.revision);
-  await timed("rollback", () => mesh.json(["rollback", revision, "-n", "ns-7", "--yes"]));
+  await timed("rollback", () => mesh.json(["rollback", revision, "-n", "ns-7", "--with-others", "--yes"]));
   const { stdout: past } = await mesh.heddle(["get", "rt/catalog", "-n", "ns-7", "-o", "yaml", "--at", revision]);
   const { stdout: present } = await mesh.heddle(["get", "rt/catalog", "-n", "ns-7", "-o", "yaml"]);
   expect(present).toBe(past);

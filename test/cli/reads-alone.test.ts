@@ -32,7 +32,12 @@ test("get, log and show answer", async () => {
 });
 
 test("what needs a replica says that there is none", async () => {
-  const commands = [["status"], ["wait", "2"], ["shift", "shop/catalog", "v2=50"], ["rollback", "1", "--yes"]];
+  const commands = [
+    ["status"],
+    ["wait", "2"],
+    ["shift", "shop/catalog", "v2=50"],
+    ["rollback", "1", "--with-others", "--yes"],
+  ];
   const outcomes = await Promise.all(commands.map((args) => line.heddle(args)));
   for (const { code, stdout, stderr } of outcomes) {
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });

@@ -1,6 +1,7 @@
 /** The sidecar as a process of its own, through the command line: how it leaves, and how it comes back without NATS. */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeCredentials } from "../../../src/nats/credentials.ts";
 import { eventually } from "../../support/mesh.ts";
@@ -32,6 +33,12 @@ test("SIGTERM: what is under way finishes, new calls go elsewhere, and the exit 
 test("killed and started again while NATS is away, it serves from what it kept on disk", async () => {
   const first = await startSidecarProcess(hops.mesh, "shop/web", 1);
   await eventually(async () => expect((await callAt(first.outboundPort, "/")).status).toBe(200));
+  // What it serves by, it has written down a moment later.
+  const kept = join(hops.mesh.nats.directory.path, "web-process");
+  await eventually(async () => {
+    await readFile(join(kept, "identity.json"));
+    expect(await readFile(join(kept, "state.json"), "utf8")).toContain('"instance":"catalog');
+  });
   first.child.kill("SIGKILL");
   await first.child.exited;
   await hops.mesh.nats.kill9();
