@@ -150,11 +150,14 @@ async function currentIssuer(
     if (usable !== undefined && (await isUnder(usable, root))) return usable;
     throw new CustodyError("the root's key is elsewhere, and it has signed no issuing certificate: heddle ca csr");
   }
-  await custody.replace("issuer", generation, await createIssuer({ certificatePem, key }, trustDomain, nowMs));
+  const issuer = await createIssuer({ certificatePem, key }, trustDomain, nowMs);
+  // Of replicas that start at once, one makes it and all of them take it.
+  if (kept === undefined) await custody.create("issuer", generation, issuer);
+  else await custody.replace("issuer", generation, issuer);
   const stored = await custody.load("issuer", generation);
-  const issuer = stored && withKey(stored);
-  if (issuer === undefined) throw new CustodyError("the issuing certificate that was just stored is gone");
-  return issuer;
+  const current = stored && withKey(stored);
+  if (current === undefined) throw new CustodyError("the issuing certificate that was just stored is gone");
+  return current;
 }
 
 function withKey({ certificatePem, key }: KeptPair): SigningPair | undefined {

@@ -128,11 +128,11 @@ export class IdentityKeeper {
   }
 
   /**
-   * Asks for a new certificate after `delayMs`, unless that is under way: the one in force is no longer good. Not
-   * sooner than after a failure it would be asked for anyway.
+   * Asks for a new certificate after `delayMs`, unless that is under way: the one in force is no longer good, or what
+   * kept the authority from signing may be over.
    */
   renew(delayMs = 0): void {
-    if (this.#stopped || this.#nextAttemptMs === undefined || this.#failures > 0) return;
+    if (this.#stopped || this.#nextAttemptMs === undefined) return;
     this.#cancelTimer();
     this.#attemptAt(this.#options.clock.now() + delayMs);
   }

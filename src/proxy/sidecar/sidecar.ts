@@ -265,13 +265,15 @@ export class Sidecar {
     }
     this.#rejected = undefined;
     this.#metrics.snapshotRevision = revision;
+    const faultBefore = this.#revocationFault;
     this.#revocation = compileRevocations(trustDomain, revocations);
     if (trustBundle.length > 0) this.#identity?.setBundle(trustBundle);
     const fault = this.#revocationFault;
-    if (fault !== undefined) {
+    // Another reason than before may also mean that one has been reinstated: not to be waited for as after a failure.
+    if (fault !== undefined && fault !== faultBefore) {
       this.#options.logger.warn({ revision, reason: fault }, "our own certificate is believed no longer");
       this.#identity?.renew();
-    } else if (this.#isUnderFormerRoot) {
+    } else if (fault === undefined && this.#isUnderFormerRoot) {
       this.#identity?.renew(this.#options.runtime.random() * ROOT_CHANGE_SPREAD_MS);
     }
     return true;
