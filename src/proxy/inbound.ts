@@ -193,7 +193,7 @@ export class Inbound implements Side {
     countRequest(
       this.#options.telemetry,
       record,
-      policy && this.#counter(downstream, portOf(policy.snapshot.inbound.ports).port, policy),
+      policy && this.#counter(downstream, portOf(policy.snapshot.inbound.ports, false).port, policy),
     );
   }
 
@@ -245,10 +245,12 @@ function answer(response: LocalResponse, edge: Counter | undefined): Admission {
 }
 
 /** The port of our service that is called: as the calling sidecar says, or by the authority. */
-function calledPort({ inbound: { ports } }: ServiceSnapshot, { authority, headers }: RequestHead): ServicePort {
-  if (ports.length <= 1) return portOf(ports);
+function calledPort({ inbound: { ports } }: ServiceSnapshot, request: RequestHead): ServicePort {
+  const { authority, headers } = request;
+  const isTcp = asksForTcp(request);
+  if (ports.length <= 1) return portOf(ports, isTcp);
   const said = headerValue(headers, PORT_FIELD);
-  return portOf(ports, said === undefined ? undefined : Number(said), portIn(authority));
+  return portOf(ports, isTcp, said === undefined ? undefined : Number(said), portIn(authority));
 }
 
 /** A request as rules see it. */

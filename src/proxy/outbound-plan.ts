@@ -55,7 +55,7 @@ export function planCall(runtime: Runtime, call: PlannedCall): CallPlan {
       if (asksForTcp(head)) return { ...head, authority: connectAuthority(port, head) };
       const outgoing = outgoingHead(head, record.requestId ?? "");
       // The other end reads the authority as we do; only what it could not read there is said beside it.
-      if (portOf(upstream.ports, portIn(head.authority)) !== port) {
+      if (portOf(upstream.ports, false, portIn(head.authority)) !== port) {
         outgoing.headers.push(PORT_FIELD, String(port.port));
       }
       writeAttempt(outgoing.headers, firstAttempt + attempt - 1);

@@ -308,12 +308,13 @@ function requestId(given: string | undefined): string {
 }
 
 /** The port of the service that is called: by the listener, by the authority, or by where the connection was going. */
-function meantPort({ ports }: Upstream, { authority }: RequestHead, { facts }: Downstream): ServicePort {
+function meantPort({ ports }: Upstream, request: RequestHead, { facts }: Downstream): ServicePort {
   const { boundTo, redirect } = facts;
-  if (ports.length <= 1) return portOf(ports);
+  const isTcp = asksForTcp(request);
+  if (ports.length <= 1) return portOf(ports, isTcp);
   return boundTo === undefined
-    ? portOf(ports, portIn(authority), redirect?.destination.port)
-    : portOf(ports, boundTo.port);
+    ? portOf(ports, isTcp, portIn(request.authority), redirect?.destination.port)
+    : portOf(ports, isTcp, boundTo.port);
 }
 
 /** Routes are compiled with the service's first port. */

@@ -15,17 +15,22 @@ export const PORT_FIELD = "x-heddle-port";
 const UNDECLARED: ServicePort = { port: 0, protocol: "http" };
 
 /**
- * The first of the wanted ports that the Service has; else its first one, which is also meant where the authority names a
- * local port, as that of a sidecar, or none at all.
+ * The first of the wanted ports that the Service has. Where there is none, because the authority names a local port, as
+ * that of a sidecar, or none at all: the first one that takes connections, or requests, whichever it is that came.
+ * @param isTcp a connection is to be carried as it is
  */
-export function portOf(ports: readonly ServicePort[], ...wanted: readonly (number | undefined)[]): ServicePort {
-  const [first = UNDECLARED, ...others] = ports;
-  if (others.length === 0) return first;
+export function portOf(
+  ports: readonly ServicePort[],
+  isTcp: boolean,
+  ...wanted: readonly (number | undefined)[]
+): ServicePort {
+  const [first = UNDECLARED] = ports;
+  if (ports.length <= 1) return first;
   for (const number of wanted) {
     const found = number === undefined ? undefined : ports.find(({ port }) => port === number);
     if (found !== undefined) return found;
   }
-  return first;
+  return ports.find(({ protocol }) => (protocol === "tcp") === isTcp) ?? first;
 }
 
 /** The port at the end of an authority; undefined where it names none. */

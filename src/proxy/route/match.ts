@@ -71,7 +71,8 @@ function compileMethods(names: readonly string[]): RequestMatcher {
 
 /** The port that the call is for, as it will be made. */
 function compilePorts(wanted: readonly number[], servicePorts: readonly ServicePort[]): RequestMatcher {
-  return ({ authority, connectedPort }) => wanted.includes(portOf(servicePorts, portIn(authority), connectedPort).port);
+  return ({ method, authority, connectedPort }) =>
+    wanted.includes(portOf(servicePorts, method === "CONNECT", portIn(authority), connectedPort).port);
 }
 
 const SLASH = 0x2f;

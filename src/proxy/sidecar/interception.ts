@@ -25,7 +25,7 @@ export function redirectResolver(
     }
     const authority = `${upstream.name}.${upstream.namespace}.${snapshot.trustDomain}`;
     const service: BoundService = { service: upstream.ref, authority };
-    return { destination, service, protocol: protocolOf(portOf(upstream.ports, destination.port)) };
+    return { destination, service, protocol: protocolOf(portOf(upstream.ports, false, destination.port)) };
   };
 }
 

@@ -166,8 +166,8 @@ function listenFor(
     accept,
     boundTo: { service, authority: `${name}.${namespace}.${trustDomain}`, port },
     rawTcp: () => {
-      const upstream = policy()?.routes.upstreams.find(({ ref }) => ref === service);
-      return upstream !== undefined && protocolOf(portOf(upstream.ports, port)) === "tcp";
+      const { ports = [] } = policy()?.routes.upstreams.find(({ ref }) => ref === service) ?? {};
+      return protocolOf(portOf(ports, ports[0]?.protocol === "tcp", port)) === "tcp";
     },
   });
 }

@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFile } from "node:fs/promises";
 import { connect, createServer, type Server } from "node:net";
+import { helloMessage, nameEntry, record, serverName } from "../../support/client-hello.ts";
 import { eventually, TestMesh } from "../../support/mesh.ts";
 import { type NodeApp, startNodeApp } from "../../support/node-app.ts";
 import { serviceDocument } from "../../support/policy.ts";
@@ -43,6 +44,7 @@ beforeAll(async () => {
   web = await mesh.startSidecar({
     service: "shop/web",
     appPort: 1,
+    outboundTls: { host, port: 0 },
     upstreams: [5432, 9090].map((port) => ({ ...bound, port })),
   });
   catalog = await mesh.startSidecar({
@@ -112,6 +114,21 @@ test("CONNECT reaches a tcp port by its number", async () => {
   client.send("CONNECT catalog.shop:5432 HTTP/1.1\r\nhost: catalog.shop:5432\r\n\r\n");
   expect(await client.until("database")).toStartWith("HTTP/1.1 200 ");
   client.close();
+});
+
+test("a connection that names no port means the first one for connections", async () => {
+  const client = await RawClient.connect(web.sidecar.outboundAddress.port);
+  client.send("CONNECT catalog.shop HTTP/1.1\r\nhost: catalog.shop\r\n\r\n");
+  const answer = await client.until(/\r\n\r\n/);
+  client.close();
+  // RFC 9110 §9.3.6: CONNECT must name one; TLS by its server name cannot.
+  expect(answer).toStartWith("HTTP/1.1 400 ");
+  const hello = record(helloMessage([serverName(nameEntry("catalog.shop"))]));
+  const tls = connect({ host: "127.0.0.1", port: web.sidecar.outboundTlsAddress?.port ?? 0 });
+  const heard = new Promise<string>((resolve) => tls.once("data", (data) => resolve(data.toString())));
+  tls.write(hello);
+  expect(await heard).toBe("database");
+  tls.destroy();
 });
 
 test("access log and metrics name the port", async () => {
