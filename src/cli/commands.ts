@@ -58,6 +58,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "can", summary: "say whether a call would be let through", load: () => import("./can.ts") },
   { name: "who-can", summary: "show which services may call one", load: () => import("./who-can.ts") },
   { name: "bisect", summary: "find the change that broke something, by trying", load: () => import("./bisect.ts") },
+  {
+    name: "what-if",
+    summary: "show which recorded calls policy files would deny or allow",
+    load: () => import("./what-if.ts"),
+  },
+  { name: "suggest", summary: "write policy that covers what was seen", load: () => import("./suggest.ts") },
   { name: "rollback", summary: "bring policy back to an earlier revision", load: () => import("./rollback.ts") },
   { name: "revert", summary: "undo one change, and keep those after it", load: () => import("./revert.ts") },
   {

@@ -16,6 +16,7 @@ import { openBucket } from "../nats/buckets.ts";
 import type { Bucket } from "../nats/bus.ts";
 import type { NatsBus } from "../nats/connection.ts";
 import { CHECKPOINT_BUCKET, CONFIG_BUCKET, ENDPOINT_BUCKET } from "../nats/subjects.ts";
+import { ensureTrafficStream } from "../nats/traffic-stream.ts";
 import { parseDuration } from "../policy/duration.ts";
 import { checkpointKey, decodeCheckpoint } from "../projections/checkpoint.ts";
 import { meshProjection } from "../projections/projection.ts";
@@ -114,6 +115,7 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
   const checkpoints = await openBucket(bus, CHECKPOINT_BUCKET, replicas);
   const configBucket = await openBucket(bus, CONFIG_BUCKET, replicas);
   const endpointBucket = await openBucket(bus, ENDPOINT_BUCKET, replicas);
+  await ensureTrafficStream(bus, replicas);
   const metrics = new ControlMetrics();
   const converged = (durationMs: number): void => metrics.converged(durationMs);
   const publication = createPublication({ ...options, configBucket, endpointBucket, converged });

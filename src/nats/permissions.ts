@@ -4,7 +4,14 @@
  */
 
 import type { OperatorRole } from "../events/domain-events.ts";
-import { CHECKPOINT_BUCKET, CONFIG_BUCKET, ENDPOINT_BUCKET, EVENT_STREAM, subjects } from "./subjects.ts";
+import {
+  CHECKPOINT_BUCKET,
+  CONFIG_BUCKET,
+  ENDPOINT_BUCKET,
+  EVENT_STREAM,
+  subjects,
+  TRAFFIC_STREAM,
+} from "./subjects.ts";
 
 /** Subjects a user may publish to and subscribe to; whatever is not listed is refused. */
 export interface SubjectPermissions {
@@ -35,11 +42,12 @@ export function directGetSubject(bucket: string, key: string): string {
   return `$JS.API.DIRECT.GET.${bucketStream(bucket)}.${bucketSubject(bucket, key)}`;
 }
 
-/** A sidecar: its own snapshot, everybody's endpoints, its own status, and requests for certificates and quota. */
+/** A sidecar: its own snapshot, everybody's endpoints, its own status and calls, and requests for certificates and quota. */
 export function servicePermissions(publicKey: string, namespace: string, service: string): SubjectPermissions {
   return {
     publish: [
       subjects.status(namespace, service, "*"),
+      subjects.traffic(namespace, service, "*"),
       subjects.sign(namespace, service, publicKey),
       subjects.quota(namespace, service),
       directGetSubject(CONFIG_BUCKET, `${namespace}.${service}`),
@@ -50,7 +58,11 @@ export function servicePermissions(publicKey: string, namespace: string, service
 }
 
 /** What operators may read. Checkpoints hold what the ledger says, folded, and save them folding it. */
-const READABLE_STREAMS = [EVENT_STREAM, ...[CONFIG_BUCKET, ENDPOINT_BUCKET, CHECKPOINT_BUCKET].map(bucketStream)];
+const READABLE_STREAMS = [
+  EVENT_STREAM,
+  TRAFFIC_STREAM,
+  ...[CONFIG_BUCKET, ENDPOINT_BUCKET, CHECKPOINT_BUCKET].map(bucketStream),
+];
 
 /** Requests that read the ledger and the buckets; the sequence or key may be in the payload. They change nothing. */
 const READ_REQUESTS = READABLE_STREAMS.flatMap((stream) => [
@@ -69,6 +81,7 @@ export const ACCOUNT_BORDER = {
     subjects.allCommands,
     subjects.allQueries,
     subjects.allStatus,
+    subjects.allTraffic,
     subjects.allSign,
     subjects.allQuota,
     ...READ_REQUESTS,

@@ -9,6 +9,9 @@ export const ENDPOINT_BUCKET = "heddle-endpoints";
 /** Checkpoints of projections by `<projection>.<version>`. */
 export const CHECKPOINT_BUCKET = "heddle-checkpoints";
 
+/** What sidecars saw of calls; its subjects are `heddle.traffic.<namespace>.<service>.<instance>`. */
+export const TRAFFIC_STREAM = "HEDDLE_TRAFFIC";
+
 /** Command replicas form one queue group, so that each command is decided once. */
 export const CONTROL_QUEUE = "control";
 
@@ -32,6 +35,10 @@ export const subjects = {
   status: (namespace: string, service: string, instance: string): string =>
     `heddle.status.${namespace}.${service}.${instance}`,
   allStatus: "heddle.status.*.*.*",
+  /** The calls that an instance saw in an interval. */
+  traffic: (namespace: string, service: string, instance: string): string =>
+    `heddle.traffic.${namespace}.${service}.${instance}`,
+  allTraffic: "heddle.traffic.*.*.*",
   /** A request for a certificate of a service, by a user (nkey). */
   sign: (namespace: string, service: string, user: string): string => `heddle.ca.sign.${namespace}.${service}.${user}`,
   allSign: "heddle.ca.sign.*.*.*",

@@ -77,7 +77,7 @@ export class Inbound implements Side {
 
   constructor(options: InboundOptions) {
     this.#options = options;
-    this.#counters = new EdgeCounters(options.telemetry.requests);
+    this.#counters = new EdgeCounters(options.telemetry);
   }
 
   prepare(request: RequestHead): Promise<unknown> | undefined {

@@ -30,7 +30,7 @@ import { normalisePath } from "./route/path.ts";
 import type { Runtime } from "./runtime.ts";
 import { portIn, portOf, protocolOf, type ServicePort } from "./service-port.ts";
 import type { Admission, Counter, Side } from "./side.ts";
-import { countRequest, EdgeCounters, type Telemetry } from "./telemetry.ts";
+import { countRequest, EdgeCounters, edgeCounter, type Telemetry, UNKNOWN } from "./telemetry.ts";
 import type { ServiceEndpoints } from "./upstream/endpoints.ts";
 
 export interface OutboundOptions {
@@ -66,7 +66,7 @@ export class Outbound implements Side {
 
   constructor(options: OutboundOptions) {
     this.#options = options;
-    this.#counters = new EdgeCounters(options.telemetry.requests);
+    this.#counters = new EdgeCounters(options.telemetry);
   }
 
   admit(request: RequestHead, downstream: Downstream, record: RequestRecord): Admission {
@@ -197,7 +197,7 @@ export class Outbound implements Side {
       kind: "call",
       plan: passthrough.plan(downstream, redirect.destination),
       timeoutMs: undefined,
-      edge: downstream.protocol === "tcp" ? this.#counters.tcp(edge) : telemetry.requests.edge(edge),
+      edge: downstream.protocol === "tcp" ? this.#counters.tcp(edge) : edgeCounter(telemetry, edge),
       service: PASSTHROUGH,
     };
   }
@@ -214,8 +214,8 @@ export class Outbound implements Side {
   #missCounter(policy: Policy, service: ServiceRef | undefined): Counter {
     const meant = service === undefined ? undefined : parseServiceRef(service);
     const edge = this.#unknownEdge(policy);
-    if (meant === undefined) return this.#options.telemetry.requests.edge(edge);
-    return this.#options.telemetry.requests.edge({
+    if (meant === undefined) return edgeCounter(this.#options.telemetry, edge);
+    return edgeCounter(this.#options.telemetry, {
       ...edge,
       service: `${meant.name}.${meant.namespace}.${policy.snapshot.trustDomain}`,
       serviceName: meant.name,
@@ -228,9 +228,9 @@ export class Outbound implements Side {
       reporter: "source",
       source: this.#self(policy),
       destination: {},
-      service: "unknown",
-      serviceName: "unknown",
-      serviceNamespace: "unknown",
+      service: UNKNOWN,
+      serviceName: UNKNOWN,
+      serviceNamespace: UNKNOWN,
       security: "unknown",
     };
   }

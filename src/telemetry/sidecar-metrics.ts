@@ -62,6 +62,11 @@ export class SidecarMetrics {
     "Peers whose certificate was not believed, by who had called whom.",
     ["direction", "reason"],
   );
+  /** Calls that the traffic ledger does not have, though there were such. */
+  trafficDropped = 0;
+  /** Summaries that the traffic ledger has acknowledged. */
+  trafficStored = 0;
+
   readonly connectionsRevoked = new CellFamily<"direction">(
     "counter",
     "heddle_connections_revoked_total",
@@ -99,6 +104,18 @@ export class SidecarMetrics {
         "heddle_certificate_renewal_failures",
         "Attempts to renew the certificate that failed in a row; 0 while all is well.",
         () => this.renewalFailures,
+      ),
+      computed(
+        "counter",
+        "heddle_traffic_calls_dropped_total",
+        "Calls that are missing from the traffic ledger.",
+        () => this.trafficDropped,
+      ),
+      computed(
+        "counter",
+        "heddle_traffic_summaries_total",
+        "Summaries that the traffic ledger has taken.",
+        () => this.trafficStored,
       ),
       this.renewals,
       this.retries,

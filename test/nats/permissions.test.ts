@@ -9,7 +9,8 @@ import { connectBus } from "../../src/nats/connection.ts";
 import { type Credentials, mintControlUser } from "../../src/nats/credentials.ts";
 import { inboxPrefix } from "../../src/nats/permissions.ts";
 import { getMessage, lastSequence } from "../../src/nats/stream-client.ts";
-import { CONFIG_BUCKET, ENDPOINT_BUCKET, EVENT_STREAM, subjects } from "../../src/nats/subjects.ts";
+import { CONFIG_BUCKET, ENDPOINT_BUCKET, EVENT_STREAM, subjects, TRAFFIC_STREAM } from "../../src/nats/subjects.ts";
+import { ensureTrafficStream } from "../../src/nats/traffic-stream.ts";
 import { createTrust } from "../../src/nats/trust.ts";
 import { mustAppend, sampleChange } from "../contracts/event-log.ts";
 import { startTestNats, type TestBus, type TestNats } from "../support/nats.ts";
@@ -100,13 +101,16 @@ describe("a service's user", () => {
     expect(await endpoints.promise).toBe("more");
   });
 
-  test("reports its status and has its certificate signed under its own name", async () => {
+  test("reports its status and its calls, and has its certificate signed under its own name", async () => {
     const status = Promise.withResolvers<string>();
     const subscription = control.bus.subscribe(subjects.allStatus, ({ subject }) => status.resolve(subject));
     await control.bus.flush();
     web.bus.publish(subjects.status("shop", "web", "web-1"), bytes("{}"));
     expect(await status.promise).toBe("heddle.status.shop.web.web-1");
     subscription.stop();
+    await ensureTrafficStream(control.bus);
+    const stored = await web.bus.request(subjects.traffic("shop", "web", "web-1"), bytes("{}"), { timeoutMs });
+    expect(JSON.parse(text(stored))).toMatchObject({ stream: TRAFFIC_STREAM, seq: 1 });
     const sign = subjects.sign("shop", "web", credentials.publicKey);
     const signed = await web.bus.request(sign, bytes("csr"), { timeoutMs });
     expect(text(signed)).toBe(`signed for ${sign}`);
@@ -116,6 +120,7 @@ describe("a service's user", () => {
     const list = [
       ...controlOnly,
       subjects.status("shop", "payment", "x"),
+      subjects.traffic("shop", "payment", "x"),
       subjects.sign("shop", "payment", credentials.publicKey),
       subjects.sign("shop", "web", payment.publicKey),
       subjects.command(credentials.publicKey, "shop"),

@@ -12,6 +12,7 @@ import type { MeshState } from "../../src/events/state.ts";
 import { openBucket } from "../../src/nats/buckets.ts";
 import type { NatsBus } from "../../src/nats/connection.ts";
 import { CONFIG_BUCKET, ENDPOINT_BUCKET } from "../../src/nats/subjects.ts";
+import { ensureTrafficStream } from "../../src/nats/traffic-stream.ts";
 import { parsePolicy } from "../../src/policy/parse.ts";
 import { EndpointPublisher } from "../../src/projections/endpoint-publisher.ts";
 import { SnapshotPublisher } from "../../src/projections/snapshot-store.ts";
@@ -42,6 +43,7 @@ export class TestMesh {
   static async start(): Promise<TestMesh> {
     const nats = await startTestNats();
     const { bus } = await nats.connectControl();
+    await ensureTrafficStream(bus);
     const warn = (): void => {};
     const snapshots = new SnapshotPublisher({ bus, bucket: await openBucket(bus, CONFIG_BUCKET), warn });
     const endpoints = new EndpointPublisher({

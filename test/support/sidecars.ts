@@ -24,6 +24,7 @@ export interface SidecarSpec {
   readonly limits?: Partial<Limits>;
   readonly appHealth?: SidecarOptions["appHealth"];
   readonly upstreams?: SidecarOptions["upstreams"];
+  readonly trafficIntervalMs?: number;
   readonly outboundTls?: SidecarOptions["outboundTls"];
   /** The sidecar's wall clock; the real one by default. */
   readonly wallMs?: () => number;
@@ -71,6 +72,7 @@ export async function startTestSidecar(nats: TestNats, spec: SidecarSpec, number
     health: undefined,
     metrics: undefined,
     stateDirectory,
+    ...(spec.trafficIntervalMs === undefined ? {} : { trafficIntervalMs: spec.trafficIntervalMs }),
     mesh: issuerOf(credentials),
     user: credentials.publicKey,
     bus,

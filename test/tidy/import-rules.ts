@@ -11,6 +11,12 @@ const LEAVES = [
   "src/policy/ip-block.ts",
   "src/policy/regex.ts",
 ];
+/** What the traffic ledger holds, without I/O. */
+const TRAFFIC = [
+  "src/telemetry/traffic-summary.ts",
+  "src/telemetry/latency-sketch.ts",
+  "src/telemetry/path-template.ts",
+];
 const SNAPSHOT = "src/projections/snapshot.ts";
 
 /**
@@ -26,7 +32,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   projections: ["src/policy/", "src/events/", "src/nats/"],
   ca: ["src/policy/", "src/events/", "src/projections/", "src/nats/"],
   // Asks the very code that enforces a rule whether it would have.
-  replay: ["src/policy/", "src/events/", "src/projections/", "src/proxy/route/", "src/proxy/filters/"],
+  replay: ["src/policy/", "src/events/", "src/projections/", "src/proxy/route/", "src/proxy/filters/", ...TRAFFIC],
   telemetry: [...LEAVES, SNAPSHOT],
   // Never events: the data plane learns what is in force from its snapshot and from nothing else.
   proxy: [

@@ -3,6 +3,7 @@
 import type { ServiceRef } from "../../policy/names.ts";
 import type { EndpointSet, ServiceSnapshot } from "../../projections/snapshot.ts";
 import type { MetricFamily } from "../../telemetry/metric-family.ts";
+import type { TrafficCall } from "../../telemetry/traffic-summary.ts";
 import type { Address } from "../io/listener.ts";
 import type { TlsIdentity } from "../io/tls.ts";
 
@@ -22,6 +23,13 @@ export interface ClusterView {
     /** Why it is left out of balancing, if it is: an outlier's reason, or `unreachable`. */
     readonly avoided?: string | undefined;
   }[];
+}
+
+/** What a data plane counted of calls. */
+export interface TrafficBatch {
+  readonly calls: readonly TrafficCall[];
+  /** Calls that are in no batch, since the last one. */
+  readonly dropped: number;
 }
 
 /** Where a data plane listens. */
@@ -57,6 +65,8 @@ export interface DataPlane {
   /** Rejects, with nothing left open, where one of the addresses cannot be listened on. */
   listen(): Promise<void>;
   measure(): Promise<void>;
+  /** The calls since the last time, for the traffic ledger: whoever takes them has them. */
+  takeTraffic(): Promise<TrafficBatch>;
   /** For `/clusters`. */
   clusters(): Promise<ClusterView[]>;
   /** Takes nothing new, and lets requests under way end. Resolves with the connections left after `timeoutMs`. */

@@ -5,13 +5,15 @@ import type { EndpointSet, ServiceSnapshot } from "../../projections/snapshot.ts
 import type { MetricFamily } from "../../telemetry/metric-family.ts";
 import { RequestMetrics } from "../../telemetry/request-metrics.ts";
 import { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
+import { TrafficRecorder } from "../../telemetry/traffic-recorder.ts";
 import type { TlsIdentity } from "../io/tls.ts";
 import { JwksCache } from "../jwt/jwks-cache.ts";
 import { compilePolicy, type Policy } from "../policy.ts";
 import { QuotaClient } from "../quota-client.ts";
+import { normalisePath } from "../route/path.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { Applications } from "./applications.ts";
-import type { ClusterView, DataPlane, ListenerAddresses } from "./data-plane.ts";
+import type { ClusterView, DataPlane, ListenerAddresses, TrafficBatch } from "./data-plane.ts";
 import { openListeners, type SidecarListeners } from "./listeners.ts";
 import type { DataPlaneOptions } from "./options.ts";
 import { PeerTrust } from "./peer-trust.ts";
@@ -33,7 +35,8 @@ export class LocalDataPlane implements DataPlane {
   constructor(options: DataPlaneOptions, sidecarMetrics = new SidecarMetrics()) {
     const { accessLog, runtime, logger } = options;
     this.#options = options;
-    this.#telemetry = { requests: new RequestMetrics(), sidecar: sidecarMetrics, accessLog };
+    const traffic = new TrafficRecorder({ normalise: readPath });
+    this.#telemetry = { requests: new RequestMetrics(), sidecar: sidecarMetrics, accessLog, traffic };
     this.families = [
       ...this.#telemetry.requests.families(),
       ...sidecarMetrics.families(runtime.wallMs),
@@ -135,6 +138,14 @@ export class LocalDataPlane implements DataPlane {
     this.#upstreams.measure(this.#telemetry.sidecar);
   }
 
+  async takeTraffic(): Promise<TrafficBatch> {
+    const { traffic } = this.#telemetry;
+    const calls = traffic.take();
+    const { dropped } = traffic;
+    traffic.dropped = 0;
+    return { calls, dropped };
+  }
+
   async clusters(): Promise<ClusterView[]> {
     return this.#upstreams.describe();
   }
@@ -151,6 +162,11 @@ export class LocalDataPlane implements DataPlane {
     this.#applications.close();
     this.#jwks.close();
   }
+}
+
+function readPath(path: string): string | undefined {
+  const read = normalisePath(path);
+  return read.ok ? read.value : undefined;
 }
 
 function rootsOf({ trustBundle }: TlsIdentity): string[] {

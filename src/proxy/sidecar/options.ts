@@ -59,6 +59,8 @@ export interface SidecarOptions extends DataPlaneOptions {
   readonly health: Address | undefined;
   readonly metrics: Address | undefined;
   readonly stateDirectory: string;
+  /** Between two reports to the traffic ledger, in milliseconds; 0: none. A minute by default. */
+  readonly trafficIntervalMs?: number;
   /** Names the mesh that issued our credentials; state of another is not believed. */
   readonly mesh: string;
   /** nkey (`U…`) of the credentials that `bus` uses: certificates are asked for in its name. */

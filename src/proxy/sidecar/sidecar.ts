@@ -25,6 +25,7 @@ import { LocalDataPlane } from "./local-data-plane.ts";
 import type { SidecarOptions } from "./options.ts";
 import { quotaOverBus } from "./quota-over-bus.ts";
 import { StateDirectory } from "./state-directory.ts";
+import { TrafficReporter } from "./traffic-reporter.ts";
 
 /** How long peers have to learn that we are leaving, before we stop accepting their connections. */
 const WITHDRAWAL_MS = 1_500;
@@ -58,6 +59,7 @@ export class Sidecar {
   #gone = false;
   #source: ConfigSource | undefined;
   #heartbeat: Heartbeat | undefined;
+  #traffic: TrafficReporter | undefined;
   /** Admin, then health and metrics where they are asked for. */
   readonly #pages: AdminListener[] = [];
 
@@ -165,6 +167,7 @@ export class Sidecar {
     this.#gone = true;
     this.#heartbeat?.beat();
     this.#heartbeat?.stop();
+    await this.#traffic?.stop();
     this.#health.stop();
     this.#source?.stop();
     for (const page of this.#pages) page.close();
@@ -218,6 +221,14 @@ export class Sidecar {
     );
     this.#source.follow(this.#callable);
     this.#heartbeat = new Heartbeat(bus, () => this.#status());
+    this.#traffic = new TrafficReporter({
+      ...this.#options,
+      bus,
+      now: runtime.wallMs,
+      random: runtime.random,
+      take: () => this.#plane.takeTraffic(),
+      metrics: this.#metrics,
+    });
   }
 
   /** Takes up the policy that an earlier run left, unless it was one of another service. */

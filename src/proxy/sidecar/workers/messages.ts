@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { endpointSet, serviceSnapshot } from "../../../projections/snapshot.ts";
 import { metricReport } from "../../../telemetry/metric-sum.ts";
+import { trafficCalls } from "../../../telemetry/traffic-summary.ts";
 
 const address = z.strictObject({ host: z.string(), port: z.int().min(0).max(65_535) });
 
@@ -33,6 +34,7 @@ export const workerOrder = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("endpoints"), set: endpointSet }),
   z.strictObject({ kind: z.literal("listen") }),
   z.strictObject({ kind: z.literal("report"), id: z.int() }),
+  z.strictObject({ kind: z.literal("traffic"), id: z.int() }),
   z.strictObject({ kind: z.literal("drain"), timeoutMs: z.number() }),
   z.strictObject({ kind: z.literal("close") }),
 ]);
@@ -73,6 +75,7 @@ export const workerNews = z.discriminatedUnion("kind", [
     metrics: metricReport,
     clusters: z.array(clusterView),
   }),
+  z.strictObject({ kind: z.literal("traffic"), id: z.int(), calls: trafficCalls, dropped: z.int().min(0) }),
   z.strictObject({ kind: z.literal("drained"), connections: z.int() }),
 ]);
 

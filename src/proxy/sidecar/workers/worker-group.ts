@@ -12,7 +12,7 @@ import { MetricSum } from "../../../telemetry/metric-sum.ts";
 import type { TlsIdentity } from "../../io/tls.ts";
 import { NO_KEYS } from "../../jwt/jwks-cache.ts";
 import { compilePolicy } from "../../policy.ts";
-import type { ClusterView, DataPlane, ListenerAddresses } from "../data-plane.ts";
+import type { ClusterView, DataPlane, ListenerAddresses, TrafficBatch } from "../data-plane.ts";
 import { sumClusters } from "./cluster-sum.ts";
 import type { WorkerOrder } from "./messages.ts";
 import { WorkerLink, type WorkerProcess } from "./worker-link.ts";
@@ -50,6 +50,8 @@ export class WorkerGroup implements DataPlane {
   #snapshot: ServiceSnapshot | undefined;
   #identity: TlsIdentity | undefined;
   #addresses: ListenerAddresses | undefined;
+  /** What workers handed over and nobody took yet: asked for before each taking, and so soon taken. */
+  #traffic: TrafficBatch[] = [];
   #reporting: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: WorkerGroupOptions) {
@@ -117,6 +119,15 @@ export class WorkerGroup implements DataPlane {
     await Promise.all(this.#listening.map((link) => link.report()));
   }
 
+  async takeTraffic(): Promise<TrafficBatch> {
+    await Promise.all(this.#listening.map((link) => link.traffic()));
+    const batches = this.#traffic.splice(0);
+    return {
+      calls: batches.flatMap(({ calls }) => calls),
+      dropped: batches.reduce((sum, { dropped }) => sum + dropped, 0),
+    };
+  }
+
   async clusters(): Promise<ClusterView[]> {
     await this.measure();
     return sumClusters(this.#listening.map(({ clusters }) => clusters));
@@ -148,6 +159,7 @@ export class WorkerGroup implements DataPlane {
     const link = new WorkerLink({
       spawn: (onMessage) => spawn(worker, onMessage),
       onMetrics: (metrics) => this.#metrics.set(worker, metrics),
+      onTraffic: (batch) => void this.#traffic.push(batch),
       onEnforcing: onChange,
     });
     // From here on it hears whatever changes; what is in force already comes first, for nothing was told between.

@@ -1,7 +1,7 @@
 /** One running worker, as the sidecar that started it sees it: orders go in, news come out. */
 
 import type { MetricReport } from "../../../telemetry/metric-sum.ts";
-import type { ClusterView } from "../data-plane.ts";
+import type { ClusterView, TrafficBatch } from "../data-plane.ts";
 import { type WorkerOrder, workerNews } from "./messages.ts";
 
 /** The process of a worker. */
@@ -17,6 +17,8 @@ export interface WorkerProcess {
 export interface WorkerLinkOptions {
   readonly spawn: (onMessage: (message: unknown) => void) => WorkerProcess;
   readonly onMetrics: (metrics: MetricReport) => void;
+  /** Calls that it counted. */
+  readonly onTraffic: (batch: TrafficBatch) => void;
   /** It enforces another revision. */
   readonly onEnforcing: () => void;
 }
@@ -88,11 +90,20 @@ export class WorkerLink {
 
   /** Asks for its numbers; resolves when they are there, or when it takes too long. */
   report(): Promise<void> {
+    return this.#ask("report");
+  }
+
+  /** Asks for the calls that it counted, likewise: they come by `onTraffic`, late ones too. */
+  traffic(): Promise<void> {
+    return this.#ask("traffic");
+  }
+
+  #ask(kind: "report" | "traffic"): Promise<void> {
     const id = ++this.#lastReport;
     const { promise, resolve } = Promise.withResolvers<void>();
     const late = setTimeout(resolve, ANSWER_WITHIN_MS);
     this.#reports.set(id, resolve);
-    this.tell({ kind: "report", id });
+    this.tell({ kind, id });
     return promise.finally(() => {
       clearTimeout(late);
       this.#reports.delete(id);
@@ -133,6 +144,10 @@ export class WorkerLink {
       case "report":
         this.#clusters = news.data.clusters.map((view) => ({ ...view, spiffeId: view.spiffeId }));
         this.#options.onMetrics(news.data.metrics);
+        this.#reports.get(news.data.id)?.();
+        break;
+      case "traffic":
+        this.#options.onTraffic(news.data);
         this.#reports.get(news.data.id)?.();
         break;
       case "drained":

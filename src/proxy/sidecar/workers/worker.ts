@@ -57,6 +57,11 @@ export class Worker {
         await plane.measure();
         send({ kind: "report", id: order.id, metrics: reportOf(plane.families), clusters: await plane.clusters() });
         break;
+      case "traffic": {
+        const { calls, dropped } = await plane.takeTraffic();
+        send({ kind: "traffic", id: order.id, calls: [...calls], dropped });
+        break;
+      }
       case "drain":
         send({ kind: "drained", connections: await plane.drain(order.timeoutMs) });
         break;

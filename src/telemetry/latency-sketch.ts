@@ -1,0 +1,64 @@
+/**
+ * Latencies as counts in buckets whose bounds grow by a constant factor: any quantile is known to within 10%, two
+ * sketches add up to the sketch of both, and one is no larger than the spread of what was measured (the idea of
+ * DDSketch, VLDB 2019, §2).
+ */
+
+/** Quarters of an octave: neighbouring bounds are 19% apart, and the middle of a bucket at most 9% from any of it. */
+const BUCKETS_PER_OCTAVE = 4;
+/** The bound of bucket 0, in milliseconds: nothing in a mesh is told apart below it. */
+const FIRST_BOUND_MS = 0.1;
+/** The last bucket holds everything above half an hour. */
+export const LATENCY_BUCKET_MAX = 96;
+
+/** Counts by bucket, in order of bucket: how a sketch travels. */
+export type LatencyCounts = readonly (readonly [bucket: number, count: number])[];
+
+export class LatencySketch {
+  readonly #counts = new Map<number, number>();
+  #total = 0;
+
+  get total(): number {
+    return this.#total;
+  }
+
+  /** Milliseconds. */
+  observe(durationMs: number): void {
+    this.#add(bucketOf(durationMs), 1);
+  }
+
+  merge(counts: LatencyCounts): void {
+    for (const [bucket, count] of counts) this.#add(bucket, count);
+  }
+
+  counts(): LatencyCounts {
+    return [...this.#counts].sort(([a], [b]) => a - b);
+  }
+
+  /** Milliseconds below which the part `q`, from 0 to 1, of all lies; undefined where nothing was measured. */
+  quantile(q: number): number | undefined {
+    if (this.#total === 0) return undefined;
+    const rank = Math.max(1, Math.ceil(q * this.#total));
+    let seen = 0;
+    for (const [bucket, count] of this.counts()) {
+      seen += count;
+      if (seen >= rank) return middleOf(bucket);
+    }
+    return middleOf(LATENCY_BUCKET_MAX);
+  }
+
+  #add(bucket: number, count: number): void {
+    this.#counts.set(bucket, (this.#counts.get(bucket) ?? 0) + count);
+    this.#total += count;
+  }
+}
+
+function bucketOf(durationMs: number): number {
+  if (!(durationMs > FIRST_BOUND_MS)) return 0;
+  return Math.min(LATENCY_BUCKET_MAX, Math.ceil(Math.log2(durationMs / FIRST_BOUND_MS) * BUCKETS_PER_OCTAVE));
+}
+
+/** In the geometric sense, between the bounds of the bucket. */
+function middleOf(bucket: number): number {
+  return FIRST_BOUND_MS * 2 ** ((bucket - 0.5) / BUCKETS_PER_OCTAVE);
+}
