@@ -10,7 +10,7 @@ import { readEventLog } from "../../src/events/jetstream-log.ts";
 import { directReader } from "../../src/nats/buckets.ts";
 import type { Credentials } from "../../src/nats/credentials.ts";
 import { sign } from "../../src/nats/keys.ts";
-import { bucketSubject, directGetSubject } from "../../src/nats/permissions.ts";
+import { ACCOUNT_BORDER, bucketSubject, directGetSubject } from "../../src/nats/permissions.ts";
 import { CHECKPOINT_BUCKET, CONFIG_BUCKET, ENDPOINT_BUCKET, EVENT_STREAM, subjects } from "../../src/nats/subjects.ts";
 import { hpub, pub, RawNats, sub } from "../support/raw-nats.ts";
 import { applying, type ControlMesh, send, service, startMesh, type TestReplica } from "./mesh.ts";
@@ -203,12 +203,22 @@ describe("the server refuses a sidecar", () => {
       publishing("have one signed with another's key", subjects.sign("shop", "web", ada.publicKey)),
       publishing("report another's status", subjects.status("shop", "payment", "p-1")),
       publishing("report for another namespace", subjects.status("bank", "web", "w-1")),
+      publishing("use up another's budget", subjects.quota("shop", "payment")),
       publishing("command under its own key", subjects.command(publicKey, "shop")),
       publishing("ask under its own key", subjects.query(publicKey, "status")),
       subscribing(subjects.config("shop", "payment")),
       subscribing(subjects.config("shop", "*")),
       subscribing(subjects.allRecorded),
       subscribing("heddle.endpoints.>"),
+    ]);
+  });
+
+  test("whatever crosses the border between the accounts, under names that are not its own", () => {
+    const others = (subject: string): string => subject.replaceAll("*", "other").replace(">", "other.other");
+    const open: readonly string[] = [subjects.endpoints("*", "*")];
+    return expectRefused(users.sidecar.raw, [
+      ...ACCOUNT_BORDER.requests.map((subject) => publishing(`ask on ${subject}`, others(subject))),
+      ...ACCOUNT_BORDER.feeds.filter((subject) => !open.includes(subject)).map((subject) => subscribing(subject)),
     ]);
   });
 
