@@ -82,7 +82,7 @@ async function runControl(options: Options): Promise<void> {
     retryUntil: stopping,
   });
   const onError = (error: Error): void => logger.warn({ err: error }, "NATS accounts");
-  const accounts = target.trust && openAccounts({ server: target.server, trust: target.trust, onError });
+  const accounts = target.trust && openAccounts({ server: target.server, trust: target.trust, onError, now: Date.now });
   try {
     const replica = await startControl({
       bus,

@@ -5,7 +5,8 @@
  */
 
 import type { MeshState } from "../events/state.ts";
-import type { Accounts, Revocations } from "../nats/accounts.ts";
+import type { Accounts } from "../nats/accounts.ts";
+import { FOR_GOOD, type VoidKeys } from "../nats/trust.ts";
 import { backoffMs, messageOf, pause } from "../projections/backoff.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { CredentialsReply } from "./protocol.ts";
@@ -13,14 +14,15 @@ import type { CredentialsReply } from "./protocol.ts";
 /** How long an answer about a revoked key waits for the servers to have heard of it. */
 const ENFORCED_TIMEOUT_MS = 5_000;
 
+/** A server's clock may be behind by so much, and a token live longer for it. */
+const CLOCKS_DIFFER_MS = 86_400_000;
+
 export interface CredentialServiceOptions {
   /** Absent where this replica was not given the accounts' keys. */
   readonly accounts: Accounts | undefined;
   readonly state: () => MeshState;
   /** The state that includes every change until now. */
   readonly latest: () => Promise<MeshState>;
-  /** Milliseconds since the epoch. */
-  readonly now: () => number;
   /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly logger: Logger;
@@ -95,7 +97,7 @@ export class CredentialService {
 
   /** Tells the servers until they know it all. */
   async #enforce(accounts: Accounts): Promise<void> {
-    const { state, now, random, logger } = this.#options;
+    const { state, random, logger } = this.#options;
     const { signal } = this.#stopping;
     // Whoever starts this has to know of it before it can end.
     await Promise.resolve();
@@ -103,14 +105,17 @@ export class CredentialService {
     while (this.#enforced !== state().revokedKeys && !signal.aborted) {
       const { revokedKeys } = state();
       try {
-        await accounts.enforce(revocationsOf(revokedKeys, now()));
+        await accounts.enforce(voidKeys(revokedKeys));
         this.#enforced = revokedKeys;
         this.#ailment = undefined;
         failures = 0;
       } catch (error) {
+        // Servers that cannot be told at all would have it said every few seconds.
+        if (this.#ailment !== messageOf(error)) {
+          logger.warn({ err: error }, "the NATS servers could not be told who is revoked; trying again");
+        }
         this.#ailment = messageOf(error);
         failures += 1;
-        logger.warn({ err: error }, "the NATS servers could not be told who is revoked; trying again");
         await pause(backoffMs(failures, random), signal);
       }
     }
@@ -119,9 +124,10 @@ export class CredentialService {
   }
 }
 
-function revocationsOf(revokedKeys: MeshState["revokedKeys"], nowMs: number): Revocations {
-  const expired = [...revokedKeys].filter(
-    ([, { expiresAt }]) => expiresAt !== undefined && Date.parse(expiresAt) < nowMs,
-  );
-  return { revoked: [...revokedKeys.keys()], expired: new Set(expired.map(([publicKey]) => publicKey)) };
+/** Past its end no JWT of a token is good; and none is issued after that. */
+function voidKeys(revokedKeys: MeshState["revokedKeys"]): VoidKeys {
+  const until = (expiresAt: string | undefined): number => {
+    return expiresAt === undefined ? FOR_GOOD : Math.ceil((Date.parse(expiresAt) + CLOCKS_DIFFER_MS) / 1000);
+  };
+  return new Map([...revokedKeys].map(([publicKey, { expiresAt }]) => [publicKey, until(expiresAt)]));
 }

@@ -10,11 +10,11 @@ import type { RecordedChange } from "./change.ts";
 import type { DomainEvent } from "./domain-events.ts";
 import { evolveRevocations } from "./evolve-revocations.ts";
 import { evolveRoots } from "./evolve-roots.ts";
+import { evolveTokens } from "./evolve-tokens.ts";
 import {
   type AccessPolicyState,
   EMPTY_NAMESPACE,
   INITIAL_STATE,
-  type JoinToken,
   type MeshState,
   type NamespaceState,
   type Origin,
@@ -56,7 +56,7 @@ export function evolve(state: MeshState, event: DomainEvent, origin: Origin): Me
     case "TokenCreated":
     case "TokenUsed":
     case "TokenRevoked":
-      return evolveTokens(state, event, origin);
+      return { ...state, ...evolveTokens(state, event, origin) };
     case "RootAdded":
     case "RootActivated":
     case "RootRetired":
@@ -173,28 +173,6 @@ function evolveNamespace(state: NamespaceState, event: NamespaceEvent, origin: O
     default: {
       const unheard: never = event;
       return unheard;
-    }
-  }
-}
-
-function evolveTokens(state: MeshState, event: TokenEvent, origin: Origin): MeshState {
-  const { publicKey, namespace, service } = event;
-  const token = state.tokens.get(publicKey);
-  switch (event.type) {
-    case "TokenCreated": {
-      const { expiresAt, usesMax } = event;
-      const created: JoinToken = { publicKey, namespace, service, expiresAt, usesMax, instances: [], origin };
-      return { ...state, tokens: withEntry(state.tokens, publicKey, created) };
-    }
-    case "TokenUsed": {
-      if (token === undefined) return state;
-      const used = { ...token, instances: [...token.instances, event.instance] };
-      return { ...state, tokens: withEntry(state.tokens, publicKey, used) };
-    }
-    case "TokenRevoked": {
-      const revoked: RevokedKey = { name: `${namespace}/${service}`, expiresAt: token?.expiresAt, origin };
-      const revokedKeys = withEntry(state.revokedKeys, publicKey, revoked);
-      return { ...state, tokens: withoutEntry(state.tokens, publicKey), revokedKeys };
     }
   }
 }

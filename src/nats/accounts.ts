@@ -12,23 +12,16 @@ import { connectBus, type NatsBus, type ServerAddress } from "./connection.ts";
 import { mintAccountsUser, type OperatorUser, operatorJwt, type ServiceUser, serviceJwt } from "./credentials.ts";
 import { publicKeyOf } from "./keys.ts";
 import { subjects } from "./subjects.ts";
-import { accountJwt, type MeshAccount, type NatsTrust } from "./trust.ts";
+import { accountJwt, type MeshAccount, type NatsTrust, type VoidKeys } from "./trust.ts";
 
 const REQUEST_TIMEOUT_MS = 2_000;
-
-/** What the ledger says of keys that are nobody's any more. */
-export interface Revocations {
-  readonly revoked: readonly string[];
-  /** Of those, whose JWTs have expired: the servers refuse them without being told. */
-  readonly expired: ReadonlySet<string>;
-}
 
 /** What a control replica does with the accounts' keys. */
 export interface Accounts {
   operatorJwt(user: OperatorUser, publicKey: string): Promise<string>;
   serviceJwt(user: ServiceUser, publicKey: string): Promise<string>;
   /** Resolves when the servers take the accounts for what they should be. Rejects in words when they do not. */
-  enforce(revocations: Revocations): Promise<void>;
+  enforce(revoked: VoidKeys): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -36,10 +29,12 @@ export interface AccountsOptions {
   readonly server: ServerAddress;
   readonly trust: NatsTrust;
   readonly onError: (error: Error) => void;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
 }
 
 /** Opens nothing yet: the connection to the servers' own account is made when it is needed first. */
-export function openAccounts({ server, trust, onError }: AccountsOptions): Accounts {
+export function openAccounts({ server, trust, onError, now }: AccountsOptions): Accounts {
   let connection: Promise<NatsBus> | undefined;
   const connected = (): Promise<NatsBus> => {
     connection ??= mintAccountsUser(trust)
@@ -53,10 +48,10 @@ export function openAccounts({ server, trust, onError }: AccountsOptions): Accou
   return {
     operatorJwt: (user, publicKey) => operatorJwt(trust, user, publicKey),
     serviceJwt: (user, publicKey) => serviceJwt(trust, user, publicKey),
-    enforce: async (revocations) => {
+    enforce: async (revoked) => {
       const bus = await connected();
-      await keep(bus, trust, "control", { revoked: [], expired: new Set() });
-      await keep(bus, trust, "clients", revocations);
+      await keep(bus, trust, { account: "control", revoked: new Map(), nowMs: now() });
+      await keep(bus, trust, { account: "clients", revoked, nowMs: now() });
     },
     close: async () => {
       await (await connection?.catch(() => undefined))?.close();
@@ -64,17 +59,19 @@ export function openAccounts({ server, trust, onError }: AccountsOptions): Accou
   };
 }
 
+interface WantedAccount {
+  readonly account: MeshAccount;
+  readonly revoked: VoidKeys;
+  readonly nowMs: number;
+}
+
 /** Tells the servers of an account unless what they have is as it should be, and looks whether they took it. */
-async function keep(bus: NatsBus, trust: NatsTrust, account: MeshAccount, revocations: Revocations): Promise<void> {
+async function keep(bus: NatsBus, trust: NatsTrust, { account, revoked, nowMs }: WantedAccount): Promise<void> {
   const publicKey = publicKeyOf(trust[account].seed);
   const stored = await lookUp(bus, publicKey);
-  // What another replica revoked that is ahead of this one stays: no key is ever given back.
-  const revoked = new Set([...Object.keys(stored?.revocations ?? {}), ...revocations.revoked]);
-  const jwt = await accountJwt(
-    trust,
-    account,
-    [...revoked].filter((key) => !revocations.expired.has(key)),
-  );
+  // What another replica revoked that is ahead of this one stays, until no JWT of the key could be good any more.
+  const all = new Map([...Object.entries(stored?.revocations ?? {}), ...revoked]);
+  const jwt = await accountJwt(trust, account, new Map([...all].filter(([, untilS]) => untilS * 1000 > nowMs)));
   const wanted = claimsOf(jwt);
   if (isDeepStrictEqual(stored, wanted)) return;
   await update(bus, jwt);

@@ -66,10 +66,13 @@ const JETSTREAM_LIMITS = {
 const CLIENT_CONNECTIONS_MAX = 50_000;
 
 /**
- * Any JWT of a key that is nobody's any more is void, whenever it was issued: a revocation counts for what was issued
- * until its time (seconds since the epoch), and clocks differ.
+ * Users that are none any more: by public key, up to when what was issued for it is void, in seconds since the epoch. That
+ * lies in the future: any JWT of the key is void, however clocks differ, and none outlives that time.
  */
-const FOR_GOOD = Number.MAX_SAFE_INTEGER;
+export type VoidKeys = ReadonlyMap<string, number>;
+
+/** For keys whose JWTs do not expire. */
+export const FOR_GOOD = Number.MAX_SAFE_INTEGER;
 
 /** A new operator with its accounts. Only control's has JetStream; the clients' sees what crosses the border. */
 export async function createTrust(): Promise<NatsTrust> {
@@ -87,7 +90,7 @@ export async function createTrust(): Promise<NatsTrust> {
     control: { jwt: "", seed: seedOf(control) },
     clients: { jwt: "", seed: seedOf(clients) },
   };
-  const jwt = (account: MeshAccount): Promise<string> => accountJwt(trust, account, []);
+  const jwt = (account: MeshAccount): Promise<string> => accountJwt(trust, account, new Map());
   return {
     ...trust,
     control: { ...trust.control, jwt: await jwt("control") },
@@ -95,8 +98,8 @@ export async function createTrust(): Promise<NatsTrust> {
   };
 }
 
-/** The JWT of an account as this version of the program wants it. `revoked`: public keys of users that are none any more. */
-export function accountJwt(trust: NatsTrust, account: MeshAccount, revoked: readonly string[]): Promise<string> {
+/** The JWT of an account as this version of the program wants it. */
+export function accountJwt(trust: NatsTrust, account: MeshAccount, revoked: VoidKeys): Promise<string> {
   const name = account === "control" ? "HEDDLE" : "HEDDLE_CLIENTS";
   return encodeAccount(name, pairOf(trust[account].seed), accountClaims(trust, account, revoked), {
     signer: pairOf(trust.operator.seed),
@@ -113,15 +116,15 @@ export function isAccountJwt(text: string, publicKey: string): boolean {
 }
 
 /** What an account's JWT says beside who issued it and when. */
-function accountClaims(trust: NatsTrust, account: MeshAccount, revoked: readonly string[]): Partial<Account> {
+function accountClaims(trust: NatsTrust, account: MeshAccount, revoked: VoidKeys): Partial<Account> {
   if (account === "control") return { limits: { ...CORE_LIMITS, ...JETSTREAM_LIMITS }, exports: border() };
   const exporter = publicKeyOf(trust.control.seed);
   return {
     limits: { ...CORE_LIMITS, conn: CLIENT_CONNECTIONS_MAX },
     imports: border().map((crossing) => ({ ...crossing, account: exporter })),
-    ...(revoked.length === 0
+    ...(revoked.size === 0
       ? {}
-      : { revocations: Object.fromEntries([...revoked].sort().map((key) => [key, FOR_GOOD])) }),
+      : { revocations: Object.fromEntries([...revoked].sort(([a], [b]) => (a < b ? -1 : 1))) }),
   };
 }
 

@@ -17,7 +17,7 @@ export interface Projection<S> {
 /** The mesh as its history left it: what snapshots are compiled from. */
 export const meshProjection = {
   name: "mesh",
-  version: 6,
+  version: 7,
   initial: INITIAL_STATE,
   evolve: foldChange,
 } satisfies Projection<MeshState>;

@@ -62,7 +62,7 @@ export async function startMesh(): Promise<ControlMesh> {
     startReplica: async ({ anonymous, keyless, ...options } = {}) => {
       const { bus } = await nats.connectControl();
       const trust = await nats.directory.trust();
-      const accounts = openAccounts({ server: { url: nats.url }, trust, onError: () => {} });
+      const accounts = openAccounts({ server: { url: nats.url }, trust, onError: () => {}, now: Date.now });
       opened.push(accounts);
       const { logger, lines } = memoryLogger();
       const replica = await startControl({

@@ -1,12 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import type { CommandBody } from "../../src/events/commands.ts";
+import { foldChange } from "../../src/events/evolve.ts";
 import type { MeshState } from "../../src/events/state.ts";
 import { createUserKey } from "../../src/nats/keys.ts";
 import { meshStateCodec } from "../../src/projections/state-codec.ts";
-import { decided, given, refused, service } from "./scenario.ts";
+import { changeAfter, decided, given, refused, service } from "./scenario.ts";
 
-const KEYS = Array.from({ length: 4 }, () => createUserKey().publicKey);
-const [ada = "", alice = "", orders = "", other = ""] = KEYS;
+const KEYS = Array.from({ length: 5 }, () => createUserKey().publicKey);
+const [ada = "", alice = "", orders = "", other = "", web = ""] = KEYS;
 
 const adding = (name: string, publicKey: string, role: "admin" | "editor" | "viewer", ...namespaces: string[]) =>
   ({ kind: "operator-add", name, publicKey, role, namespaces }) satisfies CommandBody;
@@ -90,6 +91,22 @@ describe("join tokens", () => {
     ]);
     expect(next.tokens.size).toBe(0);
     expect(next.revokedKeys.get(orders)).toMatchObject({ name: "shop/orders", expiresAt: terms.expiresAt });
+  });
+
+  test("that have ended are forgotten with the next one, a day later and not before", () => {
+    const ended = { expiresAt: "2026-03-01T00:00:00Z" };
+    const state = mesh(
+      token("orders", orders, ended),
+      token("orders", alice, ended),
+      token("web", web, { usesMax: 1 }),
+    );
+    const revoked = decided(state, "shop", voiding(alice)).next;
+    const made = { type: "TokenCreated", namespace: "shop", service: "web", publicKey: other } as const;
+    const after = (time: string) => foldChange(revoked, changeAfter(revoked, "shop", [made], { time }));
+    const early = after("2026-03-01T23:59:00Z");
+    expect([[...early.tokens.keys()], [...early.revokedKeys.keys()]]).toEqual([[orders, web, other], [alice]]);
+    const late = after("2026-03-02T00:01:00Z");
+    expect([[...late.tokens.keys()], [...late.revokedKeys.keys()]]).toEqual([[web, other], []]);
   });
 
   test("refused: another namespace's, a key in use, a revoked key, an unknown token, and from elsewhere", () => {
