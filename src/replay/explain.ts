@@ -7,7 +7,7 @@ import { type DocumentKey, MESH_NAMESPACE } from "../policy/names.ts";
 import type { PolicyKind, ServiceSpec } from "../policy/schema.ts";
 import type { ServiceName } from "../projections/call-graph.ts";
 import { formatOrigin, type RuleOrigin } from "../projections/snapshot.ts";
-import type { Decision } from "../proxy/filters/access.ts";
+import type { AuditFinding, Decision } from "../proxy/filters/access.ts";
 import { describeNearest } from "../proxy/filters/denial.ts";
 import type { FieldPath } from "./blame.ts";
 import { type Call, type Judgement, type Obstacle, refOf } from "./call.ts";
@@ -134,11 +134,27 @@ function accessFacts(state: MeshState, { method }: Call, { outcomes, target }: J
   const decisions = new Map(
     outcomes.flatMap(({ service, access }) => (access === undefined ? [] : [[service, access]])),
   );
-  return Array.from(decisions, ([service, decision]) => {
+  return Array.from(decisions).flatMap(([service, decision]) => {
     const { text, origin } = accessText(decision, `${method} ${target}`);
     const rule = origin === undefined ? meshPlace(state) : rulePlace("AccessPolicy", origin, []);
-    return { about: decisions.size > 1 ? `access ${service}` : "access", text, place: rule };
+    const about = decisions.size > 1 ? `access ${service}` : "access";
+    return [{ about, text, place: rule }, ...auditFacts(decision)];
   });
+}
+
+const FINDINGS: Readonly<Record<AuditFinding["outcome"], string>> = {
+  would_match: "noted by the audit rule",
+  would_deny: "would be denied, were the policies in dry run in force, by",
+  would_allow: "would be allowed, were the policies in dry run in force, by",
+};
+
+/** What decides nothing and is counted all the same. */
+function auditFacts({ audit }: Decision): Fact[] {
+  return audit.map(({ outcome, origin }) => ({
+    about: "audit",
+    text: `${FINDINGS[outcome]} ${origin === undefined ? "the default" : formatOrigin(origin)}`,
+    place: origin && rulePlace("AccessPolicy", origin, []),
+  }));
 }
 
 function accessText(

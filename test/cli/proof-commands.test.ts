@@ -9,6 +9,7 @@ import { foldAll } from "../../src/events/evolve.ts";
 import { parseServiceRef } from "../../src/policy/names.ts";
 import { declaredServices } from "../../src/projections/call-graph.ts";
 import { compileSnapshot, encodeSnapshot } from "../../src/projections/compile-snapshot.ts";
+import { changeOf } from "../support/ledger.ts";
 import { CliMesh, CommandLine, SHOP } from "./cli-mesh.ts";
 
 // Each command is a process, on a machine that may be busy.
@@ -166,4 +167,25 @@ test("bisect says when it cannot tell, and when there is nothing to run", async 
   const absent = await mesh.heddle(["bisect", "--good", "2", "--bad", "4", "--", "no-such-command"]);
   expect([absent.code, absent.stderr]).toEqual([1, expect.stringContaining("no-such-command cannot be run")]);
   expect((await mesh.heddle(["bisect", "--good", "4", "--bad", "2", "--", "true"])).code).toBe(2);
+});
+
+test("what somebody writes into the stream past the control plane is found", async () => {
+  const [last] = (await Array.fromAsync(mesh.log.read({ namespace: "shop" }))).reverse();
+  if (last === undefined) throw new Error("there is no change before");
+  const rule = { allow: { from: ["*"] } };
+  const granted = {
+    type: "AccessGranted",
+    namespace: "shop",
+    name: "storefront",
+    service: "catalog",
+    index: 0,
+    rule,
+  } as const;
+  const forged = changeOf("shop", [granted], { actor: "ada", revision: last.revision, previous: last.hash });
+  const appended = await mesh.log.append({ ...forged, id: "forged" }, last.revision);
+  expect(appended.ok).toBe(true);
+  const { code, stdout } = await mesh.heddle(["verify"]);
+  expect([code, stdout]).toEqual([1, expect.stringContaining(`unsigned at revision ${last.revision + 1}: `)]);
+  // What was remembered is what was proved, and not this.
+  expect((await mesh.heddle(["verify"])).code).toBe(1);
 });

@@ -1,0 +1,90 @@
+import { describe, expect, test } from "bun:test";
+import { INITIAL_STATE } from "../../src/events/state.ts";
+import { type Call, CallJudge } from "../../src/replay/call.ts";
+import { explain } from "../../src/replay/explain.ts";
+import { applied, document, service } from "../events/scenario.ts";
+
+const policy = (name: string, dryRun: boolean, ...rules: object[]) =>
+  document("AccessPolicy", `shop/${name}`, { service: "catalog", rules, ...(dryRun ? { dryRun } : {}) });
+
+const state = applied(
+  INITIAL_STATE,
+  "shop",
+  service("shop/web"),
+  service("shop/orders"),
+  service("shop/catalog", ["v1"]),
+  document("Route", "shop/catalog", {
+    service: "catalog",
+    rules: [{ match: [{ methods: ["GET"] }], timeout: "2s", retries: { attempts: 2 }, backends: [{ subset: "v1" }] }],
+  }),
+  policy("front", false, { allow: { from: ["shop/web"] } }, { audit: { paths: ["/old/*"] } }),
+  policy("trial", true, { deny: { paths: ["/old/*"] } }),
+);
+
+function facts(source: string, method: string, path: string): Record<string, string> {
+  const call: Call = {
+    source: { namespace: "shop", name: source },
+    destination: { namespace: "shop", name: "catalog" },
+    method,
+    path,
+    headers: [],
+  };
+  const found = explain(state, call, new CallJudge(state).judge(call));
+  return Object.fromEntries(found.map(({ about, text }) => [about, text]));
+}
+
+describe("a call is explained", () => {
+  test("part by part", () => {
+    expect(facts("web", "GET", "/items")).toMatchObject({
+      service: "shop/catalog on 8080 http",
+      route: "shop/catalog rule 0 matches",
+      backends: "100% shop/catalog v1",
+      timeout: "2s",
+      access: "allowed by shop/front[0]@1",
+      "rate limit": "none",
+      result: "allowed: it reaches shop/catalog",
+    });
+  });
+
+  test.each([
+    ["no rule of the route matches", "web", "POST", "/items", "answered with 404: no rule of the route matches"],
+    [
+      "nothing allows the caller",
+      "orders",
+      "GET",
+      "/items",
+      "denied by the caller's own sidecar: nothing allows this caller any call of the service",
+    ],
+    ["nobody knows the caller", "nobody", "GET", "/items", "not possible: the mesh has no such caller"],
+    [
+      "the path can be read in two ways",
+      "web",
+      "GET",
+      "/a%2f..%2fb",
+      "refused with 400: the path can be read in more than one way (path_ambiguous_dot_segment)",
+    ],
+  ])("where %s", (_, source, method, path, result) => {
+    expect(facts(source, method, path).result).toBe(result);
+  });
+
+  test("with what is only tried out", () => {
+    const found = explainAudit("/old/items");
+    expect(found).toEqual([
+      "noted by the audit rule shop/front[1]@1",
+      "would be denied, were the policies in dry run in force, by shop/trial[0]@1",
+    ]);
+    expect(explainAudit("/new")).toEqual([]);
+  });
+});
+
+function explainAudit(path: string): string[] {
+  const call: Call = {
+    source: { namespace: "shop", name: "web" },
+    destination: { namespace: "shop", name: "catalog" },
+    method: "GET",
+    path,
+    headers: [],
+  };
+  const found = explain(state, call, new CallJudge(state).judge(call));
+  return found.filter(({ about }) => about === "audit").map(({ text }) => text);
+}
