@@ -1,6 +1,6 @@
 /** From one root to the next while traffic flows: nobody is cut off, whoever dies on the way. */
 
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { ROOT_LIFE_MS } from "../../src/ca/authority.ts";
 import { FileCustody } from "../../src/ca/file-custody.ts";
@@ -9,7 +9,9 @@ import type { CommandBody } from "../../src/events/commands.ts";
 import { fold } from "../../src/events/evolve.ts";
 import { readEventLog } from "../../src/events/jetstream-log.ts";
 import { INITIAL_STATE, type MeshState } from "../../src/events/state.ts";
+import { subjects } from "../../src/nats/subjects.ts";
 import { MESH_NAMESPACE } from "../../src/policy/names.ts";
+import type { InstanceStatus } from "../../src/projections/snapshot.ts";
 import { temporaryDirectory } from "../ca/temporary.ts";
 import { LoadedMesh } from "../support/loaded-mesh.ts";
 import { eventually } from "../support/mesh.ts";
@@ -21,16 +23,10 @@ const TTL = { instanceTtlMs: 5_000 };
 const PATIENCE_MS = 50_000;
 
 let mesh: LoadedMesh;
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  while (cleanups.length > 0) await cleanups.pop()?.();
+beforeAll(async () => {
+  mesh = await LoadedMesh.start(TTL);
 });
-
-async function start(): Promise<LoadedMesh> {
-  const started = await LoadedMesh.start(TTL);
-  cleanups.push(() => started.stop());
-  return started;
-}
+afterAll(() => mesh.stop());
 
 function rotate(action: Extract<CommandBody, { kind: "rotate-root" }>["action"], ada = mesh.control.ada) {
   return send(ada, { kind: "rotate-root", action }, { namespace: MESH_NAMESPACE });
@@ -48,11 +44,11 @@ async function history(): Promise<string[]> {
   return types;
 }
 
-/** Waits until the new root has come as far as that. */
-async function reaches(status: "added" | "active"): Promise<void> {
+/** Waits until the new root has come as far as that, or further. */
+async function reaches(...statuses: readonly string[]): Promise<void> {
   await eventually(async () => {
     const { roots: all, rotation } = await state();
-    expect(all.get(rotation?.to ?? "")?.status).toBe(status);
+    expect([...statuses, undefined]).toContain(rotation && (all.get(rotation.to ?? "")?.status ?? "none"));
   }, PATIENCE_MS);
 }
 
@@ -69,13 +65,12 @@ async function roots(): Promise<Record<string, string[]>> {
 }
 
 test("under constant load nothing fails, though the replica that began it dies on the way", async () => {
-  mesh = await start();
   const { active: [former = ""] = [] } = await roots();
   const load = await mesh.load();
   await load.another();
   const first = await mesh.control.startReplica(TTL);
   expect((await rotate("start")).kind).toBe("decided");
-  await reaches("added");
+  await reaches("added", "active");
   await first.stop();
   await over();
   await load.another();
@@ -95,48 +90,70 @@ test("under constant load nothing fails, though the replica that began it dies o
 }, 120_000);
 
 test("paused it stays where it is; called off, the new root goes and the former one stays", async () => {
-  mesh = await start();
   const { active: [former = ""] = [] } = await roots();
   const load = await mesh.load();
+  // An instance that takes up everything but a new certificate: it holds the last step up for as long as it is there.
+  const { bus } = await mesh.control.nats.connectControl();
+  const straggle = (lifecycle: "ready" | "gone"): void => {
+    const status: InstanceStatus = {
+      instance: "straggler",
+      namespace: "shop",
+      service: "web",
+      state: lifecycle,
+      host: "127.0.0.1",
+      port: 0,
+      labels: {},
+      revision: 1_000_000,
+      certificateExpiry: "2099-01-01T00:00:00Z",
+      startedAt: new Date().toISOString(),
+      version: "test",
+    };
+    bus.publish(subjects.status("shop", "web", "straggler"), new TextEncoder().encode(JSON.stringify(status)));
+  };
+  const beating = setInterval(() => straggle("ready"), 500);
+  straggle("ready");
+  await bus.flush();
   await rotate("start");
   await reaches("active");
   await rotate("pause");
   const paused = (await state()).rotation;
   expect(paused?.paused).toBe(true);
   await load.another();
-  await rotate("abort");
+  expect((await rotate("abort")).kind).toBe("decided");
+  clearInterval(beating);
+  straggle("gone");
   await over();
   const { active, retired } = await roots();
-  expect([active, retired]).toEqual([[former], [paused?.to ?? ""]]);
+  expect(active).toEqual([former]);
+  expect(retired).toContain(paused?.to ?? "");
   await load.another();
   await load.stop();
   expect(load.failures).toEqual([]);
 }, 120_000);
 
-describe("what it refuses", () => {
-  test("a second rotation, and steps of none", async () => {
-    mesh = await start();
-    const refusal = await rotate("pause");
-    expect(refusal.kind === "refused" && refusal.problems[0]?.message).toContain("no change of roots is under way");
-    await rotate("start");
-    const again = await rotate("start");
-    expect(again.kind === "decided" && [again.events.length, again.warnings[0]]).toEqual([
-      0,
-      "a change of roots is under way already: heddle ca status",
-    ]);
-  }, 60_000);
-});
+test("a second rotation, and steps of none, are refused", async () => {
+  const refusal = await rotate("pause");
+  expect(refusal.kind === "refused" && refusal.problems[0]?.message).toContain("no change of roots is under way");
+  await rotate("start");
+  const again = await rotate("start");
+  expect(again.kind === "decided" && [again.events.length, again.warnings[0]]).toEqual([
+    0,
+    "a change of roots is under way already: heddle ca status",
+  ]);
+  await over();
+}, 60_000);
 
 test("a root that has expired is no obstacle: the mesh comes back under the new one", async () => {
   await using directory = await temporaryDirectory();
   const custody = new FileCustody(join(directory.path, "ca"));
   await openAuthorityIn(custody, { trustDomain: "mesh.local", nowMs: Date.now() - ROOT_LIFE_MS - 60_000 });
   const control = await startMesh();
-  cleanups.push(() => control.stop());
+  await using ending = new AsyncDisposableStack();
+  ending.defer(() => control.stop());
   const replica = await control.startReplica({ ...TTL, custody });
   await send(control.ada, applying(service("web")));
   const web = await startTestSidecar(control.nats, { service: "shop/web", appPort: 1 }, 1);
-  cleanups.unshift(() => web.stop());
+  ending.defer(() => web.stop());
   const refusal = "the mesh's root has expired, nothing can be signed: heddle ca rotate";
   await eventually(() => expect(web.sidecar.notReady()).toContain(refusal));
   expect((await rotate("start", control.ada)).kind).toBe("decided");
