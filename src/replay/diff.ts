@@ -7,7 +7,8 @@ import type { DomainEvent } from "../events/domain-events.ts";
 import type { MeshState } from "../events/state.ts";
 import { sameValue } from "../policy/canonical.ts";
 import { compareDocumentNames, parseDocumentKey } from "../policy/document-key.ts";
-import { type DocumentKey, MESH_NAMESPACE } from "../policy/names.ts";
+import type { DocumentKey } from "../policy/names.ts";
+import { administrativeLines } from "./administrative-diff.ts";
 
 /** One place in a document where the two states differ. */
 export interface FieldDifference {
@@ -50,7 +51,7 @@ export function diffStates(before: MeshState, after: MeshState, filter: DiffFilt
     return name === undefined ? [] : [{ name, document: stated?.document }];
   });
   const events = eventsTowards(before, wanted);
-  const lines = [...events.map(describe), ...administrativeLines(before, after, filter)];
+  const lines = [...events.map(describe), ...administrativeLines(before, after, filter.namespace)];
   return { fromRevision: before.revision, toRevision: after.revision, events, lines, documents };
 }
 
@@ -91,26 +92,6 @@ function* fieldDifferences(
   } else if (!sameValue(before, after)) {
     yield { path, before, after };
   }
-}
-
-/** Operators and roots have no documents; what differs is said in words only. */
-function administrativeLines(before: MeshState, after: MeshState, { namespace }: DiffFilter): string[] {
-  if (namespace !== undefined && namespace !== MESH_NAMESPACE) return [];
-  const lines: string[] = [];
-  if (before.mesh !== undefined && after.mesh === undefined) lines.push("the mesh had not been declared");
-  for (const key of new Set([...before.operators.keys(), ...after.operators.keys()])) {
-    const [was, is] = [before.operators.get(key), after.operators.get(key)];
-    if (was === undefined && is !== undefined)
-      lines.push(describe({ type: "OperatorAdded", ...is, namespaces: [...is.namespaces] }));
-    else if (was !== undefined && is === undefined) lines.push(`operator ${was.name} had not been added`);
-    else if (was !== undefined && is !== undefined && !sameValue(was, is))
-      lines.push(`changed operator ${is.name} from ${was.role} to ${is.role}`);
-  }
-  for (const fingerprint of new Set([...before.roots.keys(), ...after.roots.keys()])) {
-    const [was, is] = [before.roots.get(fingerprint)?.status, after.roots.get(fingerprint)?.status];
-    if (was !== is) lines.push(`root ${fingerprint.slice(0, 12)}: ${was ?? "unknown"} → ${is ?? "unknown"}`);
-  }
-  return lines;
 }
 
 function own(record: Readonly<Record<string, unknown>>, name: string): unknown {

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import type { DomainEvent } from "../../src/events/domain-events.ts";
 import { evolve } from "../../src/events/evolve.ts";
-import { INITIAL_STATE } from "../../src/events/state.ts";
+import { INITIAL_STATE, type MeshState } from "../../src/events/state.ts";
 import { diffStates } from "../../src/replay/diff.ts";
 import { namespaceDocuments } from "../events/arbitraries.ts";
 import { applied, contents } from "../events/scenario.ts";
@@ -62,6 +63,46 @@ describe("diffStates", () => {
     expect(diffStates(before, after).lines).toEqual(["added bob as viewer of shop"]);
     expect(diffStates(after, before).lines).toEqual(["operator bob had not been added"]);
     expect(diffStates(before, after, { namespace: "shop" }).lines).toEqual([]);
+  });
+
+  test("names operators and join tokens that were revoked, and who joined", () => {
+    const key = { publicKey: "UABCDEFGHIJ" };
+    const token = { namespace: "shop", service: "web", publicKey: "UKLMNOPQRST" };
+    const fold = (...events: DomainEvent[]): MeshState =>
+      events.reduce((state, event, index) => {
+        const next = evolve(state, event, { revision: index + 1, actor: "ada", time: "2026-01-01T00:00:00Z" });
+        return { ...next, revision: index + 1 };
+      }, INITIAL_STATE);
+    const made: DomainEvent[] = [
+      { type: "OperatorAdded", name: "bob", ...key, role: "viewer", namespaces: [] },
+      { type: "TokenCreated", ...token, usesMax: 2 },
+    ];
+    const used: DomainEvent[] = [...made, { type: "TokenUsed", ...token, instance: "vm-1" }];
+    const voided: DomainEvent[] = [
+      ...used,
+      { type: "OperatorRevoked", name: "bob", ...key },
+      { type: "TokenRevoked", ...token },
+    ];
+    const lines = (from: MeshState, to: MeshState, filter = {}) => diffStates(from, to, filter).lines;
+    expect(lines(INITIAL_STATE, fold(...made))).toEqual([
+      "added bob as viewer",
+      "created a join token for shop/web: KLMNOPQR, for 2 instances",
+    ]);
+    expect(lines(fold(...made), fold(...used))).toEqual(["join token KLMNOPQR of shop/web: 0 → 1 instances joined"]);
+    expect(lines(fold(...used), fold(...voided))).toEqual([
+      "revoked the operator bob",
+      "revoked join token KLMNOPQR of shop/web",
+    ]);
+    expect(lines(fold(...voided), fold(...used))).toEqual([
+      "operator bob had not been revoked",
+      "join token KLMNOPQR of shop/web had not been revoked",
+    ]);
+    expect(lines(fold(...made), INITIAL_STATE, { namespace: "shop" })).toEqual([
+      "join token KLMNOPQR of shop/web had not been created",
+    ]);
+    const ended = { ...fold(...made), tokens: new Map(), revision: 9 };
+    expect(lines(fold(...made), ended)).toEqual(["join token KLMNOPQR of shop/web has ended"]);
+    expect(lines(fold(...made), fold(...used), { namespace: "bank" })).toEqual([]);
   });
 
   test("for random documents its events lead from the one state to the other", () => {

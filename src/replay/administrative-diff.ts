@@ -1,0 +1,80 @@
+/** What differs between two states in what no document says: operators, join tokens and roots. In words only. */
+
+import { describe, tokenId } from "../events/describe.ts";
+import type { JoinToken, MeshState } from "../events/state.ts";
+import { sameValue } from "../policy/canonical.ts";
+import { MESH_NAMESPACE } from "../policy/names.ts";
+
+/**
+ * Sentences as `describe` has them where the later state is the one that is compared with, and otherwise what had not
+ * happened yet. With a namespace, only what belongs to it.
+ */
+export function administrativeLines(before: MeshState, after: MeshState, namespace: string | undefined): string[] {
+  const tokens = tokenLines(before, after, namespace);
+  if (namespace !== undefined && namespace !== MESH_NAMESPACE) return tokens;
+  return [...meshLines(before, after), ...operatorLines(before, after), ...tokens, ...rootLines(before, after)];
+}
+
+function meshLines(before: MeshState, after: MeshState): string[] {
+  return before.mesh !== undefined && after.mesh === undefined ? ["the mesh had not been declared"] : [];
+}
+
+function operatorLines(before: MeshState, after: MeshState): string[] {
+  return keysOf(before.operators, after.operators).flatMap((key) => {
+    const [was, is] = [before.operators.get(key), after.operators.get(key)];
+    if (was === undefined && is !== undefined) {
+      if (before.revokedKeys.has(key)) return [`operator ${is.name} had not been revoked`];
+      return [describe({ type: "OperatorAdded", ...is, namespaces: [...is.namespaces] })];
+    }
+    if (was !== undefined && is === undefined) {
+      if (!after.revokedKeys.has(key)) return [`operator ${was.name} had not been added`];
+      return [describe({ type: "OperatorRevoked", name: was.name, publicKey: key })];
+    }
+    if (was === undefined || is === undefined || sameValue(was, is)) return [];
+    return [`changed operator ${is.name} from ${was.role} to ${is.role}`];
+  });
+}
+
+function tokenLines(before: MeshState, after: MeshState, namespace: string | undefined): string[] {
+  return keysOf(before.tokens, after.tokens).flatMap((key) => {
+    const [was, is] = [before.tokens.get(key), after.tokens.get(key)];
+    const token = is ?? was;
+    if (token === undefined || (namespace !== undefined && token.namespace !== namespace)) return [];
+    if (was === undefined) {
+      if (before.revokedKeys.has(key)) return [`${tokenName(token)} had not been revoked`];
+      return [describe(created(token))];
+    }
+    if (is === undefined) {
+      if (after.revokedKeys.has(key)) return [describe({ type: "TokenRevoked", ...about(token) })];
+      // Forgotten some time after its end, or not there yet.
+      return [`${tokenName(token)} ${after.revision > before.revision ? "has ended" : "had not been created"}`];
+    }
+    if (was.instances.length === is.instances.length) return [];
+    return [`${tokenName(token)}: ${was.instances.length} → ${is.instances.length} instances joined`];
+  });
+}
+
+function rootLines(before: MeshState, after: MeshState): string[] {
+  return keysOf(before.roots, after.roots).flatMap((fingerprint) => {
+    const [was, is] = [before.roots.get(fingerprint)?.status, after.roots.get(fingerprint)?.status];
+    return was === is ? [] : [`root ${fingerprint.slice(0, 12)}: ${was ?? "unknown"} → ${is ?? "unknown"}`];
+  });
+}
+
+function about({ namespace, service, publicKey }: JoinToken) {
+  return { namespace, service, publicKey };
+}
+
+function created(token: JoinToken) {
+  const { expiresAt, usesMax } = token;
+  const terms = { ...(expiresAt === undefined ? {} : { expiresAt }), ...(usesMax === undefined ? {} : { usesMax }) };
+  return { type: "TokenCreated", ...about(token), ...terms } as const;
+}
+
+function tokenName({ namespace, service, publicKey }: JoinToken): string {
+  return `join token ${tokenId(publicKey)} of ${namespace}/${service}`;
+}
+
+function keysOf(a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, unknown>): string[] {
+  return [...new Set([...a.keys(), ...b.keys()])];
+}
