@@ -58,6 +58,7 @@ export function markOf(event: DomainEvent, before?: MeshState): Mark {
     case "LoadBalancerSet":
     case "ConnectionPoolSet":
     case "OutlierDetectionSet":
+    case "HealthCheckSet":
     case "CertificateTtlSet":
     case "CertificateTtlDefaultSet":
     case "JwtValidationSet":

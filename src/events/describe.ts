@@ -93,6 +93,7 @@ function sentence(event: DomainEvent): string {
     case "LoadBalancerSet":
     case "ConnectionPoolSet":
     case "OutlierDetectionSet":
+    case "HealthCheckSet":
     case "CertificateTtlSet":
     case "JwtValidationSet":
     case "ServiceRemoved":
@@ -124,6 +125,7 @@ function serviceSentence(
     | "LoadBalancerSet"
     | "ConnectionPoolSet"
     | "OutlierDetectionSet"
+    | "HealthCheckSet"
     | "CertificateTtlSet"
     | "JwtValidationSet"
     | "ServiceRemoved"
@@ -144,6 +146,8 @@ function serviceSentence(
       return `set load balancing of ${service} from ${balancing(event.from)} to ${balancing(event.to)}`;
     case "ConnectionPoolSet":
       return `set the connection pool of ${service} from ${fields(event.from)} to ${fields(event.to)}`;
+    case "HealthCheckSet":
+      return `set health checks of ${service} from ${fields(event.from)} to ${fields(event.to)}`;
     case "OutlierDetectionSet":
       return `set outlier detection of ${service} from ${fields(event.from)} to ${fields(event.to)}`;
     case "CertificateTtlSet":

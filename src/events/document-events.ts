@@ -125,6 +125,8 @@ function serviceEvents(target: Target, before: ServiceSpec | undefined, after: S
   if (connectionPool !== undefined) events.push({ type: "ConnectionPoolSet", ...target, ...connectionPool });
   const outlierDetection = fieldChange(before, after, "outlierDetection");
   if (outlierDetection !== undefined) events.push({ type: "OutlierDetectionSet", ...target, ...outlierDetection });
+  const healthCheck = fieldChange(before, after, "healthCheck");
+  if (healthCheck !== undefined) events.push({ type: "HealthCheckSet", ...target, ...healthCheck });
   const certificateTtl = fieldChange(before, after, "certificateTtl");
   if (certificateTtl !== undefined) events.push({ type: "CertificateTtlSet", ...target, ...certificateTtl });
   const jwt = fieldChange(before, after, "jwt");

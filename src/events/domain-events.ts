@@ -99,6 +99,7 @@ const servicePortsSet = servicePart("ServicePortsSet", serviceSpec.shape.ports);
 const subsetsDefined = servicePart("SubsetsDefined", serviceSpec.shape.subsets);
 const loadBalancerSet = servicePart("LoadBalancerSet", serviceSpec.shape.loadBalancer);
 const connectionPoolSet = servicePart("ConnectionPoolSet", serviceSpec.shape.connectionPool);
+const healthCheckSet = servicePart("HealthCheckSet", serviceSpec.shape.healthCheck);
 const outlierDetectionSet = servicePart("OutlierDetectionSet", serviceSpec.shape.outlierDetection);
 const certificateTtlSet = servicePart("CertificateTtlSet", serviceSpec.shape.certificateTtl.unwrap());
 /** Which tokens of end users the service validates. */
@@ -245,6 +246,7 @@ export const domainEvent = z.discriminatedUnion("type", [
   loadBalancerSet,
   connectionPoolSet,
   outlierDetectionSet,
+  healthCheckSet,
   certificateTtlSet,
   jwtValidationSet,
   serviceRemoved,

@@ -119,6 +119,8 @@ function evolveNamespace(state: NamespaceState, event: NamespaceEvent, origin: O
       return withServiceField(state, event.name, "loadBalancer", event.to, origin);
     case "ConnectionPoolSet":
       return withServiceField(state, event.name, "connectionPool", event.to, origin);
+    case "HealthCheckSet":
+      return withServiceField(state, event.name, "healthCheck", event.to, origin);
     case "OutlierDetectionSet":
       return withServiceField(state, event.name, "outlierDetection", event.to, origin);
     case "CertificateTtlSet":

@@ -84,6 +84,7 @@ function affectedBy(transition: Transition, event: NamespaceEvent): Iterable<Ser
     case "LoadBalancerSet":
     case "ConnectionPoolSet":
     case "OutlierDetectionSet":
+    case "HealthCheckSet":
       return [serviceRef(namespace, event.name), ...callersOf(after, event)];
     case "RouteDefined":
       return routing(transition, event);

@@ -6,6 +6,7 @@ import type { RuleOrigin, SnapshotRateLimit } from "./snapshot.ts";
 import type {
   SnapshotBalancing,
   SnapshotConnectionPool,
+  SnapshotHealthCheck,
   SnapshotOutlierDetection,
   SnapshotRetries,
 } from "./snapshot-resilience.ts";
@@ -95,6 +96,17 @@ export function compileBalancing(
     ...(failover === undefined ? {} : { failover: failover.includes("/") ? failover : `${namespace}/${failover}` }),
   };
   return Object.keys(balancing).length === 0 ? undefined : balancing;
+}
+
+export function compileHealthCheck(spec: NonNullable<ServiceSpec["healthCheck"]>): SnapshotHealthCheck {
+  const { http, grpc, interval = "2s", timeout = "2s", unhealthyThreshold = 2, healthyThreshold = 1 } = spec;
+  return {
+    check: http === undefined ? { kind: grpc === undefined ? "tcp" : "grpc" } : { kind: "http", path: http.path },
+    intervalMs: milliseconds(interval),
+    timeoutMs: milliseconds(timeout),
+    unhealthyThreshold,
+    healthyThreshold,
+  };
 }
 
 export function compileRateLimit(rule: RateLimitSpec["rules"][number], origin: RuleOrigin): SnapshotRateLimit {

@@ -24,6 +24,7 @@ import { compileJwt } from "./compile-jwt.ts";
 import {
   compileBalancing,
   compileConnectionPool,
+  compileHealthCheck,
   compileOutlierDetection,
   compileRateLimit,
   compileRetries,
@@ -70,6 +71,9 @@ export function compileSnapshot(state: MeshState, service: ServiceName): Service
       access: compileAccess(state, service),
       ...(declared.value.jwt === undefined ? {} : { jwt: compileJwt(declared.value.jwt) }),
       rateLimits: compileRateLimits(namespace, service),
+      ...(declared.value.healthCheck === undefined
+        ? {}
+        : { healthCheck: compileHealthCheck(declared.value.healthCheck) }),
     },
     upstreams,
     unreachable: sortedNames(namespace.services).filter(

@@ -45,6 +45,18 @@ export const snapshotOutlierDetection = z.strictObject({
   panicThreshold: z.number().min(0).max(100).optional(),
 });
 
+/** How each sidecar asks its own application. */
+export const snapshotHealthCheck = z.strictObject({
+  check: z.union([
+    z.strictObject({ kind: z.enum(["tcp", "grpc"]) }),
+    z.strictObject({ kind: z.literal("http"), path: z.string() }),
+  ]),
+  intervalMs: z.int().min(1),
+  timeoutMs: z.int().min(1),
+  unhealthyThreshold: z.int().min(1),
+  healthyThreshold: z.int().min(1),
+});
+
 export const snapshotLoadBalancer = z.enum(LOAD_BALANCERS);
 
 /** What there is to say of balancing beside its algorithm. */
@@ -67,3 +79,4 @@ export type SnapshotRetries = z.infer<typeof snapshotRetries>;
 export type SnapshotConnectionPool = z.infer<typeof snapshotConnectionPool>;
 export type SnapshotOutlierDetection = z.infer<typeof snapshotOutlierDetection>;
 export type SnapshotBalancing = z.infer<typeof snapshotBalancing>;
+export type SnapshotHealthCheck = z.infer<typeof snapshotHealthCheck>;

@@ -15,6 +15,7 @@ import {
 import {
   snapshotBalancing,
   snapshotConnectionPool,
+  snapshotHealthCheck,
   snapshotLoadBalancer,
   snapshotOutlierDetection,
   snapshotRetries,
@@ -159,6 +160,8 @@ export const serviceSnapshot = z.strictObject({
     /** Absent: no tokens are validated, and rules on claims find none. */
     jwt: snapshotJwt.optional(),
     rateLimits: z.array(snapshotRateLimit),
+    /** Absent: as the sidecar was started. */
+    healthCheck: snapshotHealthCheck.optional(),
   }),
   /** By `namespace/name`: the services that this one may call. */
   upstreams: z.record(z.string(), snapshotUpstream),
@@ -183,7 +186,12 @@ export type {
 } from "../policy/schema.ts";
 export type SnapshotJwt = z.infer<typeof snapshotJwt>;
 export * from "./quota-protocol.ts";
-export type { SnapshotBalancing, SnapshotOutlierDetection, SnapshotRetries } from "./snapshot-resilience.ts";
+export type {
+  SnapshotBalancing,
+  SnapshotHealthCheck,
+  SnapshotOutlierDetection,
+  SnapshotRetries,
+} from "./snapshot-resilience.ts";
 export type SnapshotRateLimit = z.infer<typeof snapshotRateLimit>;
 export type RuleOrigin = z.infer<typeof ruleOrigin>;
 

@@ -76,6 +76,7 @@ export function kindOfEvent(event: DomainEvent): PolicyKind | undefined {
     case "LoadBalancerSet":
     case "ConnectionPoolSet":
     case "OutlierDetectionSet":
+    case "HealthCheckSet":
     case "CertificateTtlSet":
     case "JwtValidationSet":
     case "ServiceRemoved":

@@ -164,10 +164,12 @@ const SERVICES_AND_ROUTES: Row[] = [
         loadBalancer: { algorithm: "random" },
         connectionPool: { maxRequests: 1 },
         outlierDetection: { interval: "1s" },
+        healthCheck: { tcp: {} },
         certificateTtl: "12h",
       }),
     ],
-    expected: "ServicePortsSet SubsetsDefined LoadBalancerSet ConnectionPoolSet OutlierDetectionSet CertificateTtlSet",
+    expected:
+      "ServicePortsSet SubsetsDefined LoadBalancerSet ConnectionPoolSet OutlierDetectionSet HealthCheckSet CertificateTtlSet",
   },
   {
     title: "a part taken away has no value after",

@@ -83,6 +83,10 @@ const ROWS: [DomainEvent, string][] = [
     { type: "OutlierDetectionSet", ...target, from: { interval: "5s" } },
     "set outlier detection of shop/catalog from interval=5s to the defaults",
   ],
+  [
+    { type: "HealthCheckSet", ...target, to: { http: { path: "/healthz" }, interval: "5s" } },
+    "set health checks of shop/catalog from the defaults to http=(path=/healthz) interval=5s",
+  ],
   [{ type: "ServiceRemoved", ...target }, "removed shop/catalog"],
   [
     {

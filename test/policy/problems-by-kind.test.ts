@@ -45,7 +45,7 @@ describe("service", () => {
       "port: 80",
       [
         "f:4:1 spec.ports: is missing; write a list",
-        "f:5:3 spec.port: unknown field `port`; did you mean ports? allowed here: ports, subsets, loadBalancer, connectionPool, outlierDetection, certificateTtl, jwt",
+        "f:5:3 spec.port: unknown field `port`; did you mean ports? allowed here: ports, subsets, loadBalancer, connectionPool, outlierDetection, healthCheck, certificateTtl, jwt",
       ],
     ],
     [
@@ -108,6 +108,10 @@ describe("service", () => {
         "f:5:62 spec.connectionPool.maxConnection: unknown field `maxConnection`; did you mean maxConnections? allowed here: maxConnections, maxPendingRequests, maxRequests, maxRetries, maxRequestsPerConnection, connectTimeout, idleTimeout",
         "f:5:93 spec.connectionPool.maxRequests: 0 must be at least 1",
       ],
+    ],
+    [
+      "{ ports: [{ port: 80, protocol: http }], healthCheck: { http: { path: /healthz }, tcp: {} } }",
+      ["f:5:44 spec.healthCheck: must have exactly one of http, grpc and tcp"],
     ],
     [
       "{ ports: [{ port: 80, protocol: http }], outlierDetection: { consecutive5xx: five, interval: 1.5, maxEjectionPercent: 50% } }",

@@ -103,6 +103,10 @@ const serviceSpec = fc.record(
       connectTimeout: duration,
       idleTimeout: duration,
     }),
+    healthCheck: fc.oneof(
+      fc.record({ http: fc.constant({ path: "/healthz" }), interval: duration }),
+      fc.record({ grpc: fc.constant({}), healthyThreshold: fc.integer({ min: 1, max: 9 }) }),
+    ),
     outlierDetection: some({
       consecutiveGatewayErrors: fc.integer({ min: 1, max: 9 }),
       successRate: some({ stdevFactor: fc.integer({ min: 1, max: 9 }) }),

@@ -40,6 +40,7 @@ const ACTS = [
   "balance",
   "pool",
   "outlier",
+  "health",
   "route",
   "shift",
   "timeout",
@@ -148,6 +149,8 @@ function serviceEvents(state: MeshState, one: Step): DomainEvent[] {
       return [{ type: "ConnectionPoolSet", ...at, to: { maxConnections: index + 1 } }];
     case "outlier":
       return [{ type: "OutlierDetectionSet", ...at, to: { consecutive5xx: index + 1 } }];
+    case "health":
+      return [{ type: "HealthCheckSet", ...at, to: { tcp: {}, healthyThreshold: index + 1 } }];
     default:
       return [];
   }

@@ -1,6 +1,7 @@
 /** A service: its ports, its subsets, and how callers spread and guard their calls to it. */
 
 import { z } from "zod";
+import { healthCheck } from "./health-check.ts";
 import { jwtSpec } from "./jwt.ts";
 import { loadBalancer } from "./load-balancer.ts";
 import { outlierDetection } from "./outlier-detection.ts";
@@ -29,6 +30,7 @@ export const serviceSpec = z.strictObject({
     })
     .optional(),
   outlierDetection: outlierDetection.optional(),
+  healthCheck: healthCheck.optional(),
   /** How long its certificates live; from the next one on. */
   certificateTtl: certificateTtl.optional(),
   jwt: jwtSpec.optional(),

@@ -3,6 +3,7 @@
  * not there yet, or no longer, is not offered to callers. The application may start before its sidecar or after it.
  */
 
+import type { SnapshotHealthCheck } from "../../projections/snapshot.ts";
 import type { RequestHead, ResponseHead, StreamListener } from "../codec/message.ts";
 import type { Address } from "../io/listener.ts";
 import type { Pool, PoolWaiter } from "../upstream/pool.ts";
@@ -16,11 +17,12 @@ import type { Pool, PoolWaiter } from "../upstream/pool.ts";
  */
 export type HealthCheck = { readonly kind: "none" | "tcp" | "grpc" } | { readonly kind: "http"; readonly path: string };
 
-const HEALTHY_EVERY_MS = 2_000;
+/** How often, where policy does not say; one lost answer takes no instance out of the mesh. */
+const TERMS = { intervalMs: 2_000, timeoutMs: 2_000, unhealthyThreshold: 2, healthyThreshold: 1 } as const;
+/** While something is wrong it is asked more often, so that it comes back soon. */
 const UNHEALTHY_EVERY_MS = 500;
-const ANSWER_WITHIN_MS = 2_000;
-/** One lost answer takes no instance out of the mesh. */
-const FAILURES_UNTIL_UNHEALTHY = 2;
+
+type Terms = Omit<SnapshotHealthCheck, "check"> & { readonly check: HealthCheck };
 
 export interface AppHealthOptions {
   readonly check: HealthCheck;
@@ -36,16 +38,34 @@ export class AppHealth {
   #healthy: boolean;
   #reason = "not asked yet";
   #judged = false;
+  #terms: Terms;
+  /** In a row. */
   #failures = 0;
+  #successes = 0;
+  /** Grows with each change of terms: an answer to a question of the former ones says nothing. */
+  #round = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stopped = false;
   readonly #first = Promise.withResolvers<void>();
 
   constructor(options: AppHealthOptions) {
     this.#options = options;
+    this.#terms = { ...TERMS, check: options.check };
     this.#healthy = options.check.kind === "none";
     if (this.#healthy) this.#first.resolve();
     else void this.#ask();
+  }
+
+  /** Asks as policy says from now on; undefined: as the sidecar was started. The verdict so far stands until then. */
+  configure(wanted: SnapshotHealthCheck | undefined): void {
+    const terms = wanted ?? { ...TERMS, check: this.#options.check };
+    if (JSON.stringify(terms) === JSON.stringify(this.#terms)) return;
+    this.#terms = terms;
+    this.#round++;
+    this.#failures = 0;
+    this.#successes = 0;
+    clearTimeout(this.#timer);
+    if (!this.#stopped) void this.#ask();
   }
 
   get healthy(): boolean {
@@ -68,37 +88,46 @@ export class AppHealth {
   }
 
   async #ask(): Promise<void> {
-    const failure = await probe(this.#options).catch((error: unknown) => String(error));
-    if (this.#stopped) return;
+    const round = this.#round;
+    const { check, intervalMs, timeoutMs, unhealthyThreshold, healthyThreshold } = this.#terms;
+    const failure = await probe(check, timeoutMs, this.#options).catch((error: unknown) => String(error));
+    if (this.#stopped || round !== this.#round) return;
     this.#failures = failure === undefined ? 0 : this.#failures + 1;
+    this.#successes = failure === undefined ? this.#successes + 1 : 0;
     if (failure !== undefined) this.#reason = failure;
-    const healthy = failure === undefined || (this.#healthy && this.#failures < FAILURES_UNTIL_UNHEALTHY);
+    const healthy = this.#healthy ? this.#failures < unhealthyThreshold : this.#successes >= healthyThreshold;
     if (healthy) this.#first.resolve();
     if (healthy !== this.#healthy || !this.#judged) {
       this.#judged = true;
       this.#healthy = healthy;
       this.#options.onChange(healthy, this.#reason);
     }
+    if (check.kind === "none") return;
     const steady = healthy && this.#failures === 0;
-    this.#timer = setTimeout(() => void this.#ask(), steady ? HEALTHY_EVERY_MS : UNHEALTHY_EVERY_MS);
+    const waitMs = steady ? intervalMs : Math.min(intervalMs, UNHEALTHY_EVERY_MS);
+    this.#timer = setTimeout(() => void this.#ask(), waitMs);
   }
 }
 
 /** Undefined: it is well. Otherwise what is wrong. */
-function probe({ check, address, grpc }: AppHealthOptions): Promise<string | undefined> {
+function probe(
+  check: HealthCheck,
+  timeoutMs: number,
+  { address, grpc }: Pick<AppHealthOptions, "address" | "grpc">,
+): Promise<string | undefined> {
   switch (check.kind) {
     case "none":
       return Promise.resolve(undefined);
     case "tcp":
-      return probeTcp(address);
+      return probeTcp(address, timeoutMs);
     case "http":
-      return probeHttp(address, check.path);
+      return probeHttp(address, check.path, timeoutMs);
     case "grpc":
-      return probeGrpc(grpc);
+      return probeGrpc(grpc, timeoutMs);
   }
 }
 
-async function probeTcp({ host, port }: Address): Promise<string | undefined> {
+async function probeTcp({ host, port }: Address, timeoutMs: number): Promise<string | undefined> {
   const ignore = (): void => {};
   const connecting = Bun.connect({
     hostname: host,
@@ -108,11 +137,11 @@ async function probeTcp({ host, port }: Address): Promise<string | undefined> {
     () => undefined,
     () => `${host}:${port} takes no connections`,
   );
-  return withinTime(connecting);
+  return withinTime(connecting, timeoutMs);
 }
 
-async function probeHttp({ host, port }: Address, path: string): Promise<string | undefined> {
-  const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
+async function probeHttp({ host, port }: Address, path: string, timeoutMs: number): Promise<string | undefined> {
+  const signal = AbortSignal.timeout(timeoutMs);
   try {
     const response = await fetch(`http://${host}:${port}${path}`, { signal, redirect: "manual" });
     await response.body?.cancel();
@@ -141,7 +170,7 @@ const HEALTH_HEAD: RequestHead = {
   version: "2",
 };
 
-async function probeGrpc(pool: Pool): Promise<string | undefined> {
+async function probeGrpc(pool: Pool, timeoutMs: number): Promise<string | undefined> {
   // Everything below may be called before `acquire` returns: the pool may have a connection at hand.
   const { promise: verdict, resolve } = Promise.withResolvers<string | undefined>();
   const chunks: Uint8Array[] = [];
@@ -175,16 +204,16 @@ async function probeGrpc(pool: Pool): Promise<string | undefined> {
   };
   pool.acquire(waiter);
   try {
-    return await withinTime(verdict);
+    return await withinTime(verdict, timeoutMs);
   } finally {
     giveUp();
   }
 }
 
-async function withinTime(verdict: Promise<string | undefined>): Promise<string | undefined> {
+async function withinTime(verdict: Promise<string | undefined>, timeoutMs: number): Promise<string | undefined> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<string>((resolve) => {
-    timer = setTimeout(resolve, ANSWER_WITHIN_MS, "it did not answer in time");
+    timer = setTimeout(resolve, timeoutMs, "it did not answer in time");
   });
   try {
     return await Promise.race([verdict, late]);

@@ -275,6 +275,7 @@ export class Sidecar {
       return false;
     }
     this.#rejected = undefined;
+    this.#health.configure(snapshot.inbound.healthCheck);
     this.#metrics.snapshotRevision = revision;
     const faultBefore = this.#revocationFault;
     this.#revocation = compileRevocations(trustDomain, revocations);

@@ -58,3 +58,35 @@ test("an application that starts after its sidecar is found", async () => {
   await sidecar.stop();
   await app.stop(true);
 });
+
+test("policy says how the application is asked, whatever the sidecar was started with", async () => {
+  let status = 503;
+  const asked: string[] = [];
+  const app = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch(request) {
+      asked.push(new URL(request.url).pathname);
+      return new Response("", { status });
+    },
+  });
+  const { sidecar } = await mesh.startSidecar({ service: "shop/catalog", appPort: app.port ?? 0 });
+  await eventually(() => expect([sidecar.notReady(), offered()]).toEqual([undefined, 1]));
+  expect(asked).toEqual([]);
+  await mesh.apply(
+    POLICY.replace(" }] }", " }], healthCheck: { http: { path: /well }, interval: 20ms, healthyThreshold: 3 } }"),
+  );
+  await eventually(() => expect(offered()).toBe(0));
+  expect(new Set(asked)).toEqual(new Set(["/well"]));
+  const before = asked.length;
+  status = 200;
+  await eventually(() => expect(offered()).toBe(1));
+  expect(asked.length - before).toBeGreaterThanOrEqual(3);
+  status = 503;
+  await eventually(() => expect(offered()).toBe(0));
+  // Without a check in policy, it is as the sidecar was started: not asked at all.
+  await mesh.apply(POLICY);
+  await eventually(() => expect(offered()).toBe(1));
+  await sidecar.stop();
+  await app.stop(true);
+}, 30_000);
