@@ -39,7 +39,12 @@ export function summarise(document: PolicyDocument): string {
 
 function destinations({ backends }: RouteRule): string {
   if (backends === undefined) return "the whole service";
-  return backends.map(({ subset, weight = 1 }) => `${subset ?? "the whole service"} ${weight}`).join(" + ");
+  return backends
+    .map(
+      ({ service, subset, weight = 1 }) =>
+        `${[service, subset].filter(Boolean).join(" ") || "the whole service"} ${weight}`,
+    )
+    .join(" + ");
 }
 
 function counted(count: number, one: string, many = `${one}s`): string {

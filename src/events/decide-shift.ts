@@ -5,7 +5,7 @@ import { serviceRef } from "../policy/names.ts";
 import { nearest } from "../policy/nearest.ts";
 import { ok, type Result } from "../policy/result.ts";
 import { API_VERSION, type RouteRule, type ServiceSpec } from "../policy/schema.ts";
-import { type Backends, backendWeights, WHOLE_SERVICE, withWeights } from "./backend-weights.ts";
+import { type Backends, backendKey, backendWeights, withWeights } from "./backend-weights.ts";
 import type { CommandBody, Refusal } from "./commands.ts";
 import { type Plan, planDocument, problem, refuse } from "./decision-plan.ts";
 import { EMPTY_NAMESPACE, type MeshState, type NamespaceState } from "./state.ts";
@@ -85,7 +85,7 @@ function shiftableBackends(
 ): Result<Backends, Refusal> {
   const declared = Object.keys(spec.subsets ?? {});
   const present: Backends = rule?.backends ?? declared.map((subset) => ({ subset, weight: 0 }));
-  const names = new Set(present.map(({ subset }) => subset ?? WHOLE_SERVICE));
+  const names = new Set(present.map(backendKey));
   const added = Object.keys(percent).filter((subset) => !names.has(subset));
   const unknown = added.filter((subset) => !declared.includes(subset));
   if (unknown.length > 0) {

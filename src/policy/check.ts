@@ -147,9 +147,35 @@ class Check {
         this.#warn(document, path, `is never reached: rules[${catchAll}] already takes every request`);
       }
       checkBackends(document, path, rule, this.#error, this.#warn);
-      if (target !== undefined) checkSubsets(document, path, rule, target, this.#error);
+      if (target !== undefined) this.#destinations(document, path, rule, target);
       checkTimeouts(document, path, rule, this.#warn);
       if (target !== undefined) checkMatchedPorts(document, path, rule, target, this.#warn);
+    }
+  }
+
+  /** Where a rule sends requests, and copies of them: services and subsets that there are. */
+  #destinations(
+    document: RouteDocument,
+    path: DocumentPath,
+    { backends = [], mirror }: RouteRule,
+    own: ServiceSpec,
+  ): void {
+    const named = backends.map((backend, index) => ({ ...backend, at: [...path, "backends", index] }));
+    for (const { service, subset, at } of mirror === undefined
+      ? named
+      : [...named, { ...mirror, at: [...path, "mirror"] }]) {
+      const [namespace, name] = namesOf(service, document);
+      const spec = service === undefined ? own : this.#find(namespace, name);
+      if (spec === undefined) {
+        // Those of other namespaces may be declared later, and by others.
+        const say = namespace === document.metadata.namespace ? this.#error : this.#warn;
+        say(document, [...at, "service"], `there is no service ${serviceRef(namespace, name)}`);
+        continue;
+      }
+      const names = Object.keys(spec.subsets ?? {});
+      if (subset === undefined || names.includes(subset)) continue;
+      const advice = names.length === 0 ? "the service declares none" : `there are: ${names.join(", ")}`;
+      this.#error(document, [...at, "subset"], `there is no subset ${subset}; ${advice}`);
     }
   }
 
@@ -192,12 +218,12 @@ class Check {
 function checkBackends(document: PolicyDocument, path: DocumentPath, rule: RouteRule, error: Say, warn: Say): void {
   const { backends } = rule;
   if (backends === undefined) return;
-  const listed = new Set<string | undefined>();
-  for (const [index, { subset }] of backends.entries()) {
-    const what = subset === undefined ? "the whole service" : `subset ${subset}`;
-    if (listed.has(subset))
-      error(document, [...path, "backends", index], `${what} is listed twice; add up the weights`);
-    listed.add(subset);
+  const listed = new Set<string>();
+  for (const [index, { service, subset }] of backends.entries()) {
+    const part = subset === undefined ? "the whole service" : `subset ${subset}`;
+    const what = service === undefined ? part : `${part} of ${service}`;
+    if (listed.has(what)) error(document, [...path, "backends", index], `${what} is listed twice; add up the weights`);
+    listed.add(what);
   }
   if (backends.every(({ weight }) => weight === 0)) {
     error(document, [...path, "backends"], "all weights are 0, so no request has anywhere to go");
@@ -206,21 +232,6 @@ function checkBackends(document: PolicyDocument, path: DocumentPath, rule: Route
   if (bare >= 0 && backends.some(({ weight }) => weight !== undefined)) {
     const message = `has no weight and counts as ${BACKEND_WEIGHT_DEFAULT} beside backends that have one; give each a weight`;
     warn(document, [...path, "backends", bare], message);
-  }
-}
-
-function checkSubsets(
-  document: PolicyDocument,
-  path: DocumentPath,
-  rule: RouteRule,
-  to: ServiceSpec,
-  error: Say,
-): void {
-  const names = Object.keys(to.subsets ?? {});
-  for (const [index, { subset }] of (rule.backends ?? []).entries()) {
-    if (subset === undefined || names.includes(subset)) continue;
-    const advice = names.length === 0 ? "the service declares none" : `there are: ${names.join(", ")}`;
-    error(document, [...path, "backends", index, "subset"], `there is no subset ${subset}; ${advice}`);
   }
 }
 
@@ -260,11 +271,21 @@ function isUnconditional({ path, ...others }: RouteMatch): boolean {
   return anyPath && Object.values(others).every((said) => said === undefined || Object.keys(said).length === 0);
 }
 
+/** Namespace and name of a backend's service; that of the route itself where it names none. */
+function namesOf(service: string | undefined, { metadata, spec }: RouteDocument): [namespace: string, name: string] {
+  const [first = spec.service, second] = service?.split("/") ?? [];
+  return second === undefined ? [metadata.namespace, first] : [first, second];
+}
+
 /** The subsets that rules send traffic to and that a service does not have, each once. */
 function missingSubsets(rules: readonly RouteRule[], spec: ServiceSpec): Set<string> {
   const missing = new Set<string>();
-  for (const { subset } of rules.flatMap(({ backends }) => backends ?? [])) {
-    if (subset !== undefined && !Object.hasOwn(spec.subsets ?? {}, subset)) missing.add(subset);
+  const destinations = rules.flatMap(({ backends = [], mirror }) =>
+    mirror === undefined ? backends : [...backends, mirror],
+  );
+  for (const { service, subset } of destinations) {
+    if (service === undefined && subset !== undefined && !Object.hasOwn(spec.subsets ?? {}, subset))
+      missing.add(subset);
   }
   return missing;
 }

@@ -80,6 +80,7 @@ export { type MeshSpec, type MtlsMode, meshSpec } from "./schema/mesh.ts";
 export { type RateLimitSpec, rateLimitSpec } from "./schema/rate-limit.ts";
 export { RETRY_CONDITIONS, type RetryCondition } from "./schema/retries.ts";
 export { type RouteRule, type RouteSpec, routeRule, routeSpec } from "./schema/route.ts";
+export { type HeaderChanges, headerChanges, redirect, respond, rewrite } from "./schema/route-filters.ts";
 export { type ServiceSpec, serviceSpec } from "./schema/service.ts";
 
 export type PolicyDocument = z.infer<typeof policyDocument>;

@@ -18,7 +18,7 @@ import {
 import { canonicalJson } from "../policy/canonical.ts";
 import { parseServiceRef, serviceRef, spiffeId } from "../policy/names.ts";
 import { localPrincipal } from "../policy/principal.ts";
-import { partsOf, type RouteRule, type ServiceSpec } from "../policy/schema.ts";
+import { partsOf, type ServiceSpec } from "../policy/schema.ts";
 import { accessDefaultOf, callableServices, policiesOf, type ServiceName, trustDomainOf } from "./call-graph.ts";
 import { compileJwt } from "./compile-jwt.ts";
 import {
@@ -27,25 +27,20 @@ import {
   compileHealthCheck,
   compileOutlierDetection,
   compileRateLimit,
-  compileRetries,
-  milliseconds,
 } from "./compile-resilience.ts";
 import { compileRevocations } from "./compile-revocations.ts";
+import { compileRouteRule } from "./compile-route.ts";
 import {
   type RuleOrigin,
   type ServiceSnapshot,
   SNAPSHOT_VERSION,
   type SnapshotAccessRule,
   type SnapshotRateLimit,
-  type SnapshotRouteRule,
   type SnapshotUpstream,
 } from "./snapshot.ts";
 
 /** Takes in both load and latency, and needs no tuning: slow instances get less by themselves. */
 const LOAD_BALANCER = "peak-ewma";
-
-/** A backend that names no weight counts as one share. */
-const BACKEND_WEIGHT = 1;
 
 /**
  * The snapshot of a declared service as of `state`; undefined when the service is not declared.
@@ -202,26 +197,14 @@ function compileUpstream(state: MeshState, target: ServiceName): SnapshotUpstrea
     ...(outlierDetection === undefined ? {} : { outlierDetection: compileOutlierDetection(outlierDetection) }),
     routes: routesOf(namespace, target.name).flatMap(({ name, route }) =>
       route.rules.map((rule, index) =>
-        compileRouteRule(state, rule.value, ruleOrigin(target.namespace, name, index, rule.origin)),
+        compileRouteRule(
+          rule.value,
+          ruleOrigin(target.namespace, name, index, rule.origin),
+          target.namespace,
+          (callers) => localPrincipals(state, callers),
+        ),
       ),
     ),
-  };
-}
-
-function compileRouteRule(state: MeshState, rule: RouteRule, origin: RuleOrigin): SnapshotRouteRule {
-  const backends = rule.backends ?? [{}];
-  return {
-    match: (rule.match ?? []).map((match) =>
-      match.from === undefined ? match : { ...match, from: localPrincipals(state, match.from) },
-    ),
-    backends: backends.map(({ subset, weight }) => ({
-      ...(subset === undefined ? {} : { subset }),
-      weight: weight ?? BACKEND_WEIGHT,
-    })),
-    ...(rule.timeout === undefined ? {} : { timeoutMs: milliseconds(rule.timeout) }),
-    ...(rule.idleTimeout === undefined ? {} : { idleTimeoutMs: milliseconds(rule.idleTimeout) }),
-    ...(rule.retries === undefined ? {} : { retries: compileRetries(rule.retries) }),
-    origin,
   };
 }
 

@@ -59,15 +59,16 @@ export const snapshotHealthCheck = z.strictObject({
 
 export const snapshotLoadBalancer = z.enum(LOAD_BALANCERS);
 
+/** What the requests that belong together have in common. */
+export const snapshotHashKey = z.union([
+  z.strictObject({ header: z.string() }),
+  z.strictObject({ cookie: z.string() }),
+  z.strictObject({ source: z.literal(true) }),
+]);
+
 /** What there is to say of balancing beside its algorithm. */
 export const snapshotBalancing = z.strictObject({
-  hash: z
-    .union([
-      z.strictObject({ header: z.string() }),
-      z.strictObject({ cookie: z.string() }),
-      z.strictObject({ source: z.literal(true) }),
-    ])
-    .optional(),
+  hash: snapshotHashKey.optional(),
   slowStartMs: z.int().min(1).optional(),
   /** Absent: near endpoints are preferred. */
   locality: z.enum(["prefer", "ignore"]).optional(),

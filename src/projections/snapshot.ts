@@ -4,50 +4,18 @@
  */
 
 import { z } from "zod";
-import {
-  ACCESS_ACTIONS,
-  accessConditions,
-  accessDefault,
-  JWT_ALGORITHMS,
-  requestMatch,
-  routeMatch,
-} from "../policy/schema.ts";
+import { ACCESS_ACTIONS, accessConditions, accessDefault, JWT_ALGORITHMS, requestMatch } from "../policy/schema.ts";
+import { type RuleOrigin, ruleOrigin } from "./rule-origin.ts";
 import {
   snapshotBalancing,
   snapshotConnectionPool,
   snapshotHealthCheck,
   snapshotLoadBalancer,
   snapshotOutlierDetection,
-  snapshotRetries,
 } from "./snapshot-resilience.ts";
+import { snapshotRouteRule } from "./snapshot-route.ts";
 
 export const SNAPSHOT_VERSION = 1;
-
-/** Where a rule comes from: a denial, an access log line and `explain` name it as `document[rule]@revision`. */
-const ruleOrigin = z.strictObject({
-  /** `namespace/name` of the document. */
-  document: z.string(),
-  /** Index of the rule in the document. */
-  rule: z.int().min(0),
-  revision: z.int().min(0),
-  actor: z.string(),
-});
-
-const weightedBackend = z.strictObject({
-  /** Absent: every endpoint of the service. */
-  subset: z.string().optional(),
-  weight: z.int().min(0),
-});
-
-const snapshotRouteRule = z.strictObject({
-  /** Alternatives; an empty list matches every request. */
-  match: z.array(routeMatch),
-  backends: z.array(weightedBackend),
-  timeoutMs: z.int().min(1).optional(),
-  idleTimeoutMs: z.int().min(1).optional(),
-  retries: snapshotRetries.optional(),
-  origin: ruleOrigin,
-});
 
 const snapshotRateLimit = z.strictObject({
   /** Alternatives; an empty list matches every request. */
@@ -172,13 +140,13 @@ export const serviceSnapshot = z.strictObject({
 export type ServiceSnapshot = z.infer<typeof serviceSnapshot>;
 export type SnapshotRevocation = z.infer<typeof snapshotRevocation>;
 export type SnapshotUpstream = z.infer<typeof snapshotUpstream>;
-export type SnapshotRouteRule = z.infer<typeof snapshotRouteRule>;
 export type SnapshotAccessRule = z.infer<typeof snapshotAccessRule>;
 /** What rules compare, as policy writes it. */
 export type {
   AccessConditions,
   ClaimCondition,
   GrpcMethods,
+  HeaderChanges,
   HeaderMatch,
   RequestMatch as SnapshotMatcher,
   RouteMatch as SnapshotRouteMatcher,
@@ -192,8 +160,9 @@ export type {
   SnapshotOutlierDetection,
   SnapshotRetries,
 } from "./snapshot-resilience.ts";
+export type { SnapshotCors, SnapshotFault, SnapshotMirror, SnapshotRouteRule } from "./snapshot-route.ts";
 export type SnapshotRateLimit = z.infer<typeof snapshotRateLimit>;
-export type RuleOrigin = z.infer<typeof ruleOrigin>;
+export type { RuleOrigin };
 
 /** `document[rule]@revision`: how a rule is named wherever a decision is traced back. */
 export function formatOrigin(origin: RuleOrigin): string {

@@ -14,6 +14,7 @@ import type {
   StreamFault,
   StreamListener,
 } from "./codec/message.ts";
+import { isSuccess, takeExtendedConnect } from "./extended-connect.ts";
 import { headerValue } from "./headers.ts";
 import { HeldRequest, type HeldRequestReader } from "./held-request.ts";
 import type { Downstream } from "./io/downstream.ts";
@@ -30,28 +31,13 @@ import {
   type LocalResponse,
 } from "./respond.ts";
 import type { Runtime } from "./runtime.ts";
-import type { Counter, Side } from "./side.ts";
+import type { Counter, RequestCopy, Side } from "./side.ts";
 import { UpstreamCall } from "./upstream/call.ts";
 import type { CallFailure, CallOwner } from "./upstream/call-plan.ts";
 
 /** The response is whole, and the rest of the request has no reader. */
 const ANSWERED: StreamFault = { kind: "cancelled", detail: "answered_early" };
 const CLIENT_GONE: StreamFault = { kind: "cancelled", detail: "response_incomplete" };
-
-/**
- * Extended CONNECT (RFC 8441) is HTTP/2's way to say GET with `Upgrade`: rules are written for the latter, and
- * applications mostly know no other. The key of a WebSocket, which HTTP/2 leaves out, is made up where it is missing.
- */
-function takeExtendedConnect(head: RequestHead, protocol: string): void {
-  head.method = "GET";
-  head.contentLength = 0;
-  if (protocol !== "websocket" || headerValue(head.headers, "sec-websocket-key") !== undefined) return;
-  head.headers.push("sec-websocket-key", crypto.getRandomValues(Buffer.alloc(16)).toString("base64"));
-}
-
-function isSuccess(status: number): boolean {
-  return status >= 200 && status < 300;
-}
 
 export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldRequestReader {
   readonly #runtime: Runtime;
@@ -72,6 +58,10 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
   #withdrawal: Timer | undefined;
   /** What came before it was decided what becomes of the request. */
   #held: HeldRequest | undefined;
+  /** Of the request's body. */
+  #requestBytesMax: number | undefined;
+  #changeResponse: ((headers: HeaderList) => void) | undefined;
+  #copy: RequestCopy | undefined;
   /** Bytes moved since the idle watch last looked. */
   #active = true;
   #requestEnded = false;
@@ -125,6 +115,12 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
       this.#answer(admission.response);
       return;
     }
+    if (admission.kind === "reset") {
+      this.#breakOff(admission.flags, admission.details, undefined);
+      return;
+    }
+    this.#requestBytesMax = admission.requestBytesMax;
+    this.#changeResponse = admission.changeResponse;
     this.#service = admission.service;
     const { timers, limits } = this.#runtime;
     this.#limitTime(admission.timeoutMs, admission.callerTimeoutMs);
@@ -135,6 +131,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
     this.#call = call;
     this.#open.add(this);
     if (end) this.#requestEndNs = this.#record.startNs;
+    this.#copy = admission.copy?.send(end);
     call.sendHead(head, end);
     const held = this.#held;
     this.#held = undefined;
@@ -155,7 +152,12 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
   takeData(chunk: Uint8Array, end: boolean): boolean {
     const call = this.#call;
     if (call === undefined || this.#over) return true;
+    if (this.#requestBytesMax !== undefined && this.#record.bytesReceived > this.#requestBytesMax) {
+      this.#fail("request_too_large", "request_payload_too_large");
+      return true;
+    }
     if (end) this.#requestEnds();
+    this.#copy?.sendData(chunk, end);
     const goOn = call.sendData(chunk, end);
     if (end) this.#requestEndSent();
     return goOn;
@@ -169,6 +171,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
   takeTrailers(trailers: HeaderList): void {
     if (this.#over) return;
     this.#requestEnds();
+    this.#copy?.sendTrailers(trailers);
     this.#call?.sendTrailers(trailers);
     this.#requestEndSent();
   }
@@ -209,6 +212,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
       this.#timeout?.cancel();
       this.#idleTimeoutMs = this.#runtime.limits.tunnelIdleTimeoutMs;
     }
+    this.#changeResponse?.(head.headers);
     // RFC 9110 §6.6.1: who receives a response without a date, and has a clock, says when that was.
     if (headerValue(head.headers, "date") === undefined) head.headers.push("date", this.#runtime.httpDate());
     if (record.isGrpc) recordGrpcStatus(this.#record, head.headers);
@@ -305,11 +309,11 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
   }
 
   /** Ends a response that is under way: by a gRPC status where one may still come, for a caller learns more from it. */
-  #breakOff(flags: FlagSet, details: string, trailers: HeaderList): void {
+  #breakOff(flags: FlagSet, details: string, trailers: HeaderList | undefined): void {
     const record = this.#record;
     record.flags |= flags;
     record.details = details;
-    if (record.isGrpc && this.#request?.version === "2") {
+    if (trailers !== undefined && record.isGrpc && this.#request?.version === "2") {
       recordGrpcStatus(this.#record, trailers);
       this.#stream.sendTrailers(trailers);
     } else {
@@ -373,6 +377,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
     if (this.#over) return;
     this.#over = true;
     this.#open.delete(this);
+    this.#copy?.requestOver();
     this.#withdrawal?.cancel();
     this.#timeout?.cancel();
     this.#idle?.cancel();

@@ -27,6 +27,7 @@ import type { InFlight } from "./in-flight.ts";
 import type { Downstream } from "./io/downstream.ts";
 import { RequestTokens } from "./jwt/request-tokens.ts";
 import type { ValidToken } from "./jwt/token-verifier.ts";
+import { MIRROR_FIELD } from "./mirror-field.ts";
 import type { Policy } from "./policy.ts";
 import {
   denialResponse,
@@ -66,6 +67,8 @@ export interface InboundOptions {
  */
 const CALLER_GRACE_MS = 100;
 
+const COPY: Counter = { count: () => {} };
+
 /** The caller went away, or its time was up. */
 const CALLER_GONE = flagSet("DC") | flagSet("DT");
 
@@ -103,9 +106,11 @@ export class Inbound implements Side {
     const tunnel = asksForTcp(request);
     const port = calledPort(snapshot, request);
     record.destinationPort = port.port;
-    const edge = tunnel
-      ? this.#tcpCounter(downstream, port.port, policy)
-      : this.#counter(downstream, port.port, policy);
+    const edge = this.#isCopy(request, principal)
+      ? COPY
+      : tunnel
+        ? this.#tcpCounter(downstream, port.port, policy)
+        : this.#counter(downstream, port.port, policy);
     const service = serviceRef(snapshot.namespace, snapshot.name);
 
     if (!tunnel) {
@@ -150,6 +155,13 @@ export class Inbound implements Side {
     const plan = this.#plan(application, policy, { principal, token: token.value, requestId: record.requestId ?? "" });
     const callerTimeoutMs = tunnel ? undefined : this.#noteTerms(request, record);
     return { kind: "call", plan, timeoutMs: undefined, callerTimeoutMs, edge, service };
+  }
+
+  /** A copy that a peer's sidecar made of a request: nobody waits for it, so it is no traffic of users. */
+  #isCopy({ headers }: RequestHead, principal: string | undefined): boolean {
+    if (principal === undefined || headerValue(headers, MIRROR_FIELD) === undefined) return false;
+    this.#options.telemetry.sidecar.mirrored.cell({ outcome: "received" }).value++;
+    return true;
   }
 
   /** Binds what the application does for the request by what the caller says; returns how long it may work. */

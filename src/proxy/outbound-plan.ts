@@ -5,6 +5,7 @@ import type { HeaderList, RequestHead } from "./codec/message.ts";
 import { type CallerTerms, HOP_FIELDS, writeAttempt, writeTimeout } from "./deadline.ts";
 import { asksForTcp, withoutFields } from "./headers.ts";
 import type { Downstream } from "./io/downstream.ts";
+import { MIRROR_FIELD } from "./mirror-field.ts";
 import type { Route } from "./route/compile.ts";
 import { hashKey } from "./route/hash-key.ts";
 import type { Runtime } from "./runtime.ts";
@@ -24,6 +25,8 @@ export interface PlannedCall {
   readonly downstream: Downstream;
   readonly record: RequestRecord;
   readonly terms: CallerTerms;
+  /** How long it is held up on purpose. */
+  readonly delayMs?: number | undefined;
 }
 
 /** Fields that only the mesh may set: what an application says in them is dropped. */
@@ -32,6 +35,7 @@ const TRUSTED_FIELDS: ReadonlySet<string> = new Set([
   "x-heddle-denied",
   "x-request-id",
   PORT_FIELD,
+  MIRROR_FIELD,
   ...HOP_FIELDS,
 ]);
 
@@ -51,6 +55,7 @@ export function planCall(runtime: Runtime, call: PlannedCall): CallPlan {
     budget: retries === undefined ? undefined : endpoints?.retryBudget,
     takesRetry: endpoints && (() => endpoints.breaker.takes("maxRetries")),
     isRetry: firstAttempt > 1,
+    delayMs: call.delayMs,
     head: (head, attempt) => {
       if (asksForTcp(head)) return { ...head, authority: connectAuthority(port, head) };
       const outgoing = outgoingHead(head, record.requestId ?? "");

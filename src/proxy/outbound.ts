@@ -6,13 +6,15 @@
  *  3. the path is normalised             (so that router, guard and application read the same one)
  *  4. host → service, rules → backend    (route; a miss says why)
  *  5. the circuit is closed              (a service with enough on its hands gets no more, and the caller knows at once)
- *  6. trusted headers are set            (nobody's word is taken for what only the mesh knows)
- *  7. timeout, retries, balancing        (the call; timeouts enclose retries, retries enclose balancing)
+ *  6. the rule's filters                 (what it answers itself costs no call; what it rewrites is rewritten once)
+ *  7. trusted headers are set            (nobody's word is taken for what only the mesh knows; no filter can set them)
+ *  8. timeout, retries, balancing        (the call; timeouts enclose retries, retries enclose balancing)
  */
 
 import { parseServiceRef, type ServiceRef, serviceRef } from "../policy/names.ts";
 import type { Edge, Workload } from "../telemetry/request-metrics.ts";
 import type { RequestRecord } from "../telemetry/request-record.ts";
+import { flagSet } from "../telemetry/response-flags.ts";
 import type { RequestHead } from "./codec/message.ts";
 import { readTimeoutMs } from "./deadline.ts";
 import type { Decision } from "./filters/access.ts";
@@ -20,13 +22,16 @@ import { describeDenial } from "./filters/denial.ts";
 import { asksForTcp, headerValue } from "./headers.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Downstream } from "./io/downstream.ts";
-import { planCall } from "./outbound-plan.ts";
+import { Mirroring } from "./mirroring.ts";
+import { changeRequest, drawDelayMs, type OwnAnswer, ownAnswer, responseChange } from "./outbound-filters.ts";
+import { type PlannedCall, planCall } from "./outbound-plan.ts";
 import { PASSTHROUGH, type Passthrough } from "./passthrough.ts";
 import type { Policy } from "./policy.ts";
 import { denialResponse, type FaultContext, faultResponse, type LocalResponse, pathFaultResponse } from "./respond.ts";
 import { clusterName, type Route, type RouteMiss, type RouteTable, type Upstream } from "./route/compile.ts";
 import type { MatchableRequest } from "./route/match.ts";
 import { normalisePath } from "./route/path.ts";
+import type { RuleFilters } from "./route/rule-filters.ts";
 import type { Runtime } from "./runtime.ts";
 import { portIn, portOf, protocolOf, type ServicePort } from "./service-port.ts";
 import type { Admission, Counter, Side } from "./side.ts";
@@ -50,6 +55,8 @@ export interface OutboundOptions {
 /** Longest `x-request-id` of an application that is passed on; a longer one is replaced. */
 const REQUEST_ID_LENGTH_MAX = 128;
 
+const INJECTED = flagSet("FI");
+
 /** Why an unreachable service is unreachable: were a rule to allow any call of ours, the snapshot would hold it. */
 const NOTHING_ALLOWS: Decision = {
   allowed: false,
@@ -64,8 +71,12 @@ export class Outbound implements Side {
   /** By the compiled upstream, and so per snapshot. */
   readonly #counters: EdgeCounters<Upstream>;
 
+  readonly #mirroring: Mirroring;
+
   constructor(options: OutboundOptions) {
     this.#options = options;
+    const { runtime, telemetry, endpoints } = options;
+    this.#mirroring = new Mirroring({ runtime, metrics: telemetry.sidecar, endpoints });
     this.#counters = new EdgeCounters(options.telemetry);
   }
 
@@ -94,6 +105,7 @@ export class Outbound implements Side {
       meantRequest(request, authority, downstream),
       request.path,
       this.#options.runtime.random,
+      downstream.facts.remoteAddress,
     );
     if (routing.kind === "miss") {
       record.policyOrigin = routing.origin;
@@ -108,34 +120,54 @@ export class Outbound implements Side {
       const response = faultResponse("protocol_mismatch", { ...context, service: upstream.ref });
       return answer(response, this.#missCounter(policy, upstream.ref));
     }
+    const filters = tunnel ? undefined : rule.filters;
+    record.routeName = rule.name;
+    record.policyOrigin = rule.origin;
+    if (filters !== undefined) {
+      const own = ownAnswer(filters, route, request, context, this.#options.runtime.random);
+      if (own !== undefined) return this.#answerOf(own, this.#counter(upstream, port, policy));
+    }
     const endpoints = this.#options.endpoints(upstream.ref);
     if (endpoints?.breaker.takes("maxRequests") === false) {
       const response = faultResponse("overflow", { ...context, service: upstream.ref });
       return answer(response, this.#counter(upstream, port, policy));
     }
-    record.routeName = rule.name;
     record.upstreamCluster = clusterOf(route, port);
-    record.policyOrigin = rule.origin;
     record.destinationPrincipal = upstream.spiffeId;
     const terms = this.#options.inFlight.termsOf(record, readTimeoutMs(request.headers, record.isGrpc));
     record.requestId = requestId(record.requestId);
+    const delayMs = filters && this.#drawDelayMs(filters, record);
+    const { headers } = request;
+    const call: PlannedCall = { route, port, endpoints, headers, downstream, record, terms, delayMs };
+    // The response is for whoever asked, so it is read from the request as it came.
+    const changeResponse = tunnel ? undefined : responseChange(route, request);
+    if (!tunnel) changeRequest(request, route);
     return {
       kind: "call",
-      plan: planCall(this.#options.runtime, {
-        route,
-        port,
-        endpoints,
-        headers: request.headers,
-        downstream,
-        record,
-        terms,
-      }),
+      plan: planCall(this.#options.runtime, call),
+      requestBytesMax: filters?.requestBytesMax,
+      changeResponse,
+      copy: filters && this.#mirroring.copyOf(call, request, routes),
       timeoutMs: rule.timeoutMs,
       callerTimeoutMs: terms.timeoutMs,
       idleTimeoutMs: rule.idleTimeoutMs,
       edge: tunnel ? this.#tcpCounter(upstream, port, policy) : this.#counter(upstream, port, policy),
       service: upstream.ref,
     };
+  }
+
+  #answerOf(own: OwnAnswer, edge: Counter): Admission {
+    const { faults } = this.#options.telemetry.sidecar;
+    const isFault = own.kind === "reset" || (own.response.flags & INJECTED) !== 0;
+    if (isFault) faults.cell({ kind: "abort" }).value++;
+    if (own.kind === "answer") return answer(own.response, edge);
+    return { kind: "reset", flags: INJECTED, details: "fault_filter_abort", edge };
+  }
+
+  #drawDelayMs(filters: RuleFilters, record: RequestRecord): number | undefined {
+    const delayMs = drawDelayMs(filters, record, this.#options.runtime.random);
+    if (delayMs !== undefined) this.#options.telemetry.sidecar.faults.cell({ kind: "delay" }).value++;
+    return delayMs;
   }
 
   finished(record: RequestRecord, edge: Counter | undefined): void {

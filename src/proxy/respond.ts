@@ -197,6 +197,16 @@ const FAULTS = {
     (service) => `The rate limit of ${service} is reached.`,
     RETRY_LATER,
   ),
+  request_too_large: {
+    ...row(
+      413,
+      "DPE",
+      "request_payload_too_large",
+      (service) => `The request is larger than the Route of ${service} allows.`,
+      "Send less at once, or raise the rule's maxRequestBytes.",
+    ),
+    flags: NO_FLAGS,
+  },
   draining: row(
     503,
     "LR",
@@ -356,7 +366,8 @@ interface LocalContent {
 const encoder = new TextEncoder();
 const NO_BODY = new Uint8Array(0);
 
-function localResponse({ version, contentType }: FaultContext, content: LocalContent): LocalResponse {
+/** A response of our own, in the form that the caller understands. */
+export function localResponse({ version, contentType }: FaultContext, content: LocalContent): LocalResponse {
   const { flags, details, headers } = content;
   if (!isGrpc(contentType)) {
     const body = encoder.encode(content.body);

@@ -1,7 +1,8 @@
 /** One direction of the sidecar, as an exchange sees it: who is asked, what is allowed, where it goes. */
 
 import type { RequestRecord } from "../telemetry/request-record.ts";
-import type { RequestHead } from "./codec/message.ts";
+import type { FlagSet } from "../telemetry/response-flags.ts";
+import type { HeaderList, RequestHead } from "./codec/message.ts";
 import type { Downstream } from "./io/downstream.ts";
 import type { LocalResponse } from "./respond.ts";
 import type { CallPlan } from "./upstream/call-plan.ts";
@@ -11,8 +12,18 @@ export interface Counter {
   count(record: RequestRecord): void;
 }
 
+/** A copy of a request under way: it gets what the request gets, and nothing comes back. */
+export interface RequestCopy {
+  sendData(chunk: Uint8Array, end: boolean): void;
+  sendTrailers(trailers: HeaderList): void;
+  /** The request is over, whole or not. */
+  requestOver(): void;
+}
+
 /** What a side decides about a request: one reading of policy, held to the request's end. */
 export type Admission =
+  /** Broken off without a response. */
+  | { readonly kind: "reset"; readonly flags: FlagSet; readonly details: string; readonly edge: Counter | undefined }
   | { readonly kind: "answer"; readonly response: LocalResponse; readonly edge: Counter | undefined }
   | {
       readonly kind: "call";
@@ -23,6 +34,12 @@ export type Admission =
       readonly callerTimeoutMs?: number | undefined;
       /** Without a byte either way; absent: the sidecar's own bound. */
       readonly idleTimeoutMs?: number | undefined;
+      /** Above it, 413; absent: any size. */
+      readonly requestBytesMax?: number | undefined;
+      /** Changes the headers of the response before they go out. */
+      readonly changeResponse?: ((headers: HeaderList) => void) | undefined;
+      /** A copy to be sent beside the request. */
+      readonly copy?: { send(end: boolean): RequestCopy } | undefined;
       readonly edge: Counter;
       /** The called service, for messages: `namespace/name`. */
       readonly service: string;

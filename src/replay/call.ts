@@ -53,6 +53,7 @@ const NO_ADDRESS = "0.0.0.0";
  * - `unreachable`: nothing allows any call of this source to the destination.
  * - `no_route`, `no_backend`: the destination's routes have no rule for it, or one that leads nowhere.
  * - `no_token`: the destination asks for an end user's token, and the call bears none.
+ * - `answered`: the rule redirects, or has a response of its own: the caller's sidecar answers.
  * - `denied`: the destination's access rules refuse it.
  */
 export type Obstacle =
@@ -64,6 +65,7 @@ export type Obstacle =
   | "no_route"
   | "no_backend"
   | "no_token"
+  | "answered"
   | "denied";
 
 /** Where a share of such calls goes. */
@@ -137,7 +139,7 @@ export class CallJudge {
     const { snapshot, routes } = this.#routesOf(call.source, call.facts?.labels);
     const request = requestOf(call);
     const first = routes.route(request, target, () => 0);
-    if (first.kind === "miss" && first.reason !== "no_backend") {
+    if (first.kind === "miss" && first.origin === undefined) {
       // A name that the caller's sidecar does not know is a service of another namespace that it may not call.
       return { ...NOWHERE, target, obstacle: first.reason === "no_route" ? "no_route" : "unreachable" };
     }
@@ -222,13 +224,17 @@ export class CallJudge {
   #outcome(call: Call, share: number, routing: Route | RouteMiss, request: MatchableRequest, target: string): Outcome {
     if (routing.kind === "miss") {
       const service = routing.service ?? refOf(call.destination);
-      return { share, service, subset: undefined, obstacle: "no_backend", access: undefined };
+      const obstacle = routing.reason === "unreachable" ? "unreachable" : "no_backend";
+      return { share, service, subset: undefined, obstacle, access: undefined };
     }
-    const { upstream, subset } = routing;
+    const { upstream, subset, rule } = routing;
     const reached = { share, service: upstream.ref, subset: subset?.name };
+    const { redirect, respond, rewrite } = rule.filters ?? {};
+    if (redirect !== undefined || respond !== undefined) return { ...reached, obstacle: "answered", access: undefined };
     const decision = this.accessOf(call.source, upstream, {
       method: call.method,
-      target,
+      // What the called side reads is what the rule has made of it.
+      target: rewrite === undefined ? target : rewrite.target(target),
       headers: request.headers,
       facts: call.facts,
     });

@@ -35,6 +35,7 @@ const OBSTACLES: Readonly<Record<Obstacle, string>> = {
   no_route: "answered with 404: no rule of the route matches",
   no_backend: "answered with 503: the rule that matches leads nowhere",
   no_token: "refused with 401: the service asks for an end user's token (see --claim)",
+  answered: "answered by the caller's own sidecar: the rule redirects, or has a response of its own",
   denied: "denied with 403",
 };
 

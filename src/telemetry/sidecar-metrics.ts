@@ -43,6 +43,15 @@ export class SidecarMetrics {
     ["upstream"],
     "sum",
   );
+  readonly mirrored = new CellFamily<"outcome">(
+    "counter",
+    "heddle_mirrored_requests_total",
+    "Copies of requests that nobody waited for: those sent by what became of them, and those that came in.",
+    ["outcome"],
+  );
+  readonly faults = new CellFamily<"kind">("counter", "heddle_faults_injected_total", "Failures made on purpose.", [
+    "kind",
+  ]);
   readonly denied = new CellFamily<"reason">("counter", "heddle_denied_total", "Requests turned away by policy.", [
     "reason",
   ]);
@@ -125,6 +134,8 @@ export class SidecarMetrics {
       this.overflows,
       this.connections,
       this.denied,
+      this.mirrored,
+      this.faults,
       this.audited,
       this.jwksFetches,
       this.peersRefused,

@@ -163,7 +163,7 @@ describe("route", () => {
     [
       "timout: 3s",
       [
-        "f:7:7 spec.rules[0].timout: unknown field `timout`; did you mean timeout? allowed here: match, backends, timeout, idleTimeout, retries",
+        "f:7:7 spec.rules[0].timout: unknown field `timout`; did you mean timeout? allowed here: match, backends, sticky, timeout, idleTimeout, retries, headers, rewrite, redirect, respond, cors, maxRequestBytes, mirror, fault",
       ],
     ],
     ["timeout: 1s\n      timeout: 2s", ["f:8:7 `timeout` is given twice: first on line 7; keep one of the two"]],
@@ -207,7 +207,10 @@ describe("route", () => {
       ],
     ],
     ["backends: []", ["f:7:7 spec.rules[0].backends: must not be empty"]],
-    ["backends: [v1]", ['f:7:18 spec.rules[0].backends[0]: "v1" must be a map; write a map with subset, weight']],
+    [
+      "backends: [v1]",
+      ['f:7:18 spec.rules[0].backends[0]: "v1" must be a map; write a map with service, subset, weight, headers'],
+    ],
     [
       "match: { path: { exact: /a } }",
       ["f:7:7 spec.rules[0].match: must be a list, not a map; write [{ path: { exact: /a } }]"],
@@ -273,9 +276,32 @@ describe("route", () => {
       ],
     ],
     [
+      "{ redirect: { prefix: /a }, respond: { status: 200 } }",
+      [
+        "f:7:7 spec.rules[0]: must have at most one of backends, redirect and respond",
+        "f:7:7 spec.rules[0]: must match by path prefix wherever it replaces a prefix",
+      ],
+    ],
+    [
+      'headers: { request: { set: { x-forwarded-for: a, X-A: " b" }, remove: [Host] } }',
+      [
+        "f:7:36 spec.rules[0].headers.request.set.x-forwarded-for: `x-forwarded-for` cannot be a name here: it must not be a header that frames the message or that only the mesh sets",
+        'f:7:61 spec.rules[0].headers.request.set.X-A: " b" must be one line without spaces around it; write b',
+        'f:7:78 spec.rules[0].headers.request.remove[0]: "Host" must not be a header that frames the message or that only the mesh sets',
+      ],
+    ],
+    [
+      "fault: { abort: { status: 500, reset: true }, delay: { fixed: 0s, percent: 101 } }",
+      [
+        "f:7:16 spec.rules[0].fault.abort: must have exactly one of status, grpcStatus and reset",
+        'f:7:69 spec.rules[0].fault.delay.fixed: "0s" must be a duration above zero, such as 800ms, 3s or 1m30s',
+        "f:7:82 spec.rules[0].fault.delay.percent: 101 must be at most 100",
+      ],
+    ],
+    [
       "route: []",
       [
-        "f:7:7 spec.rules[0].route: unknown field `route`; allowed here: match, backends, timeout, idleTimeout, retries",
+        "f:7:7 spec.rules[0].route: unknown field `route`; allowed here: match, backends, sticky, timeout, idleTimeout, retries, headers, rewrite, redirect, respond, cors, maxRequestBytes, mirror, fault",
       ],
     ],
   ])("%j", (body, problems) => {

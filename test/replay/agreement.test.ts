@@ -204,6 +204,7 @@ const STATUSES: Readonly<Record<Obstacle, readonly number[]>> = {
   no_route: [404],
   no_backend: [503],
   no_token: [401],
+  answered: [],
   denied: [403],
 };
 

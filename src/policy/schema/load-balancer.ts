@@ -7,7 +7,7 @@ import { dnsLabel, duration, headerName } from "./primitives.ts";
 export const LOAD_BALANCERS = ["peak-ewma", "least-request", "round-robin", "random", "ring-hash", "maglev"] as const;
 
 /** What the requests that belong together have in common. */
-const hashKey = z.union(
+export const hashKey = z.union(
   [
     z.strictObject({ header: headerName }),
     z.strictObject({ cookie: z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}$/, "must be a cookie's name") }),
@@ -17,7 +17,7 @@ const hashKey = z.union(
 );
 
 /** Of the same namespace, or `namespace/name`. */
-const otherService = z.union(
+export const otherService = z.union(
   [
     dnsLabel,
     z

@@ -1,25 +1,68 @@
-/** Where the calls of a service go, and how often and how long they are tried. */
+/** Where the calls of a service go, what is done to them on the way, and how often and how long they are tried. */
 
 import { z } from "zod";
+import { hashKey, otherService } from "./load-balancer.ts";
 import { routeMatch } from "./match.ts";
-import { dnsLabel, duration } from "./primitives.ts";
+import { dnsLabel, duration, positiveInteger } from "./primitives.ts";
 import { retries } from "./retries.ts";
+import { cors, fault, headerChanges, mirror, redirect, respond, rewrite } from "./route-filters.ts";
 
 const backend = z.strictObject({
+  /** Another one than the route's own. */
+  service: otherService.optional(),
   subset: dnsLabel.optional(),
   weight: z.int().min(0).max(1_000_000).optional(),
+  headers: headerChanges.optional(),
 });
 
-export const routeRule = z.strictObject({
-  match: z.array(routeMatch).min(1).max(64).optional(),
-  backends: z.array(backend).min(1).max(64).optional(),
-  timeout: duration.optional(),
-  /** How long a request may go on without a byte either way. */
-  idleTimeout: duration.optional(),
-  retries: retries.optional(),
-});
+export const routeRule = z
+  .strictObject({
+    match: z.array(routeMatch).min(1).max(64).optional(),
+    backends: z.array(backend).min(1).max(64).optional(),
+    /** Requests that have this in common go to the same backend. */
+    sticky: hashKey.optional(),
+    timeout: duration.optional(),
+    /** How long a request may go on without a byte either way. */
+    idleTimeout: duration.optional(),
+    retries: retries.optional(),
+    headers: headerChanges.optional(),
+    rewrite: rewrite.optional(),
+    redirect: redirect.optional(),
+    respond: respond.optional(),
+    cors: cors.optional(),
+    /** Larger ones are refused with 413. */
+    maxRequestBytes: positiveInteger.optional(),
+    mirror: mirror.optional(),
+    fault: fault.optional(),
+  })
+  .refine(
+    ({ backends, redirect, respond }) =>
+      [backends, redirect, respond].filter((field) => field !== undefined).length <= 1,
+    { error: "must have at most one of backends, redirect and respond" },
+  )
+  .refine(({ match = [], ...rule }) => !replacesPrefix(rule) || (match.length > 0 && match.every(hasPrefix)), {
+    error: "must match by path prefix wherever it replaces a prefix",
+  });
 
 export const routeSpec = z.strictObject({ service: dnsLabel, rules: z.array(routeRule).min(1).max(1024) });
 
 export type RouteSpec = z.infer<typeof routeSpec>;
 export type RouteRule = z.infer<typeof routeRule>;
+
+interface PathChange {
+  readonly prefix?: string | undefined;
+}
+
+function replacesPrefix({
+  rewrite,
+  redirect,
+}: {
+  rewrite?: PathChange | undefined;
+  redirect?: PathChange | undefined;
+}) {
+  return rewrite?.prefix !== undefined || redirect?.prefix !== undefined;
+}
+
+function hasPrefix({ path }: z.infer<typeof routeMatch>): boolean {
+  return path !== undefined && "prefix" in path;
+}

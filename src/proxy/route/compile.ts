@@ -12,6 +12,9 @@ import type {
   SnapshotRouteRule,
   SnapshotUpstream,
 } from "../../projections/snapshot.ts";
+import { compileDraw, type Draw } from "./backend-draw.ts";
+import { hashKey } from "./hash-key.ts";
+import { type ChangeHeaders, compileHeaderChanges } from "./header-changes.ts";
 import { HostTable, hostNames } from "./host.ts";
 import {
   type CallingInstance,
@@ -21,6 +24,7 @@ import {
   type RequestMatcher,
 } from "./match.ts";
 import { pathEnd } from "./path.ts";
+import { compileFilters, type RuleFilters } from "./rule-filters.ts";
 
 /** A service that this one may call. One object per table: owners of pools may key by `ref`. */
 export interface Upstream {
@@ -53,6 +57,8 @@ export interface RouteRule {
   /** Without a byte either way. */
   readonly idleTimeoutMs: number | undefined;
   readonly retries: SnapshotRetries | undefined;
+  /** Absent: the rule does nothing to requests but send them on. */
+  readonly filters: RuleFilters | undefined;
 }
 
 /** Where a request goes. The same object for every request with the same outcome. */
@@ -64,6 +70,9 @@ export interface Route {
   readonly subset: Subset | undefined;
   /** As `clusterName` has it. */
   readonly cluster: string;
+  /** Of the rule, then of the backend. */
+  readonly changeRequest: ChangeHeaders | undefined;
+  readonly changeResponse: ChangeHeaders | undefined;
 }
 
 /**
@@ -95,15 +104,25 @@ export interface RouteTable {
   readonly upstreams: readonly Upstream[];
   /** Whether an authority names a service of the mesh, one that may be called or not. */
   names(authority: string): boolean;
-  /** `target`: the normalised path with its query (`normalisePath`). `random` is asked only where weights differ. */
-  route(request: MatchableRequest, target: string, random: Random): Routing;
+  /**
+   * `target`: the normalised path with its query (`normalisePath`). `random` is asked only where weights differ.
+   * `peer`: address of the caller with its port, for rules that keep callers together; absent: not known.
+   */
+  route(request: MatchableRequest, target: string, random: Random, peer?: string): Routing;
+  /** Where a rule's copies of requests go; undefined where that is nobody who may be called. */
+  mirrorOf(rule: RouteRule, upstream: Upstream): Pick<Route, "upstream" | "subset"> | undefined;
 }
-
-type Pick = (random: Random) => Routing;
 
 interface CompiledRule {
   readonly matches: RequestMatcher;
-  readonly pick: Pick;
+  readonly sticky: SnapshotRouteRule["sticky"];
+  readonly draw: Draw<Routing>;
+}
+
+/** Everybody who may be called, and their parts. */
+interface Destination {
+  readonly upstream: Upstream;
+  readonly subsets: ReadonlyMap<string, Subset>;
 }
 
 interface CompiledService {
@@ -122,13 +141,20 @@ export function compileRoutes(snapshot: ServiceSnapshot, labels: CallingInstance
   const { namespace, name: ownName, trustDomain, revision } = snapshot;
   const self = { namespace, name: ownName, labels };
   const hosts = new HostTable<CompiledService>();
-  const upstreams: Upstream[] = [];
+  const destinations = new Map(
+    Object.values(snapshot.upstreams).map((source): [string, Destination] => {
+      const subsets = Object.entries(source.subsets).map(([name, labels]): [string, Subset] => [
+        name,
+        { name, labels },
+      ]);
+      const upstream = compileUpstream(source);
+      return [upstream.ref, { upstream, subsets: new Map(subsets) }];
+    }),
+  );
   for (const source of Object.values(snapshot.upstreams)) {
-    const upstream = compileUpstream(source);
-    upstreams.push(upstream);
     hosts.add(
       hostNames(source.namespace, source.name, namespace, trustDomain),
-      compileService(source, upstream, self, trustDomain),
+      compileService(source, destinations, self, trustDomain),
     );
   }
   for (const name of snapshot.unreachable) {
@@ -138,13 +164,22 @@ export function compileRoutes(snapshot: ServiceSnapshot, labels: CallingInstance
   }
   return {
     revision,
-    upstreams,
+    upstreams: Array.from(destinations.values(), ({ upstream }) => upstream),
     names: (authority) => hosts.lookup(authority) !== undefined,
-    route(request, target, random) {
+    mirrorOf({ filters }, { ref }) {
+      const { service = ref, subset: name } = filters?.mirror ?? {};
+      const { upstream, subsets } = destinations.get(service) ?? {};
+      const subset = name === undefined ? undefined : subsets?.get(name);
+      return upstream === undefined || (name !== undefined && subset === undefined) ? undefined : { upstream, subset };
+    },
+    route(request, target, random, peer) {
       const service = hosts.lookup(request.authority);
       if (service === undefined) return UNKNOWN_HOST;
       const end = pathEnd(target);
-      for (const rule of service.rules) if (rule.matches(request, target, end)) return rule.pick(random);
+      for (const { matches, sticky, draw } of service.rules) {
+        if (!matches(request, target, end)) continue;
+        return draw(random, sticky && hashKey(sticky, request.headers, peer?.slice(0, peer.lastIndexOf(":"))));
+      }
       return service.miss;
     },
   };
@@ -167,54 +202,77 @@ const DEFAULT_RULE: RouteRule = {
   timeoutMs: undefined,
   idleTimeoutMs: undefined,
   retries: undefined,
+  filters: undefined,
 };
 
 function compileService(
   source: SnapshotUpstream,
-  upstream: Upstream,
+  destinations: ReadonlyMap<string, Destination>,
   self: CallingInstance,
   trustDomain: string,
 ): CompiledService {
-  const subsets = new Map(Object.entries(source.subsets).map(([name, labels]) => [name, { name, labels }]));
-  const routeTo = (rule: RouteRule, subset: Subset | undefined): Route => {
-    return { kind: "route", upstream, rule, subset, cluster: clusterName(upstream, trustDomain, subset) };
-  };
-  const compileRule = (from: SnapshotRouteRule): CompiledRule[] => {
-    const alternatives = ownAlternatives(from.match, self);
-    if (alternatives === undefined) return [];
-    const { origin, timeoutMs, idleTimeoutMs, retries } = from;
-    const rule: RouteRule = { name: `${origin.document}[${origin.rule}]`, origin, timeoutMs, idleTimeoutMs, retries };
-    const nowhere: RouteMiss = { kind: "miss", reason: "no_backend", service: upstream.ref, origin };
-    const backends = from.backends.length > 0 ? from.backends : [{ weight: 1 }];
-    const outcomes = backends.map(({ weight, subset: name }): Weighted => {
-      if (name === undefined) return { weight, outcome: routeTo(rule, undefined) };
-      const subset = subsets.get(name);
-      return { weight, outcome: subset === undefined ? nowhere : routeTo(rule, subset) };
-    });
-    return [{ matches: compileMatch(alternatives, source.ports), pick: compilePick(outcomes, nowhere) }];
-  };
-  const toWhole = routeTo(DEFAULT_RULE, undefined);
-  const rules =
-    source.routes.length === 0 ? [{ matches: () => true, pick: () => toWhole }] : source.routes.flatMap(compileRule);
-  return { rules, miss: { kind: "miss", reason: "no_route", service: upstream.ref, origin: undefined } };
+  const ref = serviceRef(source.namespace, source.name);
+  const miss: RouteMiss = { kind: "miss", reason: "no_route", service: ref, origin: undefined };
+  if (source.routes.length > 0) {
+    const rules = source.routes.flatMap((rule) => compileRule(rule, source, destinations, self, trustDomain));
+    return { rules, miss };
+  }
+  const own = destinations.get(ref);
+  if (own === undefined) return { rules: [], miss };
+  const cluster = clusterName(own.upstream, trustDomain);
+  const toWhole: Route = { ...TO_WHOLE, upstream: own.upstream, cluster };
+  return { rules: [{ matches: () => true, sticky: undefined, draw: () => toWhole }], miss };
 }
 
-interface Weighted {
-  readonly weight: number;
-  readonly outcome: Routing;
-}
+const TO_WHOLE = {
+  kind: "route",
+  rule: DEFAULT_RULE,
+  subset: undefined,
+  changeRequest: undefined,
+  changeResponse: undefined,
+} as const;
 
-/** Draws by weight from a table of cumulative integers: the first sum above the ticket. Weight 0 is never drawn. */
-function compilePick(outcomes: readonly Weighted[], nowhere: RouteMiss): Pick {
-  const drawable = outcomes.filter(({ weight }) => weight > 0);
-  const [only] = drawable;
-  if (only === undefined) return () => nowhere;
-  if (drawable.length === 1) return () => only.outcome;
-  let total = 0;
-  const sums = drawable.map(({ weight }) => (total += weight));
-  return (random) => {
-    const ticket = Math.floor(random() * total);
-    const at = sums.findIndex((sum) => ticket < sum);
-    return drawable[at]?.outcome ?? nowhere;
+/** None for a rule that is about other callers. */
+function compileRule(
+  from: SnapshotRouteRule,
+  source: SnapshotUpstream,
+  destinations: ReadonlyMap<string, Destination>,
+  self: CallingInstance,
+  trustDomain: string,
+): CompiledRule[] {
+  const alternatives = ownAlternatives(from.match, self);
+  if (alternatives === undefined) return [];
+  const { origin, timeoutMs, idleTimeoutMs, retries, sticky } = from;
+  const name = `${origin.document}[${origin.rule}]`;
+  const rule: RouteRule = { name, origin, timeoutMs, idleTimeoutMs, retries, filters: compileFilters(from) };
+  const called = serviceRef(source.namespace, source.name);
+  const outcomeOf = ({
+    service = called,
+    subset: part,
+    headers,
+  }: Partial<SnapshotRouteRule["backends"][number]>): Routing => {
+    const destination = destinations.get(service);
+    const miss = { kind: "miss", service: service as ServiceRef, origin } as const;
+    if (destination === undefined) return { ...miss, reason: "unreachable" };
+    const subset = part === undefined ? undefined : destination.subsets.get(part);
+    if (part !== undefined && subset === undefined) return { ...miss, reason: "no_backend" };
+    const { upstream } = destination;
+    return {
+      kind: "route",
+      upstream,
+      rule,
+      subset,
+      cluster: clusterName(upstream, trustDomain, subset),
+      changeRequest: compileHeaderChanges(from.headers?.request, headers?.request),
+      changeResponse: compileHeaderChanges(from.headers?.response, headers?.response),
+    };
   };
+  const backends = from.backends.length > 0 ? from.backends : [{ weight: 1 }];
+  const weighted = backends.map((backend: SnapshotRouteRule["backends"][number]) => ({
+    weight: backend.weight,
+    name: `${backend.service ?? called} ${backend.subset ?? ""}`,
+    outcome: outcomeOf(backend),
+  }));
+  const nowhere: RouteMiss = { kind: "miss", reason: "no_backend", service: called, origin };
+  return [{ matches: compileMatch(alternatives, source.ports), sticky, draw: compileDraw<Routing>(weighted, nowhere) }];
 }

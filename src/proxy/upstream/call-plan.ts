@@ -38,6 +38,10 @@ export interface CallPlan {
   readonly isRetry?: boolean;
   /** Circuit breaking: false while as many retries are under way as policy allows. Absent: they may. */
   readonly takesRetry?: (() => boolean) | undefined;
+  /** False: what becomes of the call says nothing about the health of its endpoint. Absent: it does. */
+  readonly observes?: boolean;
+  /** How long the call is held up on purpose before its first attempt. */
+  readonly delayMs?: number | undefined;
   /** The head to send, made anew for each attempt (1 for the first). */
   head(head: RequestHead, attempt: number): RequestHead;
 }

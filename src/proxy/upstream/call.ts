@@ -96,7 +96,9 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
     this.#requestEnded = end;
     // A repetition earns no others, or the budgets of a chain of hops would multiply.
     if (this.#plan.isRetry !== true) this.#plan.budget?.request(this.#runtime.monotonicMs());
-    this.#start();
+    const { delayMs } = this.#plan;
+    if (delayMs === undefined) this.#start();
+    else this.#startAfter(delayMs);
   }
 
   /** False: hold the rest back until `upstreamDrained`. */
@@ -327,7 +329,8 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
 
   #observe(outcome: Outcome): void {
     const observe = this.#endpoint?.observe;
-    if (observe !== undefined) observe(outcome, this.#runtime.monotonicMs() - this.#attemptStartMs);
+    if (observe !== undefined && this.#plan.observes !== false)
+      observe(outcome, this.#runtime.monotonicMs() - this.#attemptStartMs);
   }
 
   /** @param waitMs what the server asked for. */
@@ -335,9 +338,13 @@ export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
     if (this.#endpoint !== undefined) this.#tried = [...this.#tried, this.#endpoint];
     this.#abandonAttempt();
     this.#owner.upstreamRetried();
-    this.#backoff ??= new Timer(() => this.#start());
     const ownMs = backoffMs(this.#attempt, this.#runtime.random, retryBackoff(this.#plan.retries));
-    this.#runtime.timers.arm(this.#backoff, waitMs + ownMs);
+    this.#startAfter(waitMs + ownMs);
+  }
+
+  #startAfter(waitMs: number): void {
+    this.#backoff ??= new Timer(() => this.#start());
+    this.#runtime.timers.arm(this.#backoff, waitMs);
   }
 
   /** The endpoint left before the attempt began. */

@@ -1,0 +1,92 @@
+/**
+ * What a route rule does to a request before and beside its call, in this order: preflights are answered (they are about
+ * a request, and none themselves), failures are made, redirects and responses of the rule's own go out; what is left is
+ * rewritten, and its headers are changed.
+ */
+
+import type { RequestRecord } from "../telemetry/request-record.ts";
+import { flagSet } from "../telemetry/response-flags.ts";
+import type { HeaderList, RequestHead } from "./codec/message.ts";
+import { headerValue } from "./headers.ts";
+import { type FaultContext, faultResponse, type LocalResponse } from "./respond.ts";
+import type { Route } from "./route/compile.ts";
+import type { RuleFilters } from "./route/rule-filters.ts";
+import { ruleResponse } from "./rule-response.ts";
+
+/** Breaks the stream off without a response. */
+export interface Break {
+  readonly kind: "reset";
+}
+
+export type OwnAnswer = { readonly kind: "answer"; readonly response: LocalResponse } | Break;
+
+/** The sidecar's own answer to a request, where the rule has one. */
+export function ownAnswer(
+  filters: RuleFilters,
+  { changeResponse, upstream }: Route,
+  request: RequestHead,
+  context: FaultContext,
+  random: () => number,
+): OwnAnswer | undefined {
+  const { cors, fault, redirect, respond, requestBytesMax } = filters;
+  const origin = headerValue(request.headers, "origin");
+  const finished = (response: LocalResponse): OwnAnswer => {
+    cors?.changeResponse(origin, response.head.headers);
+    changeResponse?.(response.head.headers);
+    return { kind: "answer", response };
+  };
+  const preflight = cors?.preflight(request.method, request.headers);
+  if (preflight !== undefined) {
+    const response = ruleResponse(context, { status: 200, details: "cors_preflight", headers: preflight });
+    return { kind: "answer", response };
+  }
+  if (fault?.abort !== undefined && isDrawn(fault.abort.percent, random)) {
+    const { status = 200, grpcStatus, reset } = fault.abort;
+    if (reset === true) return { kind: "reset" };
+    const body = "This failure was made on purpose: a fault is injected into calls of this service.\n";
+    const content = { status, grpcStatus, body, details: "fault_filter_abort", flags: flagSet("FI") };
+    return finished(ruleResponse(context, content));
+  }
+  if (redirect !== undefined) {
+    const headers = ["location", redirect.location(request, request.path)];
+    return finished(ruleResponse(context, { status: redirect.status, details: "direct_response", headers }));
+  }
+  if (respond !== undefined) return finished(ruleResponse(context, { ...respond, details: "direct_response" }));
+  if (requestBytesMax !== undefined && (request.contentLength ?? 0) > requestBytesMax) {
+    return finished(faultResponse("request_too_large", { ...context, service: upstream.ref }));
+  }
+  return undefined;
+}
+
+/** How long the call is held up on purpose; undefined: not at all. */
+export function drawDelayMs({ fault }: RuleFilters, record: RequestRecord, random: () => number): number | undefined {
+  if (fault?.delay === undefined || !isDrawn(fault.delay.percent, random)) return undefined;
+  record.flags |= flagSet("DI");
+  return fault.delay.fixedMs;
+}
+
+/** A share in percent. */
+export function isDrawn(percent: number, random: () => number): boolean {
+  return percent >= 100 || (percent > 0 && random() * 100 < percent);
+}
+
+/** Makes of the request what the called service gets. It is ours alone by now. */
+export function changeRequest(request: RequestHead, { changeRequest: change, rule }: Route): void {
+  const rewrite = rule.filters?.rewrite;
+  if (rewrite !== undefined) {
+    request.path = rewrite.target(request.path);
+    request.authority = rewrite.host ?? request.authority;
+  }
+  change?.(request.headers);
+}
+
+/** What is done to the head of the response; undefined: nothing. */
+export function responseChange(route: Route, request: RequestHead): ((headers: HeaderList) => void) | undefined {
+  const cors = route.rule.filters?.cors;
+  if (cors === undefined) return route.changeResponse;
+  const origin = headerValue(request.headers, "origin");
+  return (headers) => {
+    cors.changeResponse(origin, headers);
+    route.changeResponse?.(headers);
+  };
+}
