@@ -11,6 +11,7 @@ import type { DomainEvent } from "./domain-events.ts";
 import { evolveRevocations } from "./evolve-revocations.ts";
 import { evolveRoots } from "./evolve-roots.ts";
 import { evolveTokens } from "./evolve-tokens.ts";
+import { COPIED_MAPS, type Maps, OwnedMaps } from "./maps.ts";
 import {
   type AccessPolicyState,
   EMPTY_NAMESPACE,
@@ -30,7 +31,7 @@ type TokenEvent = Extract<DomainEvent, { type: `Token${string}` }>;
 type EventOf<T extends DomainEvent["type"]> = Extract<DomainEvent, { type: T }>;
 
 /** The state after one event. `origin` becomes the origin of every value that the event puts in place. */
-export function evolve(state: MeshState, event: DomainEvent, origin: Origin): MeshState {
+export function evolve(state: MeshState, event: DomainEvent, origin: Origin, maps: Maps = COPIED_MAPS): MeshState {
   switch (event.type) {
     case "MeshDeclared":
       return { ...state, mesh: { value: event.spec, origin } };
@@ -45,13 +46,13 @@ export function evolve(state: MeshState, event: DomainEvent, origin: Origin): Me
     }
     case "OperatorAdded": {
       const { name, publicKey, role, namespaces } = event;
-      return { ...state, operators: withEntry(state.operators, publicKey, { name, publicKey, role, namespaces }) };
+      return { ...state, operators: maps.withEntry(state.operators, publicKey, { name, publicKey, role, namespaces }) };
     }
     case "OperatorRevoked": {
       const { name, publicKey } = event;
       const revoked: RevokedKey = { name, expiresAt: undefined, origin };
-      const revokedKeys = withEntry(state.revokedKeys, publicKey, revoked);
-      return { ...state, operators: withoutEntry(state.operators, publicKey), revokedKeys };
+      const revokedKeys = maps.withEntry(state.revokedKeys, publicKey, revoked);
+      return { ...state, operators: maps.withoutEntry(state.operators, publicKey), revokedKeys };
     }
     case "TokenCreated":
     case "TokenUsed":
@@ -67,27 +68,27 @@ export function evolve(state: MeshState, event: DomainEvent, origin: Origin): Me
       return { ...state, ...evolveRoots(state, event, origin) };
     case "FederationTrusted": {
       const { trustDomain, roots, sequence } = event;
-      return { ...state, federation: withEntry(state.federation, trustDomain, { roots, sequence, origin }) };
+      return { ...state, federation: maps.withEntry(state.federation, trustDomain, { roots, sequence, origin }) };
     }
     case "FederationEnded":
-      return { ...state, federation: withoutEntry(state.federation, event.trustDomain) };
+      return { ...state, federation: maps.withoutEntry(state.federation, event.trustDomain) };
     default: {
       const before = state.namespaces.get(event.namespace) ?? EMPTY_NAMESPACE;
-      const after = evolveNamespace(before, event, origin);
+      const after = evolveNamespace(before, event, origin, maps);
       if (after === before) return state;
-      return { ...state, namespaces: withEntry(state.namespaces, event.namespace, after) };
+      return { ...state, namespaces: maps.withEntry(state.namespaces, event.namespace, after) };
     }
   }
 }
 
 /** The state after one change: all its events, and the revision of the mesh and of the namespace moved on. */
-export function foldChange(state: MeshState, recorded: RecordedChange): MeshState {
+export function foldChange(state: MeshState, recorded: RecordedChange, maps: Maps = COPIED_MAPS): MeshState {
   const { revision, namespace, change } = recorded;
   const origin: Origin = { revision, actor: change.data.actor.name, time: change.time };
   let next = state;
-  for (const event of change.data.events) next = evolve(next, event, origin);
+  for (const event of change.data.events) next = evolve(next, event, origin, maps);
   const touched = next.namespaces.get(namespace) ?? EMPTY_NAMESPACE;
-  return { ...next, revision, namespaces: withEntry(next.namespaces, namespace, { ...touched, revision }) };
+  return { ...next, revision, namespaces: maps.withEntry(next.namespaces, namespace, { ...touched, revision }) };
 }
 
 /** The state after all changes, which must come in order of revision. */
@@ -95,76 +96,84 @@ export async function fold(
   state: MeshState,
   changes: Iterable<RecordedChange> | AsyncIterable<RecordedChange>,
 ): Promise<MeshState> {
+  const maps = new OwnedMaps();
   let next = state;
-  for await (const recorded of changes) next = foldChange(next, recorded);
+  for await (const recorded of changes) next = foldChange(next, recorded, maps);
   return next;
 }
 
 /** The state after a history that is at hand, in order of revision. */
 export function foldAll(changes: Iterable<RecordedChange>, state: MeshState = INITIAL_STATE): MeshState {
+  const maps = new OwnedMaps();
   let next = state;
-  for (const recorded of changes) next = foldChange(next, recorded);
+  for (const recorded of changes) next = foldChange(next, recorded, maps);
   return next;
 }
 
-function evolveNamespace(state: NamespaceState, event: NamespaceEvent, origin: Origin): NamespaceState {
+function evolveNamespace(state: NamespaceState, event: NamespaceEvent, origin: Origin, maps: Maps): NamespaceState {
   switch (event.type) {
     case "ServiceDeclared":
-      return withService(state, event.name, event.spec, origin);
+      return withService(state, event.name, event.spec, origin, maps);
     case "ServicePortsSet":
-      return event.to === undefined ? state : withServiceField(state, event.name, "ports", event.to, origin);
+      return event.to === undefined ? state : withServiceField(state, event.name, "ports", event.to, origin, maps);
     case "SubsetsDefined":
-      return withServiceField(state, event.name, "subsets", event.to, origin);
+      return withServiceField(state, event.name, "subsets", event.to, origin, maps);
     case "LoadBalancerSet":
-      return withServiceField(state, event.name, "loadBalancer", event.to, origin);
+      return withServiceField(state, event.name, "loadBalancer", event.to, origin, maps);
     case "ConnectionPoolSet":
-      return withServiceField(state, event.name, "connectionPool", event.to, origin);
+      return withServiceField(state, event.name, "connectionPool", event.to, origin, maps);
     case "HealthCheckSet":
-      return withServiceField(state, event.name, "healthCheck", event.to, origin);
+      return withServiceField(state, event.name, "healthCheck", event.to, origin, maps);
     case "OutlierDetectionSet":
-      return withServiceField(state, event.name, "outlierDetection", event.to, origin);
+      return withServiceField(state, event.name, "outlierDetection", event.to, origin, maps);
     case "CertificateTtlSet":
-      return withServiceField(state, event.name, "certificateTtl", event.to, origin);
+      return withServiceField(state, event.name, "certificateTtl", event.to, origin, maps);
     case "JwtValidationSet":
-      return withServiceField(state, event.name, "jwt", event.to, origin);
+      return withServiceField(state, event.name, "jwt", event.to, origin, maps);
     case "ServiceRemoved":
-      return { ...state, services: withoutEntry(state.services, event.name) };
+      return { ...state, services: maps.withoutEntry(state.services, event.name) };
     case "RouteDefined": {
       const route = defineRoute(state.routes.get(event.name), event.spec, origin);
-      return { ...state, routes: withEntry(state.routes, event.name, route) };
+      return { ...state, routes: maps.withEntry(state.routes, event.name, route) };
     }
     case "TrafficShifted":
-      return withRouteRule(state, event, origin, (rule) => {
-        return rule.backends === undefined ? rule : { ...rule, backends: withWeights(rule.backends, event.to) };
-      });
+      return withRouteRule(
+        state,
+        event,
+        origin,
+        (rule) => {
+          return rule.backends === undefined ? rule : { ...rule, backends: withWeights(rule.backends, event.to) };
+        },
+        maps,
+      );
     case "RouteTimeoutSet":
-      return withRouteRule(state, event, origin, (rule) => withField(rule, "timeout", event.to));
+      return withRouteRule(state, event, origin, (rule) => withField(rule, "timeout", event.to), maps);
     case "RouteRetriesSet":
-      return withRouteRule(state, event, origin, (rule) => withField(rule, "retries", event.to));
+      return withRouteRule(state, event, origin, (rule) => withField(rule, "retries", event.to), maps);
     case "RouteRemoved":
-      return { ...state, routes: withoutEntry(state.routes, event.name) };
+      return { ...state, routes: maps.withoutEntry(state.routes, event.name) };
     case "AccessPolicyDeclared":
-      return withPolicy(state, event.name, declarePolicy(event, origin));
+      return withPolicy(state, event.name, declarePolicy(event, origin), maps);
     case "AccessPolicyDefaultSet":
-      return withPolicyField(state, event.name, "default", event.to, origin);
+      return withPolicyField(state, event.name, "default", event.to, origin, maps);
     case "AccessDryRunStarted":
-      return withPolicyField(state, event.name, "dryRun", true, origin);
+      return withPolicyField(state, event.name, "dryRun", true, origin, maps);
     case "AccessDryRunEnded":
-      return withPolicyField(state, event.name, "dryRun", undefined, origin);
+      return withPolicyField(state, event.name, "dryRun", undefined, origin, maps);
     case "AccessGranted":
     case "AccessAuditAdded":
     case "AccessForbidden":
-      return withAccessRule(state, event, origin);
+      return withAccessRule(state, event, origin, maps);
     case "AccessRevoked":
     case "AccessForbiddanceLifted":
     case "AccessAuditRemoved":
-      return withoutAccessRule(state, event, origin);
+      return withoutAccessRule(state, event, origin, maps);
     case "AccessPolicyRemoved":
-      return { ...state, accessPolicies: withoutEntry(state.accessPolicies, event.name) };
+      return { ...state, accessPolicies: maps.withoutEntry(state.accessPolicies, event.name) };
     case "RateLimitSet":
-      return { ...state, rateLimits: withEntry(state.rateLimits, event.name, { value: event.to, origin }) };
+      return { ...state, rateLimits: maps.withEntry(state.rateLimits, event.name, { value: event.to, origin }) };
     case "RateLimitRemoved":
-      return { ...state, rateLimits: withoutEntry(state.rateLimits, event.name) };
+      return { ...state, rateLimits: maps.withoutEntry(state.rateLimits, event.name) };
     case "IdentityRevoked":
     case "IdentityReinstated":
       return { ...state, revocations: evolveRevocations(state.revocations, event, origin) };
@@ -183,8 +192,14 @@ function withMesh(state: MeshState, part: Partial<MeshSpec>, origin: Origin): Me
   return state.mesh === undefined ? state : { ...state, mesh: { value: { ...state.mesh.value, ...part }, origin } };
 }
 
-function withService(state: NamespaceState, name: string, value: ServiceSpec, origin: Origin): NamespaceState {
-  return { ...state, services: withEntry(state.services, name, { value, origin }) };
+function withService(
+  state: NamespaceState,
+  name: string,
+  value: ServiceSpec,
+  origin: Origin,
+  maps: Maps,
+): NamespaceState {
+  return { ...state, services: maps.withEntry(state.services, name, { value, origin }) };
 }
 
 function withServiceField<F extends keyof ServiceSpec>(
@@ -193,9 +208,10 @@ function withServiceField<F extends keyof ServiceSpec>(
   field: F,
   to: ServiceSpec[F] | undefined,
   origin: Origin,
+  maps: Maps,
 ): NamespaceState {
   const service = state.services.get(name);
-  return service === undefined ? state : withService(state, name, withField(service.value, field, to), origin);
+  return service === undefined ? state : withService(state, name, withField(service.value, field, to), origin, maps);
 }
 
 /** A rule that the new definition repeats to the letter keeps its origin: nobody changed it, wherever it now stands. */
@@ -220,16 +236,17 @@ function withRouteRule(
   event: EventOf<"TrafficShifted" | "RouteTimeoutSet" | "RouteRetriesSet">,
   origin: Origin,
   change: (rule: RouteRule) => RouteRule,
+  maps: Maps,
 ): NamespaceState {
   const route = state.routes.get(event.name);
   const rule = route?.rules[event.rule];
   if (route === undefined || rule === undefined) return state;
   const rules = route.rules.with(event.rule, { value: change(rule.value), origin });
-  return { ...state, routes: withEntry(state.routes, event.name, { ...route, rules, origin }) };
+  return { ...state, routes: maps.withEntry(state.routes, event.name, { ...route, rules, origin }) };
 }
 
-function withPolicy(state: NamespaceState, name: string, policy: AccessPolicyState): NamespaceState {
-  return { ...state, accessPolicies: withEntry(state.accessPolicies, name, policy) };
+function withPolicy(state: NamespaceState, name: string, policy: AccessPolicyState, maps: Maps): NamespaceState {
+  return { ...state, accessPolicies: maps.withEntry(state.accessPolicies, name, policy) };
 }
 
 function declarePolicy(event: EventOf<"AccessPolicyDeclared">, origin: Origin): AccessPolicyState {
@@ -248,30 +265,33 @@ function withPolicyField<F extends "default" | "dryRun">(
   field: F,
   to: AccessPolicyState[F],
   origin: Origin,
+  maps: Maps,
 ): NamespaceState {
   const policy = state.accessPolicies.get(name);
-  return policy === undefined ? state : withPolicy(state, name, { ...withField(policy, field, to), origin });
+  return policy === undefined ? state : withPolicy(state, name, { ...withField(policy, field, to), origin }, maps);
 }
 
 function withAccessRule(
   state: NamespaceState,
   event: EventOf<"AccessGranted" | "AccessForbidden" | "AccessAuditAdded">,
   origin: Origin,
+  maps: Maps,
 ): NamespaceState {
   const policy = state.accessPolicies.get(event.name);
   if (policy === undefined) return state;
   const rules = policy.rules.toSpliced(event.index, 0, { value: event.rule, origin });
-  return withPolicy(state, event.name, { ...policy, rules, origin });
+  return withPolicy(state, event.name, { ...policy, rules, origin }, maps);
 }
 
 function withoutAccessRule(
   state: NamespaceState,
   event: EventOf<"AccessRevoked" | "AccessForbiddanceLifted" | "AccessAuditRemoved">,
   origin: Origin,
+  maps: Maps,
 ): NamespaceState {
   const policy = state.accessPolicies.get(event.name);
   if (policy === undefined) return state;
-  return withPolicy(state, event.name, { ...policy, rules: policy.rules.toSpliced(event.index, 1), origin });
+  return withPolicy(state, event.name, { ...policy, rules: policy.rules.toSpliced(event.index, 1), origin }, maps);
 }
 
 /** A copy with the field set, or without the field where there is no value. */
@@ -279,15 +299,5 @@ function withField<T extends object, F extends keyof T>(value: T, field: F, to: 
   const copy = { ...value };
   if (to === undefined) delete copy[field];
   else copy[field] = to;
-  return copy;
-}
-
-function withEntry<K, V>(map: ReadonlyMap<K, V>, key: K, value: V): ReadonlyMap<K, V> {
-  return new Map(map).set(key, value);
-}
-
-function withoutEntry<K, V>(map: ReadonlyMap<K, V>, key: K): ReadonlyMap<K, V> {
-  const copy = new Map(map);
-  copy.delete(key);
   return copy;
 }

@@ -2,6 +2,7 @@
 
 import type { RecordedChange } from "../events/change.ts";
 import { foldChange } from "../events/evolve.ts";
+import { OwnedMaps } from "../events/maps.ts";
 import { INITIAL_STATE, type MeshState } from "../events/state.ts";
 
 export interface Projection<S> {
@@ -12,6 +13,8 @@ export interface Projection<S> {
   readonly initial: S;
   /** Pure; total over the event vocabulary. */
   evolve(state: S, change: RecordedChange): S;
+  /** The same for a stretch of history of which only the last state is kept; absent: `evolve` will do. */
+  folder?(): (state: S, change: RecordedChange) => S;
 }
 
 /** The mesh as its history left it: what snapshots are compiled from. */
@@ -19,5 +22,9 @@ export const meshProjection = {
   name: "mesh",
   version: 7,
   initial: INITIAL_STATE,
-  evolve: foldChange,
+  evolve: (state, change) => foldChange(state, change),
+  folder() {
+    const maps = new OwnedMaps();
+    return (state, change) => foldChange(state, change, maps);
+  },
 } satisfies Projection<MeshState>;

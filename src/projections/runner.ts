@@ -73,8 +73,9 @@ class ProjectionRunner<S> implements RunningProjection<S> {
   #state: S;
   #revision = 0;
   #hash = "";
-  /** The last change that was in the log when the run began. */
+  /** The last change that was in the log when the run began: until then nobody sees a state. */
   #history = 0;
+  readonly #foldHistory: (state: S, change: RecordedChange) => S;
   #waiters: Waiter[] = [];
   #fault: Error | undefined;
   #subscription: LogSubscription | undefined;
@@ -86,7 +87,9 @@ class ProjectionRunner<S> implements RunningProjection<S> {
 
   constructor(options: RunnerOptions<S>) {
     this.#options = options;
-    this.#state = options.projection.initial;
+    const { projection } = options;
+    this.#state = projection.initial;
+    this.#foldHistory = projection.folder?.() ?? ((state, change) => projection.evolve(state, change));
     // Its owner watches `failed`; until then a failure is told by `warn` and must not end the process unasked.
     this.#failure.promise.catch(() => {});
   }
@@ -154,10 +157,11 @@ class ProjectionRunner<S> implements RunningProjection<S> {
     if (change.revision > this.#revision + 1) this.#refuseGap(change.revision);
     const before = this.#state;
     try {
-      this.#state = this.#options.projection.evolve(before, change);
+      const isHistory = change.revision <= this.#history;
+      this.#state = isHistory ? this.#foldHistory(before, change) : this.#options.projection.evolve(before, change);
       this.#revision = change.revision;
       this.#hash = change.hash;
-      if (change.revision > this.#history) this.#options.onChange?.(before, this.#state, change);
+      if (!isHistory) this.#options.onChange?.(before, this.#state, change);
     } catch (error) {
       throw this.#fail(new Error(`revision ${change.revision} was not folded: ${messageOf(error)}`, { cause: error }));
     }

@@ -11,8 +11,8 @@ const FIRST_BOUND_MS = 0.1;
 /** The last bucket holds everything above half an hour. */
 export const LATENCY_BUCKET_MAX = 96;
 
-/** Counts by bucket, in order of bucket: how a sketch travels. */
-export type LatencyCounts = readonly (readonly [bucket: number, count: number])[];
+/** Buckets that have any, in order, each followed by its count: how a sketch travels. */
+export type LatencyCounts = readonly number[];
 
 export class LatencySketch {
   readonly #counts = new Map<number, number>();
@@ -28,11 +28,13 @@ export class LatencySketch {
   }
 
   merge(counts: LatencyCounts): void {
-    for (const [bucket, count] of counts) this.#add(bucket, count);
+    for (let at = 0; at + 1 < counts.length; at += 2) {
+      this.#add(Math.min(counts[at] ?? 0, LATENCY_BUCKET_MAX), counts[at + 1] ?? 0);
+    }
   }
 
-  counts(): LatencyCounts {
-    return [...this.#counts].sort(([a], [b]) => a - b);
+  counts(): number[] {
+    return this.#inOrder().flat();
   }
 
   /** Milliseconds below which the part `q`, from 0 to 1, of all lies; undefined where nothing was measured. */
@@ -40,11 +42,15 @@ export class LatencySketch {
     if (this.#total === 0) return undefined;
     const rank = Math.max(1, Math.ceil(q * this.#total));
     let seen = 0;
-    for (const [bucket, count] of this.counts()) {
+    for (const [bucket, count] of this.#inOrder()) {
       seen += count;
       if (seen >= rank) return middleOf(bucket);
     }
     return middleOf(LATENCY_BUCKET_MAX);
+  }
+
+  #inOrder(): [bucket: number, count: number][] {
+    return [...this.#counts].sort(([a], [b]) => a - b);
   }
 
   #add(bucket: number, count: number): void {

@@ -180,8 +180,7 @@ function newCell(edge: TrafficEdge, cells: Cells, key: number, what: Pick<Cell, 
 
 function callOf({ edge, method, path, decision, count, errors, latency }: Cell): TrafficCall {
   const { source = null, destination = null } = edge;
-  const counts = latency.counts().map(([bucket, times]): [number, number] => [bucket, times]);
-  return { source, destination, method, path, decision, count, errors, latency: counts };
+  return { source, destination, method, path, decision, count, errors, latency: latency.counts() };
 }
 
 function decisionOf({ flags }: RequestRecord): CallDecision {

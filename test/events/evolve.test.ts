@@ -1,8 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import type { DomainEvent } from "../../src/events/domain-events.ts";
 import { evolve, fold, foldAll, foldChange } from "../../src/events/evolve.ts";
 import { INITIAL_STATE, type MeshState, type Origin } from "../../src/events/state.ts";
 import type { AccessRule, RouteRule } from "../../src/policy/schema.ts";
+import { eventsOfSteps, steps } from "../support/random-history.ts";
 import { changeAfter } from "./scenario.ts";
 
 const at = (revision: number): Origin => ({ revision, actor: "alice", time: "2026-01-02T03:04:05.000Z" });
@@ -146,6 +148,25 @@ describe("states", () => {
     expect(shop(next)?.services.get("catalog")?.value.subsets).toEqual({ v1: { version: "v1" } });
     expect<unknown>(next.namespaces.get("bank")).toBe(before.namespaces.get("bank"));
     expect<unknown>(shop(next)?.routes).toBe(shop(before)?.routes);
+  });
+
+  test("are the same by a fold that keeps those in between and by one that does not, and its beginning stays", () => {
+    fc.assert(
+      fc.property(steps, steps, (first, second) => {
+        let kept = INITIAL_STATE;
+        const changes = eventsOfSteps(INITIAL_STATE, [...first, ...second]).map((event) => {
+          const change = changeAfter(kept, "namespace" in event ? event.namespace : "_mesh", [event]);
+          kept = foldChange(kept, change);
+          return change;
+        });
+        const half = Math.floor(changes.length / 2);
+        const start = foldAll(changes.slice(0, half));
+        const copy = structuredClone(start);
+        expect(foldAll(changes.slice(half), start)).toEqual(kept);
+        expect(start).toEqual(copy);
+      }),
+      { numRuns: 100 },
+    );
   });
 
   test("carry the revision of the mesh, and of each namespace its own", async () => {

@@ -108,6 +108,18 @@ describe("recorder", () => {
     expect(decodeTrafficSummary(bytes)).toEqual({ ...summary, schema: 1 });
     expect(decodeTrafficSummary(new TextEncoder().encode(JSON.stringify({ ...summary, extra: 1 })))).toBeUndefined();
     expect(decodeTrafficSummary(bytes.subarray(1))).toBeUndefined();
+    const [call] = calls;
+    for (const wrong of [
+      { source: "web" },
+      { count: -1 },
+      { count: 1.5 },
+      { latency: ["1"] },
+      { decision: "x" },
+      { z: 1 },
+    ]) {
+      const altered = JSON.stringify({ ...summary, calls: [{ ...call, ...wrong }] });
+      expect(decodeTrafficSummary(new TextEncoder().encode(altered)), altered).toBeUndefined();
+    }
   });
 });
 
