@@ -75,7 +75,6 @@ async function observe(context: OperatorContext): Promise<HealthFacts> {
     lastChangeMs: await lastChangeMs(context, ledgerRevision),
     state: await currentState(context),
     control: await observeControl(context),
-    // Last, so that it is the time of control's answer.
     nowMs: Date.now(),
   };
 }
@@ -83,7 +82,9 @@ async function observe(context: OperatorContext): Promise<HealthFacts> {
 async function observeControl(context: OperatorContext): Promise<HealthFacts["control"]> {
   try {
     const status = await askStatus(context);
-    return { status, check: await askCheck(context) };
+    const askedMs = Date.now();
+    const check = await askCheck(context);
+    return { status, check, askedMs, answeredMs: Date.now() };
   } catch (error) {
     if (error instanceof Failure) return undefined;
     throw error;

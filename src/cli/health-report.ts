@@ -12,6 +12,14 @@ import { instanceFindings } from "./instance-health.ts";
 import { formatRelative } from "./moment.ts";
 import { weakMtls } from "./weak-mtls.ts";
 
+export interface ControlFacts {
+  readonly status: StatusReply;
+  readonly check: CheckReply;
+  /** Between these two, by the clock of whoever asked, a replica has read its own. Milliseconds since the epoch. */
+  readonly askedMs: number;
+  readonly answeredMs: number;
+}
+
 /** What was seen of a mesh. */
 export interface HealthFacts {
   readonly nowMs: number;
@@ -33,7 +41,7 @@ export interface HealthFacts {
   readonly lastChangeMs: number | undefined;
   readonly state: MeshState;
   /** Undefined where no replica answers. */
-  readonly control: { readonly check: CheckReply; readonly status: StatusReply } | undefined;
+  readonly control: ControlFacts | undefined;
 }
 
 const DAY_MS = 86_400_000;
@@ -113,11 +121,12 @@ function controlFindings(facts: HealthFacts): Finding[] {
     const hint = "start one: heddle up, or heddle control";
     return [{ group, check: "a replica answers", verdict: "fail", detail: "none does", hint }];
   }
-  const { replicas, timeMs, revocations, rootNotAfterMs, issuerNotAfterMs } = control.check;
+  const { replicas, revocations, rootNotAfterMs, issuerNotAfterMs } = control.check;
   const settled = lastChangeMs === undefined || nowMs - lastChangeMs > HEARTBEAT_MS;
   const behind = settled ? replicas.filter(({ revision }) => revision < ledgerRevision) : [];
   const others = replicas.filter((replica) => replica.version !== version);
-  const skewMs = Math.max(...replicas.map((replica) => Math.abs(timeMs + replica.skewMs - nowMs)));
+  const ownMs = skewOf(control);
+  const skewMs = Math.max(...replicas.map((replica) => Math.abs(ownMs + replica.skewMs)));
   const endMs = Math.min(rootNotAfterMs, issuerNotAfterMs);
   return [
     finding(group, "a replica answers", "ok", { detail: `${replicas.length} running` }),
@@ -166,6 +175,12 @@ function policyFindings({ state, control, nowMs }: HealthFacts): Finding[] {
     warning("all that was accepted is enforced", notEnforced, "this version does not know how to yet"),
     warning("no join token ends soon", ending, "create another one: heddle token create"),
   ];
+}
+
+/** How far the clock of the replica that answered is off at least: a slow answer is no wrong clock. */
+function skewOf({ check: { timeMs }, askedMs, answeredMs }: ControlFacts): number {
+  if (timeMs < askedMs) return timeMs - askedMs;
+  return timeMs > answeredMs ? timeMs - answeredMs : 0;
 }
 
 function lifeVerdict(leftMs: number, warnMs: number): Verdict {

@@ -31,11 +31,11 @@ test("warnings are no failures; a sidecar that refused its policy is one", async
   const warned = await mesh.heddle(["check"]);
   expect(warned.stdout).toMatch(/warn +every service has an instance +shop\//);
   expect(warned.code).toBe(0);
-  await mesh.heartbeat({
+  const beat = {
     instance: "catalog-1",
     namespace: "shop",
     service: "catalog",
-    state: "ready",
+    state: "ready" as const,
     host: "10.0.0.1",
     port: 15_006,
     labels: {},
@@ -44,8 +44,11 @@ test("warnings are no failures; a sidecar that refused its policy is one", async
     certificateExpiry: new Date(Date.now() + 3_600_000).toISOString(),
     startedAt: new Date().toISOString(),
     version: VERSION,
-  });
-  const { code, stdout } = await mesh.heddle(["check", "-o", "json"]);
+  };
+  await mesh.heartbeat(beat);
+  // However long the command takes, the instance lives.
+  const beating = setInterval(() => void mesh.heartbeat(beat), 2_000);
+  const { code, stdout } = await mesh.heddle(["check", "-o", "json"]).finally(() => clearInterval(beating));
   const failed = (JSON.parse(stdout) as Finding[]).filter(({ verdict }) => verdict === "fail");
   expect(failed).toMatchObject([
     { check: "no policy was refused", detail: "shop/catalog catalog-1: a field is unknown" },

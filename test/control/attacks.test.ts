@@ -12,7 +12,7 @@ import type { Credentials } from "../../src/nats/credentials.ts";
 import { sign } from "../../src/nats/keys.ts";
 import { ACCOUNT_BORDER, bucketSubject, directGetSubject } from "../../src/nats/permissions.ts";
 import { CHECKPOINT_BUCKET, CONFIG_BUCKET, ENDPOINT_BUCKET, EVENT_STREAM, subjects } from "../../src/nats/subjects.ts";
-import { hpub, pub, RawNats, sub } from "../support/raw-nats.ts";
+import { hpub, type Outcome, pub, RawNats, sub } from "../support/raw-nats.ts";
 import { applying, type ControlMesh, send, service, startMesh, type TestReplica } from "./mesh.ts";
 
 let mesh: ControlMesh;
@@ -22,7 +22,8 @@ const users: Record<"sidecar" | "viewer" | "editor", Credentials & { raw: RawNat
 
 beforeAll(async () => {
   mesh = await startMesh();
-  replica = await mesh.startReplica();
+  // Nobody is to be taken for dead because the machine is slow.
+  replica = await mesh.startReplica({ instanceTtlMs: 600_000 });
   ({ credentials: ada } = mesh.ada);
   for (const text of [service("web"), service("payment"), service("vault", "bank")]) {
     const namespace = text.includes("bank") ? "bank" : "shop";
@@ -184,6 +185,12 @@ async function expectRefused(raw: RawNats, rows: readonly Row[]): Promise<void> 
   expect(wrong).toEqual([]);
 }
 
+/** The reason may be lost: a server that closes with something unread resets the connection. */
+function expectThrownOut({ refusals, closed }: Outcome, reason: string): void {
+  expect(closed).toBe(true);
+  expect([[], [reason]]).toContainEqual([...refusals]);
+}
+
 describe("the server refuses a sidecar", () => {
   test("what it refuses everybody", () => expectRefused(users.sidecar.raw, closedToAll()));
 
@@ -231,11 +238,10 @@ describe("the server refuses a sidecar", () => {
     many.close();
     const status = subjects.status("shop", "web", "w-1");
     const large = await RawNats.connect(mesh.nats.url, users.sidecar);
-    const tooMuch = await large.attempt(`PUB ${status} ${1024 * 1024 + 1}\r\n`);
-    expect(tooMuch).toMatchObject({ refusals: ["Maximum Payload Violation"], closed: true });
+    expectThrownOut(await large.attempt(`PUB ${status} ${1024 * 1024 + 1}\r\n`), "Maximum Payload Violation");
     const long = await RawNats.connect(mesh.nats.url, users.sidecar);
     const tooLong = await long.attempt(`PUB ${status}.${"x".repeat(8_192)} 0\r\n\r\n`);
-    expect(tooLong).toMatchObject({ refusals: ["maximum control line exceeded"], closed: true });
+    expectThrownOut(tooLong, "maximum control line exceeded");
   });
 });
 
