@@ -43,6 +43,8 @@ export function markOf(event: DomainEvent, before?: MeshState): Mark {
     case "RateLimitSet":
       return event.from === undefined ? "+" : "~";
     case "MtlsModeSet":
+    case "NamespaceDefaultsSet":
+    case "ServiceMtlsSet":
     case "AccessDefaultSet":
     case "AccessPolicyDefaultSet":
     case "AccessDryRunStarted":

@@ -33,6 +33,7 @@ export function describeAll(events: readonly DomainEvent[]): string[] {
 
 function sentence(event: DomainEvent): string {
   if (isAccessEvent(event)) return describeAccess(event);
+  if (isServiceEvent(event)) return serviceSentence(event);
   switch (event.type) {
     case "MeshDeclared": {
       const { trustDomain, mtls, access } = event.spec;
@@ -41,6 +42,8 @@ function sentence(event: DomainEvent): string {
     }
     case "MtlsModeSet":
       return `set mTLS of the mesh from ${event.from} to ${event.to}`;
+    case "NamespaceDefaultsSet":
+      return `set what holds in the namespace ${event.name} from ${defaults(event.from)} to ${defaults(event.to)}`;
     case "AccessDefaultSet":
       return `set what happens to calls that no rule allows from ${event.from} to ${event.to}`;
     case "CertificateTtlDefaultSet":
@@ -87,17 +90,6 @@ function sentence(event: DomainEvent): string {
       return `${event.from === undefined ? "limited" : "changed"} the rate of calls to ${event.namespace}/${event.to.service}: ${rates(event)}`;
     case "RateLimitRemoved":
       return `lifted the rate limit ${event.name} of ${event.namespace}/${event.from.service}`;
-    case "ServiceDeclared":
-    case "ServicePortsSet":
-    case "SubsetsDefined":
-    case "LoadBalancerSet":
-    case "ConnectionPoolSet":
-    case "OutlierDetectionSet":
-    case "HealthCheckSet":
-    case "CertificateTtlSet":
-    case "JwtValidationSet":
-    case "ServiceRemoved":
-      return serviceSentence(event);
     case "RouteDefined":
     case "TrafficShifted":
     case "RouteTimeoutSet":
@@ -117,20 +109,27 @@ function tokenTerms({ publicKey, expiresAt, usesMax }: EventOf<"TokenCreated">):
   return `: ${tokenId(publicKey)}${uses}${until}`;
 }
 
-function serviceSentence(
-  event: EventOf<
-    | "ServiceDeclared"
-    | "ServicePortsSet"
-    | "SubsetsDefined"
-    | "LoadBalancerSet"
-    | "ConnectionPoolSet"
-    | "OutlierDetectionSet"
-    | "HealthCheckSet"
-    | "CertificateTtlSet"
-    | "JwtValidationSet"
-    | "ServiceRemoved"
-  >,
-): string {
+const SERVICE_EVENTS = [
+  "ServiceDeclared",
+  "ServicePortsSet",
+  "SubsetsDefined",
+  "LoadBalancerSet",
+  "ConnectionPoolSet",
+  "OutlierDetectionSet",
+  "HealthCheckSet",
+  "CertificateTtlSet",
+  "JwtValidationSet",
+  "ServiceMtlsSet",
+  "ServiceRemoved",
+] as const satisfies DomainEvent["type"][];
+
+type ServiceEvent = EventOf<(typeof SERVICE_EVENTS)[number]>;
+
+function isServiceEvent(event: DomainEvent): event is ServiceEvent {
+  return SERVICE_EVENTS.some((type) => type === event.type);
+}
+
+function serviceSentence(event: ServiceEvent): string {
   const service = `${event.namespace}/${event.name}`;
   switch (event.type) {
     case "ServiceDeclared": {
@@ -152,11 +151,18 @@ function serviceSentence(
       return `set outlier detection of ${service} from ${fields(event.from)} to ${fields(event.to)}`;
     case "CertificateTtlSet":
       return `set how long certificates of ${service} live from ${event.from ?? "the default"} to ${event.to ?? "the default"}`;
+    case "ServiceMtlsSet":
+      return `set mTLS of ${service} from ${event.from ?? "the default"} to ${event.to ?? "the default"}`;
     case "JwtValidationSet":
       return `set the tokens that ${service} validates from ${tokens(event.from)} to ${tokens(event.to)}`;
     case "ServiceRemoved":
       return `removed ${service}`;
   }
+}
+
+function defaults(value: EventOf<"NamespaceDefaultsSet">["to"]): string {
+  const said = [value?.mtls && `mTLS ${value.mtls}`, value?.access && `access ${value.access}`];
+  return said.filter((part) => part !== undefined).join(", ") || "what the mesh says";
 }
 
 function tokens(jwt: EventOf<"JwtValidationSet">["to"]): string {
@@ -241,7 +247,11 @@ function rates({ to }: EventOf<"RateLimitSet">): string {
 }
 
 function ports(value: EventOf<"ServicePortsSet">["to"]): string {
-  return value === undefined ? "none" : itemList(value.map(({ port, protocol }) => `${port} (${protocol})`));
+  return value === undefined
+    ? "none"
+    : itemList(
+        value.map(({ port, protocol, mtls }) => `${port} (${protocol}${mtls === undefined ? "" : `, mTLS ${mtls}`})`),
+      );
 }
 
 function fields(value: Readonly<Record<string, unknown>> | undefined): string {

@@ -106,10 +106,26 @@ function meshEvents(before: MeshSpec | undefined, after: MeshSpec): DomainEvent[
   const events: DomainEvent[] = [];
   if (from.mtls !== to.mtls) events.push({ type: "MtlsModeSet", from: from.mtls, to: to.mtls });
   if (from.access !== to.access) events.push({ type: "AccessDefaultSet", from: from.access, to: to.access });
+  events.push(...namespaceEvents(before.namespaces ?? {}, after.namespaces ?? {}));
   if (before.certificateTtl !== after.certificateTtl) {
     events.push({ type: "CertificateTtlDefaultSet", from: before.certificateTtl, to: after.certificateTtl });
   }
   return events;
+}
+
+type Namespaces = NonNullable<MeshSpec["namespaces"]>;
+
+/** `constructor` is a good name for a namespace. */
+function ownValue(namespaces: Namespaces, name: string): Namespaces[string] | undefined {
+  return Object.hasOwn(namespaces, name) ? namespaces[name] : undefined;
+}
+
+function namespaceEvents(before: Namespaces, after: Namespaces): DomainEvent[] {
+  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
+  return names.flatMap((name): DomainEvent[] => {
+    const change = fieldChange({ defaults: ownValue(before, name) }, { defaults: ownValue(after, name) }, "defaults");
+    return change === undefined ? [] : [{ type: "NamespaceDefaultsSet", name, ...change }];
+  });
 }
 
 function serviceEvents(target: Target, before: ServiceSpec | undefined, after: ServiceSpec): DomainEvent[] {
@@ -129,6 +145,8 @@ function serviceEvents(target: Target, before: ServiceSpec | undefined, after: S
   if (healthCheck !== undefined) events.push({ type: "HealthCheckSet", ...target, ...healthCheck });
   const certificateTtl = fieldChange(before, after, "certificateTtl");
   if (certificateTtl !== undefined) events.push({ type: "CertificateTtlSet", ...target, ...certificateTtl });
+  const mtls = fieldChange(before, after, "mtls");
+  if (mtls !== undefined) events.push({ type: "ServiceMtlsSet", ...target, ...mtls });
   const jwt = fieldChange(before, after, "jwt");
   if (jwt !== undefined) events.push({ type: "JwtValidationSet", ...target, ...jwt });
   return events;

@@ -9,6 +9,8 @@ import {
   accessDefault,
   accessRule,
   meshSpec,
+  mtlsMode,
+  namespaceDefaults,
   rateLimitSpec,
   routeRule,
   routeSpec,
@@ -33,13 +35,19 @@ const name = z.string();
 
 /** Weights of one route rule by subset; the key `` (empty) is the service as a whole. */
 const weights = z.record(z.string(), z.int().min(0));
-const mtlsMode = z.enum(["strict", "permissive", "disabled"]);
 
 /** What an operator may do; `admin` anything, `editor` policy of the namespaces, `viewer` read. */
 export const OPERATOR_ROLES = ["admin", "editor", "viewer"] as const;
 
 const meshDeclared = z.strictObject({ type: z.literal("MeshDeclared"), spec: meshSpec });
 const mtlsModeSet = z.strictObject({ type: z.literal("MtlsModeSet"), from: mtlsMode, to: mtlsMode });
+/** What holds in one namespace in place of what the mesh says; an absent `to`: nothing else any more. */
+const namespaceDefaultsSet = z.strictObject({
+  type: z.literal("NamespaceDefaultsSet"),
+  name: z.string(),
+  from: namespaceDefaults.optional(),
+  to: namespaceDefaults.optional(),
+});
 const accessDefaultSet = z.strictObject({
   type: z.literal("AccessDefaultSet"),
   from: accessDefault,
@@ -102,6 +110,7 @@ const connectionPoolSet = servicePart("ConnectionPoolSet", serviceSpec.shape.con
 const healthCheckSet = servicePart("HealthCheckSet", serviceSpec.shape.healthCheck);
 const outlierDetectionSet = servicePart("OutlierDetectionSet", serviceSpec.shape.outlierDetection);
 const certificateTtlSet = servicePart("CertificateTtlSet", serviceSpec.shape.certificateTtl.unwrap());
+const serviceMtlsSet = servicePart("ServiceMtlsSet", mtlsMode);
 /** Which tokens of end users the service validates. */
 const jwtValidationSet = servicePart("JwtValidationSet", serviceSpec.shape.jwt);
 const serviceRemoved = z.strictObject({ type: z.literal("ServiceRemoved"), namespace, name });
@@ -225,6 +234,7 @@ export const domainEvent = z.discriminatedUnion("type", [
   meshDeclared,
   mtlsModeSet,
   accessDefaultSet,
+  namespaceDefaultsSet,
   certificateTtlDefaultSet,
   operatorAdded,
   operatorRevoked,
@@ -249,6 +259,7 @@ export const domainEvent = z.discriminatedUnion("type", [
   healthCheckSet,
   certificateTtlSet,
   jwtValidationSet,
+  serviceMtlsSet,
   serviceRemoved,
   routeDefined,
   trafficShifted,

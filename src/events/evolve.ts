@@ -39,6 +39,14 @@ export function evolve(state: MeshState, event: DomainEvent, origin: Origin, map
       return withMesh(state, { mtls: event.to }, origin);
     case "AccessDefaultSet":
       return withMesh(state, { access: event.to }, origin);
+    case "NamespaceDefaultsSet": {
+      const { mesh } = state;
+      if (mesh === undefined) return state;
+      const { [event.name]: _, ...others } = mesh.value.namespaces ?? {};
+      const namespaces = event.to === undefined ? others : { ...others, [event.name]: event.to };
+      const to = Object.keys(namespaces).length === 0 ? undefined : namespaces;
+      return { ...state, mesh: { value: withField(mesh.value, "namespaces", to), origin } };
+    }
     case "CertificateTtlDefaultSet": {
       const { mesh } = state;
       if (mesh === undefined) return state;
@@ -128,6 +136,8 @@ function evolveNamespace(state: NamespaceState, event: NamespaceEvent, origin: O
       return withServiceField(state, event.name, "outlierDetection", event.to, origin, maps);
     case "CertificateTtlSet":
       return withServiceField(state, event.name, "certificateTtl", event.to, origin, maps);
+    case "ServiceMtlsSet":
+      return withServiceField(state, event.name, "mtls", event.to, origin, maps);
     case "JwtValidationSet":
       return withServiceField(state, event.name, "jwt", event.to, origin, maps);
     case "ServiceRemoved":

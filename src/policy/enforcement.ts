@@ -23,15 +23,8 @@ interface Gap {
   places(document: PolicyDocument): DocumentPath[];
 }
 
-const NOTE = "accepted, not enforced by this version";
-
-const GAPS: readonly Gap[] = [
-  {
-    note: `${NOTE}: the mesh stays strict`,
-    places: (document) =>
-      document.kind === "Mesh" && (document.spec.mtls ?? "strict") !== "strict" ? [["spec", "mtls"]] : [],
-  },
-];
+/** None at present: all that is accepted is enforced. */
+const GAPS: readonly Gap[] = [];
 
 /** The parts of the documents that have no effect in this version, document by document. */
 export function notEnforced(documents: readonly PolicyDocument[]): NotEnforced[] {

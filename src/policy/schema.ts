@@ -76,7 +76,8 @@ export {
 export { JWT_ALGORITHMS, type JwtSpec } from "./schema/jwt.ts";
 export { LOAD_BALANCERS } from "./schema/load-balancer.ts";
 export { type RequestMatch, type RouteMatch, requestMatch, routeMatch, type StringMatch } from "./schema/match.ts";
-export { type MeshSpec, type MtlsMode, meshSpec } from "./schema/mesh.ts";
+export { type MeshSpec, meshSpec, namespaceDefaults } from "./schema/mesh.ts";
+export { type MtlsMode, mtlsMode } from "./schema/mtls.ts";
 export { type RateLimitSpec, rateLimitSpec } from "./schema/rate-limit.ts";
 export { RETRY_CONDITIONS, type RetryCondition } from "./schema/retries.ts";
 export { type RouteRule, type RouteSpec, routeRule, routeSpec } from "./schema/route.ts";

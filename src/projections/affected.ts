@@ -45,6 +45,7 @@ export function affectedServices(before: MeshState, after: MeshState, change: Re
     switch (event.type) {
       case "MeshDeclared":
       case "MtlsModeSet":
+      case "NamespaceDefaultsSet":
       case "AccessDefaultSet":
       case "RootAdded":
       case "RootActivated":
@@ -79,7 +80,13 @@ function affectedBy(transition: Transition, event: NamespaceEvent): Iterable<Ser
     case "ServiceDeclared":
     case "ServiceRemoved":
       return presence(transition, event);
+    case "ServiceMtlsSet":
+      return declaredServices(after);
     case "ServicePortsSet":
+      // Who may call without an identity depends on whether anybody has to have one.
+      if ([...(event.from ?? []), ...(event.to ?? [])].some(({ mtls }) => mtls !== undefined))
+        return declaredServices(after);
+      return [serviceRef(namespace, event.name), ...callersOf(after, event)];
     case "SubsetsDefined":
     case "LoadBalancerSet":
     case "ConnectionPoolSet":

@@ -16,6 +16,7 @@ import {
 import { type ServiceRef, serviceRef } from "../policy/names.ts";
 import { ANY_CALLER, isSpiffePattern, localPrincipal, NO_IDENTITY } from "../policy/principal.ts";
 import type { AccessDefault, AccessRule } from "../policy/schema.ts";
+import { takesPlaintextOnly } from "./mtls-modes.ts";
 
 /** A service, by the two names that make its reference. */
 export interface ServiceName {
@@ -47,12 +48,12 @@ export function allowedPatterns(rule: AccessRule): readonly string[] {
 }
 
 /**
- * What happens to a call of a service that no rule speaks of: as its own policies say, else as the mesh does.
+ * What happens to a call of a service that no rule speaks of: as its own policies say, else as the namespace or the mesh does.
  * @param withDryRun as if the policies in dry run were in force.
  */
 export function accessDefaultOf(state: MeshState, service: ServiceName, withDryRun = false): AccessDefault {
   const policies = policiesOf(state, service).map(({ policy }) => policy);
-  return ownDefault(policies, withDryRun) ?? inheritedDefault(state);
+  return ownDefault(policies, withDryRun) ?? inheritedDefault(state, service.namespace);
 }
 
 /** Of policies that differ, one that denies. */
@@ -62,8 +63,10 @@ function ownDefault(policies: readonly AccessPolicyState[], withDryRun: boolean)
   return said.find((access) => access !== undefined);
 }
 
-function inheritedDefault(state: MeshState): AccessDefault {
-  return state.mesh?.value.access ?? MESH_DEFAULTS.access;
+function inheritedDefault(state: MeshState, namespace: string): AccessDefault {
+  const mesh = state.mesh?.value;
+  const own = Object.hasOwn(mesh?.namespaces ?? {}, namespace) ? mesh?.namespaces?.[namespace] : undefined;
+  return own?.access ?? mesh?.access ?? MESH_DEFAULTS.access;
 }
 
 /** Every declared service of the mesh, in no particular order. */
@@ -87,8 +90,8 @@ export function policiesOf(state: MeshState, target: ServiceName): readonly Name
 export function callableServices(state: MeshState, caller: ServiceName): Set<ServiceRef> {
   const callable = new Set<ServiceRef>();
   const patterns = callerPatterns(state, caller);
-  const inherited = inheritedDefault(state);
   for (const [namespace, content] of state.namespaces) {
+    const inherited = inheritedDefault(state, namespace);
     const { targets, defaults } = accessIndex(content);
     const open = inherited === "allow" ? content.services.keys() : defaults.keys();
     for (const name of open) {
@@ -100,6 +103,9 @@ export function callableServices(state: MeshState, caller: ServiceName): Set<Ser
         if (content.services.has(name)) callable.add(serviceRef(namespace, name));
       }
     }
+    for (const name of targets.get(NO_IDENTITY) ?? []) {
+      if (opensToNobody(state, { namespace, name })) callable.add(serviceRef(namespace, name));
+    }
   }
   return callable;
 }
@@ -107,8 +113,15 @@ export function callableServices(state: MeshState, caller: ServiceName): Set<Ser
 /** Declared services that may call `target`, by the same rules as {@link callableServices}. */
 export function callersOf(state: MeshState, target: ServiceName): Set<ServiceRef> {
   if (accessDefaultOf(state, target) === "allow") return declaredServices(state);
-  const patterns = accessIndex(namespaceOf(state, target.namespace)).patterns.get(target.name) ?? [];
-  return expandPatterns(state, patterns);
+  const patterns = [...(accessIndex(namespaceOf(state, target.namespace)).patterns.get(target.name) ?? [])];
+  const named = opensToNobody(state, target) ? patterns : patterns.filter((pattern) => pattern !== NO_IDENTITY);
+  return expandPatterns(state, named);
+}
+
+/** Whether a rule for callers without an identity speaks of our own services: of those that reach it without TLS. */
+function opensToNobody(state: MeshState, { namespace, name }: ServiceName): boolean {
+  const declared = namespaceOf(state, namespace).services.get(name);
+  return declared !== undefined && takesPlaintextOnly(state, namespace, declared.value);
 }
 
 /** Whether a service may call `target`, by the same rules; asked also of services that are not declared. */
@@ -116,6 +129,7 @@ export function mayCall(state: MeshState, caller: ServiceName, target: ServiceNa
   if (accessDefaultOf(state, target) === "allow") return true;
   const patterns = accessIndex(namespaceOf(state, target.namespace)).patterns.get(target.name);
   if (patterns === undefined) return false;
+  if (patterns.has(NO_IDENTITY) && opensToNobody(state, target)) return true;
   return callerPatterns(state, caller).some((pattern) => patterns.has(pattern));
 }
 
@@ -125,9 +139,10 @@ export function expandPatterns(state: MeshState, patterns: Iterable<string>): Se
   const trustDomain = trustDomainOf(state);
   for (const written of patterns) {
     const pattern = localPrincipal(written, trustDomain);
-    if (pattern === ANY_CALLER) return declaredServices(state);
-    // Callers of other trust domains, and those without an identity, are no services of this mesh.
-    if (pattern === NO_IDENTITY || isSpiffePattern(pattern)) continue;
+    // Without TLS, every one of them is a caller without an identity.
+    if (pattern === ANY_CALLER || pattern === NO_IDENTITY) return declaredServices(state);
+    // Callers of other trust domains are no services of this mesh.
+    if (isSpiffePattern(pattern)) continue;
     const slash = pattern.indexOf("/");
     const namespace = pattern.slice(0, slash);
     const name = pattern.slice(slash + 1);

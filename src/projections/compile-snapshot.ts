@@ -30,6 +30,7 @@ import {
 } from "./compile-resilience.ts";
 import { compileRevocations } from "./compile-revocations.ts";
 import { compileRouteRule } from "./compile-route.ts";
+import { compilePorts } from "./mtls-modes.ts";
 import {
   type RuleOrigin,
   type ServiceSnapshot,
@@ -61,7 +62,7 @@ export function compileSnapshot(state: MeshState, service: ServiceName): Service
     ...meshWide(state, service),
     ...compileRevocations(state, service, callable),
     inbound: {
-      ports: declared.value.ports,
+      ports: compilePorts(state, service.namespace, declared.value),
       ...compileAccessDefault(state, service),
       access: compileAccess(state, service),
       ...(declared.value.jwt === undefined ? {} : { jwt: compileJwt(declared.value.jwt) }),
@@ -183,13 +184,13 @@ function compileUpstream(state: MeshState, target: ServiceName): SnapshotUpstrea
   const namespace = state.namespaces.get(target.namespace) ?? EMPTY_NAMESPACE;
   const declared: WithOrigin<ServiceSpec> | undefined = namespace.services.get(target.name);
   if (declared === undefined) return undefined;
-  const { ports, subsets, loadBalancer, connectionPool, outlierDetection } = declared.value;
+  const { subsets, loadBalancer, connectionPool, outlierDetection } = declared.value;
   const balancing = loadBalancer && compileBalancing(loadBalancer, target.namespace);
   return {
     namespace: target.namespace,
     name: target.name,
     spiffeId: spiffeId(trustDomainOf(state), target.namespace, target.name),
-    ports,
+    ports: compilePorts(state, target.namespace, declared.value),
     subsets: subsets ?? {},
     loadBalancer: loadBalancer?.algorithm ?? LOAD_BALANCER,
     ...(balancing === undefined ? {} : { balancing }),

@@ -4,7 +4,14 @@
  */
 
 import { z } from "zod";
-import { ACCESS_ACTIONS, accessConditions, accessDefault, JWT_ALGORITHMS, requestMatch } from "../policy/schema.ts";
+import {
+  ACCESS_ACTIONS,
+  accessConditions,
+  accessDefault,
+  JWT_ALGORITHMS,
+  mtlsMode,
+  requestMatch,
+} from "../policy/schema.ts";
 import { type RuleOrigin, ruleOrigin } from "./rule-origin.ts";
 import {
   snapshotBalancing,
@@ -35,12 +42,19 @@ const snapshotRateLimit = z.strictObject({
   origin: ruleOrigin,
 });
 
+const servicePort = z.strictObject({
+  port: z.int(),
+  protocol: z.enum(["http", "http2", "grpc", "tcp"]),
+  /** Absent: strict. */
+  mtls: mtlsMode.exclude(["strict"]).optional(),
+});
+
 const snapshotUpstream = z.strictObject({
   namespace: z.string(),
   name: z.string(),
   /** SPIFFE ID that its sidecars must prove. */
   spiffeId: z.string(),
-  ports: z.array(z.strictObject({ port: z.int(), protocol: z.enum(["http", "http2", "grpc", "tcp"]) })),
+  ports: z.array(servicePort),
   /** Labels that select each subset's endpoints. */
   subsets: z.record(z.string(), z.record(z.string(), z.string())),
   loadBalancer: snapshotLoadBalancer,
@@ -139,6 +153,7 @@ export const serviceSnapshot = z.strictObject({
 
 export type ServiceSnapshot = z.infer<typeof serviceSnapshot>;
 export type SnapshotRevocation = z.infer<typeof snapshotRevocation>;
+export type ServicePort = z.infer<typeof servicePort>;
 export type SnapshotUpstream = z.infer<typeof snapshotUpstream>;
 export type SnapshotAccessRule = z.infer<typeof snapshotAccessRule>;
 /** What rules compare, as policy writes it. */

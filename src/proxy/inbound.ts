@@ -3,11 +3,12 @@
  *
  *  1. policy is there at all             (nothing is let through on a guess)
  *  2. the path is normalised             (the rule and the application must read the same one)
- *  3. the end user's token is validated  (rules may ask for its claims; one that is no good is no token at all)
- *  4. access is decided                  (before a byte reaches the application; deny wins, default from the Mesh)
- *  5. rate limits are charged            (after access: who may not call uses up nobody's share)
- *  6. trusted headers are set            (who called is what the certificate proved, never what a header claims)
- *  7. the application is called
+ *  3. plaintext is refused              (where the port asks for mutual TLS, and others of the service do not)
+ *  4. the end user's token is validated  (rules may ask for its claims; one that is no good is no token at all)
+ *  5. access is decided                  (before a byte reaches the application; deny wins, default from the Mesh)
+ *  6. rate limits are charged            (after access: who may not call uses up nobody's share)
+ *  7. trusted headers are set            (who called is what the certificate proved, never what a header claims)
+ *  8. the application is called
  *
  * Who the caller is was settled before: by the TLS handshake, once per connection.
  */
@@ -122,6 +123,11 @@ export class Inbound implements Side {
       return answer(faultResponse("protocol_mismatch", { ...context, service }), edge);
     }
 
+    if (principal === undefined && port.mtls === undefined) {
+      this.#countDenial("plaintext");
+      return answer(faultResponse("mtls_required", { ...context, service }), edge);
+    }
+
     const token = this.#tokens.of(request, policy);
     if (!token.ok) {
       this.#countDenial(`token_${token.error}`);
@@ -174,6 +180,14 @@ export class Inbound implements Side {
   review(request: RequestHead, downstream: Downstream, record: RequestRecord): LocalResponse | undefined {
     const policy = this.#options.policy();
     if (policy === undefined) return undefined;
+    const { snapshot } = policy;
+    if (
+      downstream.facts.principal === undefined &&
+      portOf(snapshot.inbound.ports, asksForTcp(request), record.destinationPort).mtls === undefined
+    ) {
+      const service = serviceRef(snapshot.namespace, snapshot.name);
+      return faultResponse("mtls_required", { version: request.version, service });
+    }
     const token = this.#tokens.admitted(request);
     const decision = policy.access(downstream.facts, accessRequest(request, record.destinationPort, token));
     if (decision.allowed) return undefined;

@@ -23,6 +23,7 @@ import { asksForTcp, headerValue } from "./headers.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Downstream } from "./io/downstream.ts";
 import { Mirroring } from "./mirroring.ts";
+import { isPlaintext } from "./mtls.ts";
 import { changeRequest, drawDelayMs, type OwnAnswer, ownAnswer, responseChange } from "./outbound-filters.ts";
 import { type PlannedCall, planCall } from "./outbound-plan.ts";
 import { PASSTHROUGH, type Passthrough } from "./passthrough.ts";
@@ -133,7 +134,7 @@ export class Outbound implements Side {
       return answer(response, this.#counter(upstream, port, policy));
     }
     record.upstreamCluster = clusterOf(route, port);
-    record.destinationPrincipal = upstream.spiffeId;
+    record.destinationPrincipal = isPlaintext(upstream.ports) ? undefined : upstream.spiffeId;
     const terms = this.#options.inFlight.termsOf(record, readTimeoutMs(request.headers, record.isGrpc));
     record.requestId = requestId(record.requestId);
     const delayMs = filters && this.#drawDelayMs(filters, record);

@@ -183,6 +183,13 @@ const FAULTS = {
     () => "The request did not come to its end in time.",
     RETRY_LATER,
   ),
+  mtls_required: row(
+    403,
+    "UAEX",
+    "mtls_required",
+    (service) => `${service} takes no plaintext: callers must prove who they are.`,
+    "Call through a Heddle sidecar; spec.mtls of its Service says what may come in.",
+  ),
   token_keys_unavailable: row(
     503,
     "UAEX",

@@ -1,9 +1,9 @@
 /** Which port of a Service a call is for, and what is spoken there. */
 
-import type { SnapshotUpstream } from "../projections/snapshot.ts";
+import type { ServicePort } from "../projections/snapshot.ts";
 import type { ApplicationProtocol } from "./io/tls.ts";
 
-export type ServicePort = SnapshotUpstream["ports"][number];
+export type { ServicePort } from "../projections/snapshot.ts";
 
 /**
  * How a sidecar tells the next one the port, where the authority does not: applications get the authority that was sent

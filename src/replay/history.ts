@@ -67,6 +67,7 @@ export function kindOfEvent(event: DomainEvent): PolicyKind | undefined {
   switch (event.type) {
     case "MeshDeclared":
     case "MtlsModeSet":
+    case "NamespaceDefaultsSet":
     case "AccessDefaultSet":
     case "CertificateTtlDefaultSet":
       return "Mesh";
@@ -79,6 +80,7 @@ export function kindOfEvent(event: DomainEvent): PolicyKind | undefined {
     case "HealthCheckSet":
     case "CertificateTtlSet":
     case "JwtValidationSet":
+    case "ServiceMtlsSet":
     case "ServiceRemoved":
       return "Service";
     case "RouteDefined":

@@ -131,6 +131,11 @@ const ROWS: [DomainEvent, string][] = [
     },
     "set the tokens that shop/catalog validates from none to https://id.example (required)",
   ],
+  [{ type: "ServiceMtlsSet", ...target, to: "permissive" }, "set mTLS of shop/catalog from the default to permissive"],
+  [
+    { type: "NamespaceDefaultsSet", name: "legacy", to: { mtls: "permissive", access: "allow" } },
+    "set what holds in the namespace legacy from what the mesh says to mTLS permissive, access allow",
+  ],
   [{ type: "RouteRemoved", ...target, service: "catalog" }, "removed the route catalog of shop/catalog"],
   [{ type: "AccessPolicyDeclared", ...payment }, "declared the access policy front of shop/payment"],
   [{ type: "AccessGranted", ...payment, index: 0, rule: charge }, "granted shop/orders → shop/payment POST /charge"],

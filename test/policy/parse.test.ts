@@ -3,7 +3,7 @@ import { checkDocuments, EMPTY_MESH } from "../../src/policy/check.ts";
 import { notEnforced } from "../../src/policy/enforcement.ts";
 import { lintAlone, lintDocuments } from "../../src/policy/lint.ts";
 import { type LocatedDocument, parsePolicy, readPolicy } from "../../src/policy/parse.ts";
-import { formatPath, formatProblem } from "../../src/policy/problems.ts";
+import { formatProblem } from "../../src/policy/problems.ts";
 import { renderDocuments } from "../../src/policy/render.ts";
 
 function parse(text: string): LocatedDocument[] {
@@ -197,10 +197,7 @@ test("what a valid document has wrong of its own is said beside what is wrong wi
   expect(said(route("{ weight: 1 }") + broken)).toEqual(["9 spec.ports"]);
 });
 
-test("what is not enforced: any mode but strict", () => {
+test("all that is accepted is enforced, modes other than strict included", () => {
   const text = `apiVersion: heddle/v1\nkind: Mesh\nmetadata: { name: default }\nspec: { trustDomain: a, mtls: permissive }\n---\n${service("ports: [{ port: 80, protocol: http }, { port: 81, protocol: tcp }]")}`;
-  const gaps = notEnforced(parse(text).map(({ document }) => document));
-  expect(gaps.map(({ key, path, note }) => `${key} ${formatPath(path)} ${note}`)).toEqual([
-    "Mesh/_mesh/default spec.mtls accepted, not enforced by this version: the mesh stays strict",
-  ]);
+  expect(notEnforced(parse(text).map(({ document }) => document))).toEqual([]);
 });

@@ -25,7 +25,7 @@ describe("mesh", () => {
       '{ trustDomain: "", constructor: x }',
       [
         "f:5:5 spec.trustDomain: must not be empty",
-        "f:5:22 spec.constructor: unknown field `constructor`; allowed here: trustDomain, mtls, access, certificateTtl",
+        "f:5:22 spec.constructor: unknown field `constructor`; allowed here: trustDomain, mtls, access, namespaces, certificateTtl",
       ],
     ],
   ])("%j", (body, problems) => {
@@ -45,7 +45,7 @@ describe("service", () => {
       "port: 80",
       [
         "f:4:1 spec.ports: is missing; write a list",
-        "f:5:3 spec.port: unknown field `port`; did you mean ports? allowed here: ports, subsets, loadBalancer, connectionPool, outlierDetection, healthCheck, certificateTtl, jwt",
+        "f:5:3 spec.port: unknown field `port`; did you mean ports? allowed here: ports, subsets, loadBalancer, connectionPool, outlierDetection, healthCheck, certificateTtl, mtls, jwt",
       ],
     ],
     [
@@ -69,7 +69,7 @@ describe("service", () => {
       [
         "f:5:11 spec.ports[0].port: is missing; write a number",
         "f:5:11 spec.ports[0].protocol: is missing; write one of http, http2, grpc, tcp",
-        "f:5:13 spec.ports[0].containerPort: unknown field `containerPort`; allowed here: port, protocol",
+        "f:5:13 spec.ports[0].containerPort: unknown field `containerPort`; allowed here: port, protocol, mtls",
       ],
     ],
     [

@@ -25,7 +25,7 @@ describe("text", () => {
       [
         "f:1:1 apiVersion: is missing; write heddle/v1",
         "f:1:1 metadata: is missing; write a map with name",
-        "f:1:1 spec: is missing; write a map with trustDomain, mtls, access, certificateTtl",
+        "f:1:1 spec: is missing; write a map with trustDomain, mtls, access, namespaces, certificateTtl",
       ],
     ],
     [
@@ -101,7 +101,7 @@ describe("text", () => {
       "apiVersion: heddle/v1\nkind: Service\nmetadata: shop/x\nspec:",
       [
         'f:3:11 metadata: "shop/x" must be a map; write a map with namespace, name',
-        "f:4:1 spec: has no value; write a map with ports, subsets, loadBalancer, connectionPool, outlierDetection, healthCheck, certificateTtl, jwt",
+        "f:4:1 spec: has no value; write a map with ports, subsets, loadBalancer, connectionPool, outlierDetection, healthCheck, certificateTtl, mtls, jwt",
       ],
     ],
     [
@@ -109,7 +109,7 @@ describe("text", () => {
       [
         "f:1:1 apiVersion: is missing; write heddle/v1",
         "f:1:1 metadata: is missing; write a map with name",
-        "f:1:1 spec: is missing; write a map with trustDomain, mtls, access, certificateTtl",
+        "f:1:1 spec: is missing; write a map with trustDomain, mtls, access, namespaces, certificateTtl",
         'f:3:7 kind: there is no kind "Foo"; write one of Mesh, Service, Route, AccessPolicy, RateLimit',
         'f:8:7 kind: there is no kind "Bar"; write one of Mesh, Service, Route, AccessPolicy, RateLimit',
       ],
@@ -118,7 +118,7 @@ describe("text", () => {
       '{"apiVersion": "heddle/v1", "kind": "Mesh"}\n{"kind": "Rout"}\n',
       [
         "f:1:1 metadata: is missing; write a map with name",
-        "f:1:1 spec: is missing; write a map with trustDomain, mtls, access, certificateTtl",
+        "f:1:1 spec: is missing; write a map with trustDomain, mtls, access, namespaces, certificateTtl",
         'f:2:10 kind: there is no kind "Rout"; did you mean Route?',
       ],
     ],

@@ -4,12 +4,15 @@ import { z } from "zod";
 import { healthCheck } from "./health-check.ts";
 import { jwtSpec } from "./jwt.ts";
 import { loadBalancer } from "./load-balancer.ts";
+import { mtlsMode } from "./mtls.ts";
 import { outlierDetection } from "./outlier-detection.ts";
 import { certificateTtl, dnsLabel, duration, positiveInteger } from "./primitives.ts";
 
 const servicePort = z.strictObject({
   port: z.int().min(1).max(65_535),
   protocol: z.enum(["http", "http2", "grpc", "tcp"]),
+  /** Absent: as the service says. */
+  mtls: mtlsMode.optional(),
 });
 
 export const serviceSpec = z.strictObject({
@@ -33,6 +36,8 @@ export const serviceSpec = z.strictObject({
   healthCheck: healthCheck.optional(),
   /** How long its certificates live; from the next one on. */
   certificateTtl: certificateTtl.optional(),
+  /** Absent: as the namespace or the mesh says. */
+  mtls: mtlsMode.optional(),
   jwt: jwtSpec.optional(),
 });
 

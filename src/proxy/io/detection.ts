@@ -9,8 +9,11 @@ import { beginsTls, readClientHello } from "../codec/tls/client-hello.ts";
 import type { Limits } from "../limits.ts";
 import type { ApplicationProtocol } from "./tls.ts";
 
-/** What may come on a connection: HTTP alone, anything at all, or TLS for whom its server name says. */
-export type Expected = "http" | "any" | "tls";
+/**
+ * What may come on a connection: HTTP alone, anything at all, TLS for whom its server name says, or bytes to be carried as
+ * they are, unless a sidecar speaks HTTP/2 to us.
+ */
+export type Expected = "http" | "any" | "tls" | "raw";
 
 export type Detection =
   /** Ask again with all bytes so far. */
@@ -32,6 +35,7 @@ export function detect(bytes: Uint8Array, expected: Expected, limits: Limits, da
   const http2 = isHttp2Preface(bytes);
   // HTTP/2 with prior knowledge announces itself by its preface (RFC 9113 §3.3); everything else is HTTP/1.1.
   if (http2 !== "no") return http2 === "yes" ? { kind: "speaks", protocol: "h2" } : MORE;
+  if (expected === "raw") return RAW;
   if (expected === "http") return { kind: "speaks", protocol: "http/1.1" };
   if (beginsTls(bytes)) {
     const hello = readClientHello(bytes, limits.clientHelloBytesMax);

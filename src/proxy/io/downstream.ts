@@ -50,6 +50,8 @@ export interface DownstreamFacts extends AccessPeer {
   readonly redirect?: Redirect | undefined;
   /** The listener is for TLS that the called service ends: whom a connection is for, its server name says. */
   readonly byServerName?: boolean;
+  /** The application speaks no HTTP: what comes in plaintext, and is not a sidecar's, is carried as it is. */
+  readonly forTcp?: boolean;
   readonly scheme: "http" | "https";
 }
 
@@ -223,6 +225,7 @@ export class Downstream implements ConnectionInput {
 
   get #expected(): Expected {
     if (this.facts.byServerName === true) return "tls";
+    if (this.facts.forTcp === true) return "raw";
     return this.#mayBeRaw ? "any" : "http";
   }
 

@@ -8,8 +8,10 @@ import type { RevocationCheck } from "../../ca/workload/revocations.ts";
 import type { PeerRefusal } from "../../ca/workload/svid.ts";
 import type { TrustDomains } from "../../ca/workload/trust-domains.ts";
 import { verifyClient } from "../../ca/workload/verdict.ts";
+import { openPeek, type Peek } from "../intercept/peek.ts";
 import type { Runtime } from "../runtime.ts";
 import { type AcceptRequest, Downstream } from "./downstream.ts";
+import { FirstByte } from "./first-byte.ts";
 import { bindingOf, type Listener, type ListenerOptions, listenerOf, remoteAddressOf } from "./listener.ts";
 import { Timer } from "./timers.ts";
 import {
@@ -29,9 +31,21 @@ export interface TlsListenerOptions extends ListenerOptions {
   readonly domains?: () => TrustDomains | undefined;
   /** Absent: nobody is revoked. */
   readonly revocation?: RevocationCheck;
+  /** What may come in, asked at every connection; absent: mutual TLS. */
+  readonly accepts?: () => Accepted;
   /** A peer was refused. */
   readonly onRefused: (remoteAddress: string, refusal: PeerRefusal) => void;
 }
+
+/** What may come in by the listener for peers. */
+export interface Accepted {
+  readonly tls: boolean;
+  readonly plaintext: boolean;
+  /** The application speaks no HTTP. */
+  readonly forTcp: boolean;
+}
+
+const TLS_ONLY: Accepted = { tls: true, plaintext: false, forTcp: false };
 
 const SESSION_RESUMED: PeerRefusal = {
   reason: "session_resumed",
@@ -57,11 +71,11 @@ interface Handshake {
 }
 
 /** Of the connection as it was accepted, which goes on beside the secured one. */
-type PlainSocketData = Handshake | undefined;
+type PlainSocketData = Handshake | FirstByte | Downstream | undefined;
 
 type TlsSocketData = Handshake | Downstream | undefined;
 
-function downstreamOf(socket: Socket<TlsSocketData>): Downstream | undefined {
+function downstreamOf(socket: Socket<TlsSocketData> | Socket<PlainSocketData>): Downstream | undefined {
   return socket.data instanceof Downstream ? socket.data : undefined;
 }
 
@@ -74,6 +88,9 @@ class TlsAcceptor {
   readonly #accept: AcceptRequest;
   readonly #handlers: SocketHandler<TlsSocketData>;
   #handshakes = 0;
+  /** Loaded when it is first needed; it sees no byte until then. */
+  #peek: Promise<Peek | undefined> | undefined;
+  #peekNow: Peek | undefined;
 
   constructor(options: TlsListenerOptions) {
     this.#options = options;
@@ -96,9 +113,66 @@ class TlsAcceptor {
   }
 
   opened(socket: Socket<PlainSocketData>): void {
+    if (this.connections.size + this.#handshakes >= this.#runtime.limits.connectionsMax) {
+      socket.terminate();
+      return;
+    }
+    const accepted = this.#options.accepts?.() ?? TLS_ONLY;
+    if (!accepted.plaintext) this.#secure(socket);
+    else if (accepted.tls) this.#tellApart(socket, accepted);
+    else this.#takePlain(socket, accepted);
+  }
+
+  /** The listener's own socket is gone, before it was told what comes, or as a plain connection. */
+  closed({ data }: Socket<PlainSocketData>, error?: Error): void {
+    if (data instanceof Downstream) data.wire.closedSocket(error);
+    if (!(data instanceof FirstByte)) return;
+    data.cancel();
+    this.#handshakes--;
+  }
+
+  /** Whoever waits for us to speak first has no TLS to offer, or nothing to say at all. */
+  #tellApart(socket: Socket<PlainSocketData>, accepted: Accepted): void {
+    const { limits, timers } = this.#runtime;
+    this.#peek ??= openPeek().catch(() => undefined);
+    void this.#peek.then((peek) => {
+      this.#peekNow = peek ?? noPeek;
+    });
+    const told = (goOn: () => void): void => {
+      this.#handshakes--;
+      socket.data = undefined;
+      goOn();
+    };
+    this.#handshakes++;
+    const first = new FirstByte({
+      socket,
+      peek: () => this.#peekNow,
+      timers,
+      timeoutMs: accepted.forTcp ? limits.protocolDetectionTimeoutMs : limits.handshakeTimeoutMs,
+      onByte: (isTls) => told(() => (isTls ? this.#secure(socket) : this.#takePlain(socket, accepted))),
+      onSilence: () => told(() => (accepted.forTcp ? this.#takePlain(socket, accepted, true) : socket.terminate())),
+    });
+    socket.data = first;
+    first.begin();
+  }
+
+  /** Whoever comes so is nobody. */
+  #takePlain(socket: Socket<PlainSocketData>, { forTcp }: Accepted, isSilent = false): void {
+    const [remoteAddress, ip] = [remoteAddressOf(socket), socket.remoteAddress];
+    const facts = { remoteAddress, ip, caller: undefined, principal: undefined, scheme: "http", forTcp } as const;
+    const downstream = new Downstream(facts, this.#runtime, this.#accept, (closed) => this.connections.delete(closed));
+    this.connections.add(downstream);
+    socket.data = downstream;
+    downstream.wire.attach(socket, downstream);
+    if (isSilent) downstream.speakRaw();
+    socket.resume();
+    if (this.draining) downstream.drain();
+  }
+
+  #secure(socket: Socket<PlainSocketData>): void {
     const identity = this.#options.identity();
     const { limits, timers } = this.#runtime;
-    if (identity === undefined || this.connections.size + this.#handshakes >= limits.connectionsMax) {
+    if (identity === undefined) {
       socket.terminate();
       return;
     }
@@ -181,7 +255,12 @@ class TlsAcceptor {
   }
 }
 
-/** Listens for peers. Nothing of a peer is read before its certificate has been verified. */
+/** Where nothing can be told apart, everything is taken for TLS: nothing is let in on a guess. */
+function noPeek(): number {
+  return 0x16;
+}
+
+/** Listens for peers. Nothing of a peer is read before its certificate has been verified, unless plaintext may come. */
 export function listenTls(options: TlsListenerOptions): Listener {
   const { address } = options;
   const acceptor = new TlsAcceptor(options);
@@ -191,9 +270,15 @@ export function listenTls(options: TlsListenerOptions): Listener {
     socket: {
       open: (socket) => acceptor.opened(socket),
       // Encrypted bytes pass here as well; the TLS handlers see them in the clear.
-      data({ data }) {
-        if (data !== undefined) data.heard = true;
+      data(socket, chunk) {
+        const { data } = socket;
+        if (data instanceof Downstream) data.wire.received(chunk);
+        else if (data !== undefined && !(data instanceof FirstByte)) data.heard = true;
       },
+      drain: (socket) => downstreamOf(socket)?.wire.drainedSocket(),
+      end: (socket) => downstreamOf(socket)?.wire.receivedEnd(),
+      close: (socket, error) => acceptor.closed(socket, error),
+      error: (socket, error) => downstreamOf(socket)?.wire.failed(error),
     },
   });
   const listener = listenerOf(server, address, acceptor.connections);

@@ -9,6 +9,7 @@ import type { AcceptRequest, Downstream } from "../io/downstream.ts";
 import { type Address, type Listener, listenPlain, type PlainListenerOptions } from "../io/listener.ts";
 import type { TlsIdentity } from "../io/tls.ts";
 import { listenTls, type TlsListenerOptions } from "../io/tls-listener.ts";
+import { acceptedBy } from "../mtls.ts";
 import { OpenExchanges } from "../open-exchanges.ts";
 import { Outbound } from "../outbound.ts";
 import { Passthrough } from "../passthrough.ts";
@@ -83,6 +84,7 @@ function openEach(options: DataPlaneOptions, sources: ListenerSources, opened: C
     runtime,
     accept: acceptInto(runtime, new Inbound({ runtime, telemetry, policy, inFlight, version, applications }), open),
     identity,
+    accepts: () => acceptedBy(policy()),
     domains,
     revocation,
     onRefused,

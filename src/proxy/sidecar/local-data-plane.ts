@@ -8,6 +8,7 @@ import { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
 import { TrafficRecorder } from "../../telemetry/traffic-recorder.ts";
 import type { TlsIdentity } from "../io/tls.ts";
 import { JwksCache } from "../jwt/jwks-cache.ts";
+import { acceptedBy } from "../mtls.ts";
 import { compilePolicy, type Policy } from "../policy.ts";
 import { QuotaClient } from "../quota-client.ts";
 import { normalisePath } from "../route/path.ts";
@@ -79,6 +80,7 @@ export class LocalDataPlane implements DataPlane {
     this.#upstreams.keep(upstreams);
     if (this.#trust.useSnapshot(snapshot)) this.#closeRevoked();
     this.#listeners?.review();
+    if (!acceptedBy(policy).plaintext) this.#drainPlaintext();
     return upstreams.map(({ ref }) => ref);
   }
 
@@ -99,6 +101,13 @@ export class LocalDataPlane implements DataPlane {
     const roots = rootsOf(identity);
     if (rootsOf(previous).some((root) => !roots.includes(root))) {
       for (const connection of this.#listeners?.peerConnections() ?? []) connection.drain();
+    }
+  }
+
+  /** Mutual TLS is asked for from now on: whoever came without may finish what was let in, and no more. */
+  #drainPlaintext(): void {
+    for (const connection of this.#listeners?.peerConnections() ?? []) {
+      if (connection.facts.principal === undefined) connection.drain();
     }
   }
 

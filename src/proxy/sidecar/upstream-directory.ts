@@ -8,6 +8,7 @@ import { authorityOf, canonicalHost } from "../io/address.ts";
 import type { PeerTls } from "../io/dial.ts";
 import type { Address } from "../io/listener.ts";
 import type { TlsIdentity } from "../io/tls.ts";
+import { isPlaintext } from "../mtls.ts";
 import type { Upstream } from "../route/compile.ts";
 import type { Runtime } from "../runtime.ts";
 import { ServiceEndpoints } from "../upstream/endpoints.ts";
@@ -21,6 +22,8 @@ interface Entry {
   readonly endpoints: ServiceEndpoints;
   /** Whom the service's sidecars must prove to be; undefined until policy names the service. */
   spiffeId: string | undefined;
+  /** Its sidecars take no TLS. */
+  plaintext: boolean;
   /** The set last taken, for the state directory. */
   set: EndpointSet | undefined;
   /** Those of the service, as policy declares them; none until policy names the service. */
@@ -89,6 +92,9 @@ export class UpstreamDirectory {
     for (const [ref, upstream] of wanted) {
       const entry = this.#entry(ref);
       entry.spiffeId = upstream.spiffeId;
+      const plaintext = isPlaintext(upstream.ports);
+      if (plaintext !== entry.plaintext) for (const { pool } of entry.endpoints.all) pool.retireConnections();
+      entry.plaintext = plaintext;
       entry.applicationPorts = upstream.ports.map(({ port }) => port);
       entry.endpoints.configure(upstream);
     }
@@ -162,6 +168,7 @@ export class UpstreamDirectory {
         endpoints: new ServiceEndpoints(this.#runtime.monotonicMs, this.#labels),
         ref: service,
         spiffeId: undefined,
+        plaintext: false,
         set: undefined,
         applicationPorts: [],
       };
@@ -179,6 +186,7 @@ export class UpstreamDirectory {
       mayWait: () => entry.endpoints.breaker.takes("maxPendingRequests"),
       mayDial: () => entry.endpoints.breaker.takes("maxConnections"),
       tls: () => {
+        if (entry.plaintext) return "plaintext";
         const identity = this.#identity();
         if (identity === undefined || entry.spiffeId === undefined) return undefined;
         const { spiffeId: expectedSpiffeId, ref } = entry;

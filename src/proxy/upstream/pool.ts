@@ -30,7 +30,7 @@ export interface PoolOptions {
   readonly address: Address;
   readonly runtime: Runtime;
   /** Asked at every dial, so that a new connection shows the certificate of the moment. Absent: plain TCP. */
-  readonly tls?: (() => PeerTls | undefined) | undefined;
+  readonly tls?: (() => PeerTls | "plaintext" | undefined) | undefined;
   /** Asked before a request waits here, and before a connection beyond the first is opened. Absent: they may. */
   readonly mayWait?: () => boolean;
   readonly mayDial?: () => boolean;
@@ -265,7 +265,7 @@ export class Pool {
       address,
       connectTimeoutMs: this.#options.bounds?.().connectTimeoutMs,
       runtime,
-      tls: peer,
+      tls: peer === "plaintext" ? undefined : peer,
       plainProtocol: protocol,
       onConnected: (codec, wire, proven) => {
         this.#connecting--;
