@@ -6,11 +6,9 @@
 
 import { type ChainProblem, verifyChain } from "../events/chain.ts";
 import { FIRST_PREVIOUS, type RecordedChange } from "../events/change.ts";
-import type { DomainEvent } from "../events/domain-events.ts";
 import { advanceMark, FIRST_MARK, isSameMark, type LedgerMark } from "../events/ledger-mark.ts";
 import type { Operator } from "../events/state.ts";
 import { MESH_NAMESPACE } from "../policy/names.ts";
-import { kindOfEvent } from "./history.ts";
 
 /** Something that the ledger holds and that cannot be read. */
 export interface UnreadableChange {
@@ -104,6 +102,8 @@ class Check {
   readonly #marks = new Map<number, LedgerMark>();
   readonly #hashes = new Map<number, string>();
   readonly #wanted: ReadonlySet<number>;
+  /** Whether an operator has started a change of roots that has not ended. */
+  #isRotating: boolean;
   #mark: LedgerMark;
   #last: number;
   #first: string | undefined;
@@ -114,6 +114,8 @@ class Check {
     const { noted = [], base = FIRST_MARK } = options;
     this.#mark = base;
     this.#last = base.revision;
+    // Part of a ledger does not tell what was begun before it begins.
+    this.#isRotating = options.base !== undefined;
     const heads = noted.flatMap(({ heads: known }) => [...(known?.values() ?? [])]);
     this.#wanted = new Set([...noted.map(({ mark }) => mark.revision), ...heads.map(({ revision }) => revision)]);
   }
@@ -203,8 +205,11 @@ class Check {
       this.#notes.push({ revision, message: ADOPTED });
       return undefined;
     }
-    const event = change.data.events.find(needsOperator);
-    return event && `${event.type} is for operators only`;
+    for (const { type } of change.data.events) {
+      if (OWN_EVENTS.has(type) || (ROTATION_STEPS.has(type) && this.#isRotating)) continue;
+      return ROTATION_STEPS.has(type) ? "nobody had started to change roots" : `${type} is for operators only`;
+    }
+    return undefined;
   }
 
   #strangeness({ namespace, change }: RecordedChange, publicKey: string): string | undefined {
@@ -225,7 +230,9 @@ class Check {
   #learn({ namespace, change }: RecordedChange): void {
     if (namespace !== MESH_NAMESPACE) return;
     for (const event of change.data.events) {
-      if (event.type === "OperatorAdded") {
+      if (event.type === "RootRotationStarted") this.#isRotating = true;
+      else if (event.type === "RootRetired" || event.type === "RootRotationAborted") this.#isRotating = false;
+      else if (event.type === "OperatorAdded") {
         const { name, publicKey, role, namespaces } = event;
         this.#operators.set(publicKey, { name, publicKey, role, namespaces, revokedMs: undefined });
       } else if (event.type === "OperatorRevoked") {
@@ -281,22 +288,10 @@ function isAdoption({ data, subject }: RecordedChange["change"]): boolean {
   );
 }
 
-/** What the control plane never does on its own. */
-function needsOperator(event: DomainEvent): boolean {
-  switch (event.type) {
-    case "OperatorAdded":
-    case "OperatorRevoked":
-    case "TokenCreated":
-    case "TokenRevoked":
-    case "IdentityRevoked":
-    case "IdentityReinstated":
-    case "RolledBack":
-    case "ChangeReverted":
-      return true;
-    default:
-      return kindOfEvent(event) !== undefined;
-  }
-}
+/** Steps of a change of roots, which the control plane takes once an operator has started it. */
+const ROTATION_STEPS: ReadonlySet<string> = new Set(["RootAdded", "RootActivated", "RootRetired"]);
+/** What the control plane does on its own at any time: counts what joins, and ends what had its end said. */
+const OWN_EVENTS: ReadonlySet<string> = new Set(["TokenUsed", "FaultCleared"]);
 
 /** By revision; what two checks say of one change in the same words is said once. */
 function distinct(problems: readonly ProofProblem[]): ProofProblem[] {

@@ -247,6 +247,18 @@ const ATTACKS: Row[] = [
     9,
   ],
   [
+    "a root is slipped in",
+    () =>
+      appended("_mesh", {
+        actor: { name: "heddle" },
+        reason: "",
+        command: { kind: "rotate-root", id: "x", digest: "y" },
+        events: [{ type: "RootAdded", fingerprint: "ee", pem: "PEM" }],
+      }),
+    "unsigned",
+    9,
+  ],
+  [
     "an editor signs for another namespace",
     () =>
       rechained(
@@ -308,6 +320,18 @@ describe("a ledger that nobody touched", () => {
       notes,
     } = await verifyStored([...stored, ...more.stored.slice(stored.length)], noted);
     expect([problems, notes, count]).toEqual([[], [], 8]);
+  });
+
+  test("may hold what the control plane does by itself", async () => {
+    const ledger = build();
+    const rotation = { kind: "rotate-root", action: "start" } as const;
+    const draft = signed(ada, { namespace: "_mesh", body: rotation }, [{ type: "RootRotationStarted", from: "aa" }]);
+    ledger.append("_mesh", draft);
+    for (const type of ["RootActivated", "RootRetired"] as const)
+      ledger.unsigned("_mesh", [{ type, fingerprint: "aa" }]);
+    expect((await verifyStored(ledger.stored)).problems).toEqual([]);
+    ledger.unsigned("_mesh", [{ type: "RootActivated", fingerprint: "bb" }]);
+    expect((await verifyStored(ledger.stored)).problems).toMatchObject([{ kind: "unsigned", revision: 12 }]);
   });
 
   test("is found by a head of sixteen digits", async () => {
