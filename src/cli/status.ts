@@ -46,6 +46,8 @@ interface InstanceView {
   readonly connected: boolean;
   /** Milliseconds since its last word. */
   readonly silentMs: number;
+  /** Instances of others that it leaves out of balancing: what it saw of them itself. */
+  readonly avoided: readonly { readonly service: string; readonly instance: string; readonly reason: string }[];
   readonly rejected: { readonly revision: number; readonly reason: string } | null;
 }
 
@@ -119,6 +121,7 @@ export function meshStatus(reply: StatusReply, { ledgerRevision, trustDomain, na
         certificateExpiry: status.certificateExpiry ?? null,
         connected,
         silentMs,
+        avoided: status.avoided ?? [],
         rejected: status.rejected ?? null,
       };
     })
@@ -140,12 +143,16 @@ function statusText(status: MeshStatus, paint: Paint, nowMs: number): string {
   const rejections = instances.flatMap(({ service, instance, rejected }) =>
     rejected === null ? [] : [`${service} ${instance} refused revision ${rejected.revision}: ${rejected.reason}`],
   );
+  const avoided = instances.flatMap(({ service, instance, avoided: others }) =>
+    others.map((other) => `${service} ${instance} avoids ${other.service} ${other.instance}: ${other.reason}`),
+  );
   return [
     `mesh ${safeText(trustDomain)}: the ledger is at revision ${ledgerRevision}, control at ${controlRevision}`,
     "",
     instances.length === 0 ? "no instances have announced themselves" : instanceTable(instances, paint, nowMs),
     ...section("without instances:", idle, paint),
     ...section("refused:", rejections, paint),
+    ...section("left out of balancing:", avoided, paint),
     ...section("accepted, not enforced by this version:", foldPlaces(notEnforced), paint),
   ].join("\n");
 }

@@ -127,12 +127,26 @@ class Check {
     for (const { path, message } of tokens.errors) this.#error(document, path, message);
     for (const { path, message } of tokens.warnings) this.#warn(document, path, message);
     const { namespace, name } = document.metadata;
+    this.#failover(document);
     for (const route of this.known.routes(namespace, name)) {
       if (this.#keys.has(`Route/${namespace}/${route.name}`)) continue;
       for (const subset of missingSubsets(route.rules, document.spec)) {
         const message = `subset ${subset} is gone, and Route/${namespace}/${route.name} still sends traffic to it; change the route first or in the same apply`;
         this.#error(document, ["spec", "subsets"], message);
       }
+    }
+  }
+
+  /** Where it names no service, calls would go nowhere else when they should, and nobody would know before. */
+  #failover(document: ServiceDocument): void {
+    const { failover } = document.spec.loadBalancer ?? {};
+    if (failover === undefined) return;
+    const { namespace, name } = document.metadata;
+    const meant = parseServiceRef(failover) ?? { namespace, name: failover };
+    const path = ["spec", "loadBalancer", "failover"];
+    if (meant.namespace === namespace && meant.name === name) this.#error(document, path, "is the service itself");
+    else if (this.#find(meant.namespace, meant.name) === undefined) {
+      this.#warn(document, path, `there is no service ${serviceRef(meant.namespace, meant.name)}`);
     }
   }
 

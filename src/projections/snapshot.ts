@@ -204,6 +204,9 @@ export const endpointSet = z.strictObject({
 export type Endpoint = z.infer<typeof endpoint>;
 export type EndpointSet = z.infer<typeof endpointSet>;
 
+/** A status goes out every few seconds: it tells of so many avoided instances, `/clusters` of all. */
+export const AVOIDED_MAX = 20;
+
 /** What a sidecar says of itself on `heddle.status.<namespace>.<service>.<instance>`, every few seconds and on change. */
 export const instanceStatus = z.strictObject({
   instance: z.string().max(64),
@@ -218,6 +221,18 @@ export const instanceStatus = z.strictObject({
   revision: z.int().min(0),
   /** Why a newer snapshot was refused, if one was. */
   rejected: z.strictObject({ revision: z.int(), reason: z.string().max(1024) }).optional(),
+  /** Instances of others that it leaves out of balancing, by its own observation; the first of them. */
+  avoided: z
+    .array(
+      z.strictObject({
+        service: z.string().max(127),
+        instance: z.string().max(64),
+        /** An outlier's reason, or `unreachable`. */
+        reason: z.string().max(64),
+      }),
+    )
+    .max(AVOIDED_MAX)
+    .optional(),
   /** RFC 3339; absent until there is a certificate. */
   certificateExpiry: z.string().optional(),
   /** Of its certificate: lower-case hex. */

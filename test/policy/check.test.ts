@@ -138,6 +138,19 @@ describe("errors", () => {
 });
 
 describe("warnings", () => {
+  test("a failover that leads to no service", () => {
+    const failing = (failover: string): PolicyDocument => {
+      const { spec, ...rest } = catalog as Extract<PolicyDocument, { kind: "Service" }>;
+      return { ...rest, spec: { ...spec, loadBalancer: { failover } } };
+    };
+    expect(warnings([failing("nobody")])).toEqual([
+      "Service/shop/catalog spec.loadBalancer.failover there is no service shop/nobody",
+    ]);
+    expect(lines(checkDocuments([failing("shop/catalog")], EMPTY_MESH).errors)).toEqual([
+      "Service/shop/catalog spec.loadBalancer.failover is the service itself",
+    ]);
+  });
+
   test.each([[{}], [{ match: [{ methods: ["GET"] }, {}] }], [{ match: [{ path: { prefix: "/" }, headers: {} }] }]])(
     "a rule behind %j is never reached",
     (rule) => {

@@ -1,7 +1,7 @@
 /** What carries a sidecar's traffic, wherever it runs: the port between `sidecar.ts` and that. */
 
 import type { ServiceRef } from "../../policy/names.ts";
-import type { EndpointSet, ServiceSnapshot } from "../../projections/snapshot.ts";
+import type { EndpointSet, InstanceStatus, ServiceSnapshot } from "../../projections/snapshot.ts";
 import type { MetricFamily } from "../../telemetry/metric-family.ts";
 import type { TrafficCall } from "../../telemetry/traffic-summary.ts";
 import type { Address } from "../io/listener.ts";
@@ -30,6 +30,15 @@ export interface TrafficBatch {
   readonly calls: readonly TrafficCall[];
   /** Calls that are in no batch, since the last one. */
   readonly dropped: number;
+}
+
+export type AvoidedInstance = NonNullable<InstanceStatus["avoided"]>[number];
+
+/** The instances that some of these upstreams leave out. */
+export function avoidedIn(views: readonly ClusterView[]): AvoidedInstance[] {
+  return views.flatMap(({ service, endpoints }) =>
+    endpoints.flatMap(({ instance, avoided: reason }) => (reason === undefined ? [] : [{ service, instance, reason }])),
+  );
 }
 
 /** Where a data plane listens. */
@@ -67,6 +76,8 @@ export interface DataPlane {
   measure(): Promise<void>;
   /** The calls since the last time, for the traffic ledger: whoever takes them has them. */
   takeTraffic(): Promise<TrafficBatch>;
+  /** Instances of others that are left out of balancing now, as far as is known without asking. */
+  avoided(): readonly AvoidedInstance[];
   /** For `/clusters`. */
   clusters(): Promise<ClusterView[]>;
   /** Takes nothing new, and lets requests under way end. Resolves with the connections left after `timeoutMs`. */

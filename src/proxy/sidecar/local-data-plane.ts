@@ -14,7 +14,14 @@ import { QuotaClient } from "../quota-client.ts";
 import { normalisePath } from "../route/path.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { Applications } from "./applications.ts";
-import type { ClusterView, DataPlane, ListenerAddresses, TrafficBatch } from "./data-plane.ts";
+import {
+  type AvoidedInstance,
+  avoidedIn,
+  type ClusterView,
+  type DataPlane,
+  type ListenerAddresses,
+  type TrafficBatch,
+} from "./data-plane.ts";
 import { openListeners, type SidecarListeners } from "./listeners.ts";
 import type { DataPlaneOptions } from "./options.ts";
 import { PeerTrust } from "./peer-trust.ts";
@@ -153,6 +160,10 @@ export class LocalDataPlane implements DataPlane {
     const { dropped } = traffic;
     traffic.dropped = 0;
     return { calls, dropped };
+  }
+
+  avoided(): readonly AvoidedInstance[] {
+    return avoidedIn(this.#upstreams.describe());
   }
 
   async clusters(): Promise<ClusterView[]> {

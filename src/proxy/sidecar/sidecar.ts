@@ -9,7 +9,12 @@ import { createIdentity, type IdentityKeeper } from "../../ca/workload/identity.
 import { compileRevocations, type RevocationCheck } from "../../ca/workload/revocations.ts";
 import { signOverBus } from "../../ca/workload/sign-client.ts";
 import type { ServiceRef } from "../../policy/names.ts";
-import type { EndpointSet, InstanceStatus, ServiceSnapshot } from "../../projections/snapshot.ts";
+import {
+  AVOIDED_MAX,
+  type EndpointSet,
+  type InstanceStatus,
+  type ServiceSnapshot,
+} from "../../projections/snapshot.ts";
 import { MetricsPage } from "../../telemetry/metrics-page.ts";
 import { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
 import type { Address } from "../io/listener.ts";
@@ -332,6 +337,7 @@ export class Sidecar {
   #status(): InstanceStatus {
     const { instance, namespace, service, labels, version, advertisedHost } = this.#options;
     const { serial, notAfterMs: expiryMs } = this.#identity?.credentials ?? {};
+    const avoided = this.#plane.avoided();
     return {
       instance,
       namespace,
@@ -342,6 +348,7 @@ export class Sidecar {
       labels,
       revision: this.#plane.revision,
       ...(this.#rejected === undefined ? {} : { rejected: this.#rejected }),
+      ...(avoided.length === 0 ? {} : { avoided: avoided.slice(0, AVOIDED_MAX) }),
       ...(expiryMs === undefined ? {} : { certificateExpiry: new Date(expiryMs).toISOString() }),
       ...(serial === undefined ? {} : { certificateSerial: serial }),
       ...(this.#root === undefined ? {} : { certificateRoot: this.#root }),

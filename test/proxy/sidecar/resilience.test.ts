@@ -146,6 +146,13 @@ describe("an instance that fails five times in a row", () => {
     const labels = '{upstream="shop/ejected",reason="consecutive_5xx"}';
     expect(await metric(`heddle_outlier_ejections_total${labels}`)).toBe(1);
     expect(await metric('heddle_outlier_ejections_active{upstream="shop/ejected"}')).toBe(1);
+    // Its next word to control says so as well.
+    await eventually(() => {
+      const [status] = mesh.endpoints.registry.statusesOf("shop/web");
+      expect(status?.avoided).toEqual([
+        expect.objectContaining({ service: "shop/ejected", reason: "consecutive_5xx" }),
+      ]);
+    });
   });
 
   test("stays out when another snapshot comes, and connections stay open", async () => {

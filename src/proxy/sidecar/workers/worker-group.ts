@@ -12,7 +12,14 @@ import { MetricSum } from "../../../telemetry/metric-sum.ts";
 import type { TlsIdentity } from "../../io/tls.ts";
 import { NO_KEYS } from "../../jwt/jwks-cache.ts";
 import { compilePolicy } from "../../policy.ts";
-import type { ClusterView, DataPlane, ListenerAddresses, TrafficBatch } from "../data-plane.ts";
+import {
+  type AvoidedInstance,
+  avoidedIn,
+  type ClusterView,
+  type DataPlane,
+  type ListenerAddresses,
+  type TrafficBatch,
+} from "../data-plane.ts";
 import { sumClusters } from "./cluster-sum.ts";
 import type { WorkerOrder } from "./messages.ts";
 import { WorkerLink, type WorkerProcess } from "./worker-link.ts";
@@ -126,6 +133,11 @@ export class WorkerGroup implements DataPlane {
       calls: batches.flatMap(({ calls }) => calls),
       dropped: batches.reduce((sum, { dropped }) => sum + dropped, 0),
     };
+  }
+
+  /** Of the last reports: what a scrape or `/clusters` asked for. */
+  avoided(): readonly AvoidedInstance[] {
+    return avoidedIn(sumClusters(this.#listening.map(({ clusters }) => clusters)));
   }
 
   async clusters(): Promise<ClusterView[]> {
