@@ -1,7 +1,12 @@
 /** What carries a sidecar's traffic, wherever it runs: the port between `sidecar.ts` and that. */
 
 import type { ServiceRef } from "../../policy/names.ts";
-import type { EndpointSet, InstanceStatus, ServiceSnapshot } from "../../projections/snapshot.ts";
+import {
+  AVOIDED_MAX,
+  type EndpointSet,
+  type InstanceStatus,
+  type ServiceSnapshot,
+} from "../../projections/snapshot.ts";
 import type { MetricFamily } from "../../telemetry/metric-family.ts";
 import type { TrafficCall } from "../../telemetry/traffic-summary.ts";
 import type { Address } from "../io/listener.ts";
@@ -34,11 +39,12 @@ export interface TrafficBatch {
 
 export type AvoidedInstance = NonNullable<InstanceStatus["avoided"]>[number];
 
-/** The instances that some of these upstreams leave out. */
+/** The instances that some of these upstreams leave out, as many as a status tells of. */
 export function avoidedIn(views: readonly ClusterView[]): AvoidedInstance[] {
-  return views.flatMap(({ service, endpoints }) =>
+  const avoided = views.flatMap(({ service, endpoints }) =>
     endpoints.flatMap(({ instance, avoided: reason }) => (reason === undefined ? [] : [{ service, instance, reason }])),
   );
+  return avoided.slice(0, AVOIDED_MAX);
 }
 
 /** Where a data plane listens. */
@@ -76,7 +82,7 @@ export interface DataPlane {
   measure(): Promise<void>;
   /** The calls since the last time, for the traffic ledger: whoever takes them has them. */
   takeTraffic(): Promise<TrafficBatch>;
-  /** Instances of others that are left out of balancing now, as far as is known without asking. */
+  /** Instances of others that are left out of balancing now, the first of them, as far as is known without asking. */
   avoided(): readonly AvoidedInstance[];
   /** For `/clusters`. */
   clusters(): Promise<ClusterView[]>;

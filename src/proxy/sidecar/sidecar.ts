@@ -9,12 +9,7 @@ import { createIdentity, type IdentityKeeper } from "../../ca/workload/identity.
 import { compileRevocations, type RevocationCheck } from "../../ca/workload/revocations.ts";
 import { signOverBus } from "../../ca/workload/sign-client.ts";
 import type { ServiceRef } from "../../policy/names.ts";
-import {
-  AVOIDED_MAX,
-  type EndpointSet,
-  type InstanceStatus,
-  type ServiceSnapshot,
-} from "../../projections/snapshot.ts";
+import type { EndpointSet, InstanceStatus, ServiceSnapshot } from "../../projections/snapshot.ts";
 import { MetricsPage } from "../../telemetry/metrics-page.ts";
 import { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
 import type { Address } from "../io/listener.ts";
@@ -348,7 +343,7 @@ export class Sidecar {
       labels,
       revision: this.#plane.revision,
       ...(this.#rejected === undefined ? {} : { rejected: this.#rejected }),
-      ...(avoided.length === 0 ? {} : { avoided: avoided.slice(0, AVOIDED_MAX) }),
+      ...(avoided.length === 0 ? {} : { avoided: [...avoided] }),
       ...(expiryMs === undefined ? {} : { certificateExpiry: new Date(expiryMs).toISOString() }),
       ...(serial === undefined ? {} : { certificateSerial: serial }),
       ...(this.#root === undefined ? {} : { certificateRoot: this.#root }),
