@@ -90,12 +90,7 @@ export function declareSidecarOptions(command: Command): Command {
     .option("--locality <region/zone>", "where this instance is: near ones are called first, such as eu-west/a")
     .option("--weight <n>", "this instance's share of calls, compared with the others' (default: 1)", parseWeight)
     .option("--access-log <target>", "off, stdout or a file", "off")
-    .option(
-      "--workers <n>",
-      "processes that carry traffic, one for each core; limits hold for each by itself",
-      parseCount,
-      1,
-    )
+    .option("--workers <n>", "processes that carry traffic, one for each core", parseCount, 1)
     .option("--limit <name=value>", "overrides a bound, such as head-timeout=10s; repeatable", collect, [])
     .option("--limits", "list every bound with its default, and end")
     .on("option:limits", () => {

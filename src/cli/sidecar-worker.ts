@@ -23,7 +23,7 @@ async function runWorker(parsed: SidecarArguments): Promise<void> {
   const over = Promise.withResolvers<string | undefined>();
   const worker = new Worker({
     send,
-    dataPlane: (start) => new LocalDataPlane(startOptions(options, start)),
+    dataPlane: (start, askQuota) => new LocalDataPlane({ ...startOptions(options, start), askQuota }),
     onEnd: over.resolve,
   });
   process.on("message", (message: unknown) => worker.receive(message));

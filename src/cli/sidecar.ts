@@ -16,6 +16,7 @@ import type { DataPlaneOptions, SidecarOptions } from "../proxy/sidecar/options.
 import { Sidecar } from "../proxy/sidecar/sidecar.ts";
 import { reserveAddresses } from "../proxy/sidecar/workers/reserve.ts";
 import { WorkerGroup } from "../proxy/sidecar/workers/worker-group.ts";
+import { WorkerQuota } from "../proxy/sidecar/workers/worker-quota.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { advertisedHost } from "./address.ts";
 import { directoryPath, requireDirectory } from "./context.ts";
@@ -119,7 +120,7 @@ function workersOf(
   args: readonly string[],
 ): NonNullable<SidecarOptions["dataPlane"]> {
   const { logger, runtime, trustDomain } = plane;
-  return (metrics, onChange) =>
+  return (metrics, askQuota, onChange) =>
     new WorkerGroup({
       count,
       trustDomain,
@@ -127,6 +128,7 @@ function workersOf(
       spawn: (_, onMessage) => spawnWorker(args, onMessage),
       supervise: (child) =>
         Supervisor.start({ ...child, note: (message) => logger.warn({}, message), random: runtime.random }),
+      quota: new WorkerQuota(askQuota, runtime.monotonicMs),
       families: new LocalDataPlane(plane, metrics).families,
       onChange,
     });

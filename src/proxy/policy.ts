@@ -32,6 +32,8 @@ export interface PolicySources {
   readonly labels: Readonly<Record<string, string>>;
   /** Where tokens of mesh-wide rate limits come from; absent: they hold for this sidecar alone. */
   readonly quota?: Quota | undefined;
+  /** Tokens of all rate limits come from there: this process is one of several that make the instance. */
+  readonly leasesAll?: boolean;
 }
 
 /** @param previous the policy that this one follows: what it counted goes on counting where the rule is the same. */
@@ -42,7 +44,7 @@ export function compilePolicy(snapshot: ServiceSnapshot, sources: PolicySources,
     snapshot,
     routes: compileRoutes(snapshot, sources.labels),
     access: compileAccess(snapshot.inbound),
-    rateLimits: new RateLimiter(snapshot.inbound.rateLimits, previous?.rateLimits, sources.quota),
+    rateLimits: new RateLimiter(snapshot.inbound.rateLimits, previous?.rateLimits, sources.quota, sources.leasesAll),
     tokens: compileTokens(snapshot.inbound.jwt, sources, previous?.tokens),
     trustedNames: compileTrustedNames(snapshot.inbound),
   };

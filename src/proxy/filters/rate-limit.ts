@@ -56,14 +56,17 @@ interface LimitRule {
 export class RateLimiter {
   readonly #rules: readonly LimitRule[];
   readonly #quota: Quota | undefined;
+  readonly #leasesAll: boolean;
 
   /**
    * @param previous the limiter of the snapshot before, whose buckets are taken over where the rule is the same.
    * @param quota where tokens of the whole mesh come from; absent: there are none, and each sidecar counts by itself.
+   * @param leasesAll `quota` has the tokens of all limits: this process is but one of those that make the instance.
    */
-  constructor(rules: readonly SnapshotRateLimit[], previous?: RateLimiter, quota?: Quota) {
+  constructor(rules: readonly SnapshotRateLimit[], previous?: RateLimiter, quota?: Quota, leasesAll = false) {
     const known = new Map((previous === undefined ? [] : previous.#rules).map((rule) => [rule.key, rule.buckets]));
     this.#quota = quota;
+    this.#leasesAll = leasesAll;
     this.#rules = rules.map((source) => {
       const { requests, perMs, burst, bySource, by, scope, match, origin } = source;
       const key = JSON.stringify([origin.document, match, requests, perMs, burst, bySource, by, scope]);
@@ -104,7 +107,7 @@ export class RateLimiter {
     const existing = buckets.get(name);
     if (existing !== undefined) return existing;
     const bucket =
-      rule.source.scope === "mesh" && this.#quota !== undefined
+      (this.#leasesAll || rule.source.scope === "mesh") && this.#quota !== undefined
         ? new LeasedBucket(rule.source, name, this.#quota, nowMs)
         : new TokenBucket(rule.source, nowMs);
     buckets.set(name, bucket);

@@ -26,6 +26,15 @@ export class TokenBucket implements Bucket {
     this.#tokens--;
   }
 
+  /** Takes what was spent already, and up to `wanted` of what is there then; returns how many. */
+  lease(owed: number, wanted: number, nowMs: number): number {
+    this.#fill(nowMs);
+    this.#tokens -= owed;
+    const granted = Math.max(0, Math.min(wanted, this.#tokens));
+    this.#tokens -= granted;
+    return granted;
+  }
+
   isFull(nowMs: number): boolean {
     this.#fill(nowMs);
     return this.#tokens >= this.#rate.requests + this.#rate.burst;

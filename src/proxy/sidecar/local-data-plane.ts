@@ -78,8 +78,9 @@ export class LocalDataPlane implements DataPlane {
   }
 
   enforce(snapshot: ServiceSnapshot): readonly ServiceRef[] {
-    const { runtime, labels } = this.#options;
-    const sources = { jwks: this.#jwks, wallMs: runtime.wallMs, labels, quota: this.#quota };
+    const { runtime, labels, sharedListeners = false } = this.#options;
+    const quota = { quota: this.#quota, leasesAll: sharedListeners };
+    const sources = { jwks: this.#jwks, wallMs: runtime.wallMs, labels, ...quota };
     const policy = compilePolicy(snapshot, sources, this.#policy);
     this.#policy = policy;
     this.#jwks.follow(snapshot.inbound.jwt?.providers.flatMap(({ jwksUri }) => jwksUri ?? []) ?? []);

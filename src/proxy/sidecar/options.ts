@@ -49,9 +49,9 @@ export interface SidecarOptions extends DataPlaneOptions {
   readonly waitForApplication: boolean;
   /**
    * Carries the traffic; absent: this process does. It shows `metrics` beside its own, and calls `onChange` when its
-   * revision or its readiness changed by itself.
+   * revision or its readiness changed by itself; `askQuota` has the tokens of mesh-wide rate limits.
    */
-  readonly dataPlane?: (metrics: SidecarMetrics, onChange: () => void) => DataPlane;
+  readonly dataPlane?: (metrics: SidecarMetrics, askQuota: AskQuota, onChange: () => void) => DataPlane;
   /** The host under which peers find the inbound listener. */
   readonly advertisedHost: string;
   /** Loopback only. */

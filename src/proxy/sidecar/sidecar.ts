@@ -69,7 +69,7 @@ export class Sidecar {
     this.#startedAt = new Date(options.runtime.wallMs()).toISOString();
     const askQuota = quotaOverBus(options.bus, options.namespace, options.service);
     this.#plane =
-      options.dataPlane?.(this.#metrics, () => this.#heartbeat?.beat()) ??
+      options.dataPlane?.(this.#metrics, askQuota, () => this.#heartbeat?.beat()) ??
       new LocalDataPlane({ askQuota, ...options }, this.#metrics);
     const { healthAddress: address, runtime } = options;
     const idleTimeoutMs = runtime.limits.applicationIdleTimeoutMs;

@@ -8,13 +8,13 @@ import { TwoHops } from "../../support/two-hops.ts";
 
 let hops: TwoHops;
 let web: SidecarProcess;
+let catalog: SidecarProcess | undefined;
 beforeAll(async () => {
   hops = await TwoHops.start();
   web = await startSidecarProcess(hops.mesh, "shop/web", 1, [], ["--workers", "2"]);
 });
 afterAll(async () => {
-  web.child.kill("SIGTERM");
-  await web.child.exited;
+  for (const sidecar of [web, catalog]) sidecar?.child.kill("SIGKILL");
   await hops.stop();
 }, 60_000);
 
@@ -81,6 +81,37 @@ test("a worker that dies is started again, and nothing that it had counted is lo
   });
   expect(await counted()).toBeGreaterThanOrEqual(before + 10);
 }, 30_000);
+
+test("a rate limit is the instance's, however its connections are spread", async () => {
+  catalog = await startSidecarProcess(hops.mesh, "shop/catalog", hops.app.port, [], ["--workers", "2"]);
+  await hops.reaches(2);
+  await hops.catalog.stop();
+  await hops.reaches(1);
+  const revision = await hops.mesh.apply(`
+apiVersion: heddle/v1
+kind: RateLimit
+metadata: { namespace: shop, name: catalog }
+spec: { service: catalog, rules: [{ requests: 40, per: 1h }] }
+`);
+  await eventually(async () => {
+    const dump = await (await fetch(`http://127.0.0.1:${catalog?.adminPort}/config_dump`)).json();
+    expect((dump as { status: { revision: number } }).status.revision).toBe(revision);
+  });
+  // Both callers, whose connections reach both workers, until neither gets anything any more.
+  let taken = 0;
+  let refused = 0;
+  for (let calls = 0; calls < 400 && refused < 30; calls++) {
+    const { status } = await (calls % 2 === 0 ? call("/only") : hops.call("/only"));
+    if (status === 200) taken++;
+    refused = status === 429 ? refused + 1 : 0;
+    await Bun.sleep(2);
+  }
+  // What a worker spends on credit before it knows better is a tenth, and is paid back.
+  expect(taken).toBeGreaterThanOrEqual(36);
+  expect(taken).toBeLessThanOrEqual(44);
+  await hops.mesh.command("shop", { kind: "delete", keys: ["RateLimit/shop/catalog"] });
+  await eventually(async () => expect((await call("/only")).status).toBe(200));
+}, 60_000);
 
 test("asked to leave, every worker finishes what it carries", async () => {
   const ids = await workers();

@@ -4,7 +4,7 @@
  */
 
 import { z } from "zod";
-import { endpointSet, serviceSnapshot } from "../../../projections/snapshot.ts";
+import { endpointSet, quotaReply, quotaRequest, serviceSnapshot } from "../../../projections/snapshot.ts";
 import { metricReport } from "../../../telemetry/metric-sum.ts";
 import { trafficCalls } from "../../../telemetry/traffic-summary.ts";
 
@@ -35,6 +35,8 @@ export const workerOrder = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("listen") }),
   z.strictObject({ kind: z.literal("report"), id: z.int() }),
   z.strictObject({ kind: z.literal("traffic"), id: z.int() }),
+  /** The answer to a worker's question; no reply: there was none. */
+  z.strictObject({ kind: z.literal("quota"), id: z.int(), reply: quotaReply.optional() }),
   z.strictObject({ kind: z.literal("drain"), timeoutMs: z.number() }),
   z.strictObject({ kind: z.literal("close") }),
 ]);
@@ -76,6 +78,8 @@ export const workerNews = z.discriminatedUnion("kind", [
     clusters: z.array(clusterView),
   }),
   z.strictObject({ kind: z.literal("traffic"), id: z.int(), calls: trafficCalls, dropped: z.int().min(0) }),
+  /** It needs tokens of rate limits. */
+  z.strictObject({ kind: z.literal("quota"), id: z.int(), request: quotaRequest }),
   z.strictObject({ kind: z.literal("drained"), connections: z.int() }),
 ]);
 

@@ -23,6 +23,7 @@ import {
 import { sumClusters } from "./cluster-sum.ts";
 import type { WorkerOrder } from "./messages.ts";
 import { WorkerLink, type WorkerProcess } from "./worker-link.ts";
+import type { WorkerQuota } from "./worker-quota.ts";
 
 /** Keeps one child running; resolves when it has been ready once, rejects where it did not become so. */
 export type Supervise = (options: {
@@ -38,6 +39,8 @@ export interface WorkerGroupOptions {
   /** Starts the process of a worker. */
   readonly spawn: (worker: number, onMessage: (message: unknown) => void) => WorkerProcess;
   readonly supervise: Supervise;
+  /** Hands out tokens of rate limits to the workers. */
+  readonly quota: WorkerQuota;
   /** What this process counts itself; the workers' numbers are added. */
   readonly families: readonly MetricFamily[];
   /** The revision that all workers enforce, or whether there are any, has changed. */
@@ -85,6 +88,7 @@ export class WorkerGroup implements DataPlane {
     // Compiled here as well, so that what cannot be enforced is refused before any worker has heard of it.
     const { upstreams } = compilePolicy(snapshot, { jwks: NO_KEYS, wallMs: Date.now, labels: {} }).routes;
     this.#snapshot = snapshot;
+    this.#options.quota.enforce(snapshot);
     const callable = upstreams.map(({ ref }) => ref);
     for (const ref of this.#sets.keys()) if (!callable.includes(ref)) this.#sets.delete(ref);
     this.#tell({ kind: "snapshot", snapshot });
@@ -165,13 +169,14 @@ export class WorkerGroup implements DataPlane {
 
   /** Starts a worker and tells it everything that is in force. Resolves when it takes connections. */
   async #launch(worker: number): Promise<WorkerProcess> {
-    const { spawn, trustDomain, onChange } = this.#options;
+    const { spawn, trustDomain, quota, onChange } = this.#options;
     const addresses = this.#addresses;
     if (addresses === undefined) throw new Error("a worker is started before it is known where it should listen");
     const link = new WorkerLink({
       spawn: (onMessage) => spawn(worker, onMessage),
       onMetrics: (metrics) => this.#metrics.set(worker, metrics),
       onTraffic: (batch) => void this.#traffic.push(batch),
+      onQuota: (request) => quota.answer(request),
       onEnforcing: onChange,
     });
     // From here on it hears whatever changes; what is in force already comes first, for nothing was told between.

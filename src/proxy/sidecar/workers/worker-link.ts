@@ -1,6 +1,8 @@
 /** One running worker, as the sidecar that started it sees it: orders go in, news come out. */
 
+import type { QuotaRequest } from "../../../projections/snapshot.ts";
 import type { MetricReport } from "../../../telemetry/metric-sum.ts";
+import type { AskQuota } from "../../quota-client.ts";
 import type { ClusterView, TrafficBatch } from "../data-plane.ts";
 import { type WorkerOrder, workerNews } from "./messages.ts";
 
@@ -19,6 +21,8 @@ export interface WorkerLinkOptions {
   readonly onMetrics: (metrics: MetricReport) => void;
   /** Calls that it counted. */
   readonly onTraffic: (batch: TrafficBatch) => void;
+  /** It needs tokens of rate limits; rejects where there is no answer. */
+  readonly onQuota: AskQuota;
   /** It enforces another revision. */
   readonly onEnforcing: () => void;
 }
@@ -119,6 +123,11 @@ export class WorkerLink {
     return left;
   }
 
+  async #answerQuota(id: number, request: QuotaRequest): Promise<void> {
+    const reply = await this.#options.onQuota(request).catch(() => undefined);
+    this.tell({ kind: "quota", id, ...(reply === undefined ? {} : { reply }) });
+  }
+
   #hear(message: unknown): void {
     const news = workerNews.safeParse(message);
     if (!news.success) {
@@ -149,6 +158,9 @@ export class WorkerLink {
       case "traffic":
         this.#options.onTraffic(news.data);
         this.#reports.get(news.data.id)?.();
+        break;
+      case "quota":
+        void this.#answerQuota(news.data.id, news.data.request);
         break;
       case "drained":
         this.#drained.resolve(news.data.connections);

@@ -1,6 +1,8 @@
 /** A worker's own side: a data plane that does what the sidecar which started it says. */
 
+import type { QuotaReply, QuotaRequest } from "../../../projections/snapshot.ts";
 import { reportOf } from "../../../telemetry/metric-sum.ts";
+import type { AskQuota } from "../../quota-client.ts";
 import type { DataPlane } from "../data-plane.ts";
 import { type WorkerNews, type WorkerOrder, workerOrder } from "./messages.ts";
 
@@ -9,7 +11,7 @@ type Start = Extract<WorkerOrder, { kind: "start" }>;
 export interface WorkerOptions {
   readonly send: (news: WorkerNews) => void;
   /** Makes the data plane, once it is told where to listen. */
-  readonly dataPlane: (start: Omit<Start, "kind">) => DataPlane;
+  readonly dataPlane: (start: Omit<Start, "kind">, askQuota: AskQuota) => DataPlane;
   /** It is over: `failure` says why, where it is not because it was told to end. */
   readonly onEnd: (failure?: string) => void;
 }
@@ -18,6 +20,9 @@ export interface WorkerOptions {
 export class Worker {
   readonly #options: WorkerOptions;
   #plane: DataPlane | undefined;
+  /** Questions for tokens that have no answer yet. */
+  readonly #asked = new Map<number, PromiseWithResolvers<QuotaReply>>();
+  #lastAsked = 0;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
@@ -33,7 +38,7 @@ export class Worker {
   async #obey(order: WorkerOrder): Promise<void> {
     const { send, dataPlane, onEnd } = this.#options;
     if (order.kind === "start") {
-      this.#plane = dataPlane(order);
+      this.#plane = dataPlane(order, (request) => this.#askQuota(request));
       return;
     }
     const plane = this.#plane;
@@ -62,6 +67,9 @@ export class Worker {
         send({ kind: "traffic", id: order.id, calls: [...calls], dropped });
         break;
       }
+      case "quota":
+        this.#answered(order.id, order.reply);
+        break;
       case "drain":
         send({ kind: "drained", connections: await plane.drain(order.timeoutMs) });
         break;
@@ -69,6 +77,21 @@ export class Worker {
         await plane.close();
         onEnd();
     }
+  }
+
+  #askQuota(request: QuotaRequest): Promise<QuotaReply> {
+    const id = ++this.#lastAsked;
+    const asked = Promise.withResolvers<QuotaReply>();
+    this.#asked.set(id, asked);
+    this.#options.send({ kind: "quota", id, request });
+    return asked.promise;
+  }
+
+  #answered(id: number, reply: QuotaReply | undefined): void {
+    const asked = this.#asked.get(id);
+    this.#asked.delete(id);
+    if (reply === undefined) asked?.reject(new Error("nobody answers for rate limits"));
+    else asked?.resolve(reply);
   }
 
   #fail(message: string): void {
