@@ -274,15 +274,12 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
 
   /**
    * Reads on for a while after our last word: to close on a client that still sends makes its kernel throw away the
-   * response before the client has read it (RFC 9112 §9.6).
+   * response before the client has read it (RFC 9112 §9.6). After that we stop reading: a client that goes on sending
+   * comes to a halt and reads what it was told, and whoever owns the socket gives it up when nothing moves any more.
    */
   #discardInput(): boolean {
     this.#discardBytesLeft -= this.#input.length;
     this.#input.clear();
-    if (this.#discardBytesLeft < 0) {
-      this.#closed();
-      this.output.destroy();
-    }
     return false;
   }
 
@@ -387,6 +384,8 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
         return this.#input.length > 0;
       case "head":
         return this.#blocked;
+      case "closing":
+        return this.#discardBytesLeft < 0;
       default:
         return false;
     }
