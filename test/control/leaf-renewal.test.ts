@@ -8,7 +8,7 @@ import type { TestSidecar } from "../support/sidecars.ts";
 import { applying, send } from "./mesh.ts";
 
 /** Long enough for a machine that stands still for some seconds, short enough to be renewed while one waits. */
-const LEAF_TTL_MS = 20_000;
+const LEAF_TTL_MS = 30_000;
 
 let mesh: LoadedMesh;
 beforeAll(async () => {

@@ -82,11 +82,12 @@ export class LocalDataPlane implements DataPlane {
     const quota = { quota: this.#quota, leasesAll: sharedListeners };
     const sources = { jwks: this.#jwks, wallMs: runtime.wallMs, labels, ...quota };
     const policy = compilePolicy(snapshot, sources, this.#policy);
+    const isLessBelieved = this.#trust.useSnapshot(snapshot);
     this.#policy = policy;
     this.#jwks.follow(snapshot.inbound.jwt?.providers.flatMap(({ jwksUri }) => jwksUri ?? []) ?? []);
     const { upstreams } = policy.routes;
     this.#upstreams.keep(upstreams);
-    if (this.#trust.useSnapshot(snapshot)) this.#closeRevoked();
+    if (isLessBelieved) this.#closeRevoked();
     this.#listeners?.review();
     if (!acceptedBy(policy).plaintext) this.#drainPlaintext();
     return upstreams.map(({ ref }) => ref);

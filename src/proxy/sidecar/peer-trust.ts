@@ -18,6 +18,8 @@ const REFUSAL_LINE_EVERY_MS = 1_000;
 /** The part of a snapshot that says whom to believe. */
 type SnapshotTrust = Pick<ServiceSnapshot, "trustDomain" | "revocations" | "federation">;
 
+type Federation = NonNullable<SnapshotTrust["federation"]>;
+
 export interface PeerTrustOptions {
   readonly runtime: Pick<Runtime, "monotonicMs">;
   readonly metrics: Pick<SidecarMetrics, "peersRefused">;
@@ -30,7 +32,7 @@ export class PeerTrust {
   /** What our own certificate says. */
   #own: PeerIdentity | undefined;
   #check: RevocationCheck = () => undefined;
-  #federation: NonNullable<SnapshotTrust["federation"]> = [];
+  #federation: Federation = [];
   #domains: TrustDomains | undefined;
   #quietUntilMs = 0;
   #unsaid = 0;
@@ -57,7 +59,7 @@ export class PeerTrust {
     const previous = this.#tls;
     this.#tls = identity;
     this.#own = certificateFacts(identity.certificateChain);
-    this.#compileDomains();
+    this.#domains = domainsOf(identity, this.#federation);
     return previous;
   }
 
@@ -66,25 +68,17 @@ export class PeerTrust {
     return this.#domains;
   }
 
-  /** Returns whether there may be connections now that would not be let in any more. */
+  /**
+   * Returns whether there may be connections now that would not be let in any more. Throws, having changed nothing, where a
+   * root is none.
+   */
   useSnapshot({ trustDomain, revocations, federation = [] }: SnapshotTrust): boolean {
     const unchanged = JSON.stringify(this.#federation) === JSON.stringify(federation);
+    // First what can fail: a snapshot that cannot be enforced changes nothing.
+    if (!unchanged) this.#domains = domainsOf(this.#tls, federation);
     this.#check = compileRevocations(trustDomain, revocations);
     this.#federation = federation;
-    if (!unchanged) this.#compileDomains();
     return revocations !== undefined || !unchanged;
-  }
-
-  /** Our own roots vouch for our own domain, and each other domain's for that. */
-  #compileDomains(): void {
-    const tls = this.#tls;
-    if (tls === undefined || this.#federation.length === 0) {
-      this.#domains = undefined;
-      return;
-    }
-    const own = { trustDomain: tls.trustDomain, roots: tls.trustBundle.split(/(?=-----BEGIN )/) };
-    const others = this.#federation.map(({ trustDomain, trustBundle: roots }) => ({ trustDomain, roots }));
-    this.#domains = new TrustDomains([own, ...others.filter(({ trustDomain }) => trustDomain !== own.trustDomain)]);
   }
 
   /** Whether a peer that was let in would be refused now. Everybody is while nobody would let us in. */
@@ -111,4 +105,12 @@ export class PeerTrust {
     this.#quietUntilMs = nowMs + REFUSAL_LINE_EVERY_MS;
     this.#unsaid = 0;
   }
+}
+
+/** Our own roots vouch for our own domain, and each other domain's for that. Undefined where there is no other. */
+function domainsOf(tls: TlsIdentity | undefined, federation: Federation): TrustDomains | undefined {
+  if (tls === undefined || federation.length === 0) return undefined;
+  const own = { trustDomain: tls.trustDomain, roots: tls.trustBundle.split(/(?=-----BEGIN )/) };
+  const others = federation.map(({ trustDomain, trustBundle: roots }) => ({ trustDomain, roots }));
+  return new TrustDomains([own, ...others.filter(({ trustDomain }) => trustDomain !== own.trustDomain)]);
 }
