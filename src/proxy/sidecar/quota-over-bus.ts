@@ -6,7 +6,7 @@ import { quotaReply } from "../../projections/snapshot.ts";
 import type { AskQuota } from "../quota-client.ts";
 
 /** Who has not answered by then is away. */
-const ANSWER_WITHIN_MS = 1_000;
+const ANSWER_WITHIN_MS = 2_000;
 
 export function quotaOverBus(bus: Bus, namespace: string, service: string): AskQuota {
   const subject = subjects.quota(namespace, service);

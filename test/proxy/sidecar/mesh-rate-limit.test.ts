@@ -68,14 +68,13 @@ afterAll(async () => {
 test("instances share one budget, where each would have its own", async () => {
   expect(await passed("/alone", 120)).toBe(80);
   let shared = 0;
-  // Until control has said that nothing is left, and what the two have in hand is spent.
+  // Until what was granted is spent; the answers of control may take their time.
   await eventually(async () => {
     shared += await passed("/shared", 10);
-    expect(Number((await call("/shared")).headers.get("retry-after"))).toBeGreaterThan(3_000);
+    expect(shared).toBeGreaterThanOrEqual(40);
   });
   shared += await passed("/shared", 60);
-  // Each may have spent a tenth on credit before it was told.
-  expect(shared).toBeGreaterThanOrEqual(38);
+  // Each may have spent a tenth on credit before it was told that nothing is left.
   expect(shared).toBeLessThanOrEqual(48);
   const refused = await call("/shared");
   expect([refused.status, refused.headers.get("x-ratelimit-limit")]).toEqual([429, "40"]);
