@@ -58,6 +58,8 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "can", summary: "say whether a call would be let through", load: () => import("./can.ts") },
   { name: "who-can", summary: "show which services may call one", load: () => import("./who-can.ts") },
   { name: "bisect", summary: "find the change that broke something, by trying", load: () => import("./bisect.ts") },
+  { name: "impact", summary: "show what traffic did before and after a change", load: () => import("./impact.ts") },
+  { name: "top", summary: "show rate, errors and latency of services", load: () => import("./top.ts") },
   {
     name: "what-if",
     summary: "show which recorded calls policy files would deny or allow",

@@ -73,7 +73,7 @@ function changeText({ recorded, events }: HistoryEntry, room: number): string {
 }
 
 /** For machines: the entry with its events in words, or the change as the CloudEvent that the ledger holds. */
-export function logValue({ recorded, events }: HistoryEntry, format: Exclude<LogFormat, "table">): unknown {
+export function logValue({ recorded, events }: HistoryEntry, format: Exclude<LogFormat, "table">): object {
   const { revision, namespace, change, hash } = recorded;
   // CloudEvents' sequence extension: a string that orders the events of one source.
   if (format === "cloudevents") return { ...change, sequence: String(revision) };

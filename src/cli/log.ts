@@ -6,10 +6,11 @@ import { type ServiceRef, serviceRef } from "../policy/names.ts";
 import type { PolicyKind } from "../policy/schema.ts";
 import { type HistoryEntry, type HistoryFilter, historyEntry } from "../replay/history.ts";
 import { namespaceOption, parseCount } from "./change-options.ts";
-import { type ConnectionOptions, connectionOptions, withOperator } from "./context.ts";
+import { type ConnectionOptions, connectionOptions, type OperatorContext, withOperator } from "./context.ts";
 import { parseKind } from "./document-argument.ts";
 import { UsageError } from "./failure.ts";
 import { graphLanes } from "./log-graph.ts";
+import { impactLines, worseningsOf } from "./log-impact.ts";
 import { LOG_FORMATS, type LogFormat, logTable, logValue } from "./log-output.ts";
 import type { Moment } from "./moment.ts";
 import { MOMENT_HELP, momentOption, revisionOf } from "./moment-argument.ts";
@@ -32,6 +33,7 @@ interface LogOptions extends ConnectionOptions {
   readonly limit: number;
   readonly graph?: true;
   readonly follow?: true;
+  readonly impact?: true;
   readonly output: LogFormat;
 }
 
@@ -72,6 +74,7 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
     .option("--access", "only what decides who may call whom")
     .option("--grep <text>", "only where the reason or the change in words holds this")
     .option("--limit <count>", "at most so many changes", parseCount, LIMIT_DEFAULT)
+    .option("--impact", "say after which changes errors, refusals or latency rose")
     .option("--graph", "with a lane for each namespace")
     .option("-f, --follow", "go on with what happens from now on")
     .addOption(new Option("-o, --output <format>", "how to print").choices(LOG_FORMATS).default("table"))
@@ -80,13 +83,19 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
       if (options.follow === true && options.graph === true) {
         throw new UsageError("--graph needs to know what comes, and --follow does not: leave one of them out");
       }
+      if (options.follow === true && options.impact === true) {
+        throw new UsageError(
+          "--impact needs what came after a change, and --follow does not wait: leave one of them out",
+        );
+      }
       if (options.follow === true && options.until !== undefined) {
         throw new UsageError("--follow goes on for ever, and --until names an end: leave one of them out");
       }
-      await withOperator(options, async ({ ledger }) => {
+      await withOperator(options, async (context) => {
+        const { ledger } = context;
         const query = await queryOf(ledger, options);
         if (options.follow === true) await follow(ledger, query, options);
-        else await list(ledger, query, options);
+        else await list(context, query, options);
       });
     })
     .parseAsync(args, { from: "user" });
@@ -107,10 +116,20 @@ export async function recentEntries(ledger: Ledger, query: LogQuery, limit: numb
   return entries;
 }
 
-async function list(ledger: Ledger, query: LogQuery, { limit, output, graph }: LogOptions): Promise<void> {
-  const entries = await recentEntries(ledger, query, limit);
+async function list(
+  context: OperatorContext,
+  query: LogQuery,
+  { limit, output, graph, impact }: LogOptions,
+): Promise<void> {
+  const entries = await recentEntries(context.ledger, query, limit);
+  const impacts = impact === true ? await worseningsOf(context, entries, Date.now()) : undefined;
   if (output !== "table") {
-    const values = entries.map((entry) => logValue(entry, output));
+    const values = entries.map((entry) => {
+      const value = logValue(entry, output);
+      return impacts === undefined || output === "cloudevents"
+        ? value
+        : { ...value, impact: impacts.get(entry.recorded.revision) ?? [] };
+    });
     print(output === "yaml" ? "yaml" : "json", values, () => "");
     return;
   }
@@ -118,6 +137,7 @@ async function list(ledger: Ledger, query: LogQuery, { limit, output, graph }: L
   else {
     const lanes = graph === true ? { lanes: graphLanes(entries, painter(process.stdout)) } : {};
     printText(logTable(entries, { nowMs: Date.now(), width: process.stdout.columns, times: "relative", ...lanes }));
+    if (impacts !== undefined) printText(impactLines(impacts, painter(process.stdout)));
   }
   if (entries.length === limit && entries.at(-1)?.recorded.revision !== query.from)
     note(`the last ${limit}; --limit shows more`);

@@ -30,7 +30,7 @@ export function parseSince(text: string): number {
 }
 
 /** Reports on any part of the span, oldest first. What cannot be read is said once, and left out. */
-async function* reports({ bus }: Pick<OperatorContext, "bus">, span: TimeSpan): AsyncGenerator<Report> {
+export async function* reports({ bus }: Pick<OperatorContext, "bus">, span: TimeSpan): AsyncGenerator<Report> {
   let unreadable = 0;
   // Of a report that cannot be read nothing is known, its time neither: it counts as early, and the search goes on.
   const isEarly = ({ data }: { readonly data: Uint8Array }): boolean =>

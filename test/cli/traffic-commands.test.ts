@@ -115,6 +115,27 @@ test("what-if names the calls that other policy would refuse or let through, and
   expect(await call("web", "GET", "/items/100")).toBe(200);
 }, 90_000);
 
+test("impact shows what a change did, log flags it, and top what there is now", async () => {
+  for (let n = 0; n < 40; n++) expect(await call("web", "GET", "/stock")).toBe(200);
+  const closed = POLICY.replace("from: [shop/web]", "from: [shop/web], methods: [POST]");
+  const reply = await send(mesh.ada, applying(closed));
+  if (reply.kind !== "decided" || reply.revision === undefined) throw new Error(JSON.stringify(reply));
+  await eventually(async () => expect(await call("web", "GET", "/stock")).toBe(403), 30_000);
+  for (let n = 0; n < 40; n++) await call("web", "GET", "/stock");
+  const revision = String(reply.revision);
+  await eventually(async () => {
+    const [impact] = JSON.parse((await heddle("impact", revision, "-o", "json")).stdout).services;
+    expect(impact).toMatchObject({ service: "shop/catalog", worse: expect.arrayContaining(["refusals"]) });
+  }, 30_000);
+  const log = await heddle("log", "--impact", "--limit", "1");
+  expect(log.stdout).toContain(`! revision ${revision}: refused calls of shop/catalog rose`);
+  const top = await heddle("top", "--edges", "--once", "--window", "1h", "-o", "json");
+  const edges = JSON.parse(top.stdout).signals.map(({ name }: { name: string }) => name);
+  expect(edges[0]).toBe("shop/web → shop/catalog");
+  expect((await send(mesh.ada, applying(TIGHTER))).kind).toBe("decided");
+  await eventually(async () => expect(await call("web", "GET", "/items/100")).toBe(200), 30_000);
+}, 90_000);
+
 test("the policy that is suggested can be applied, and refuses none of the calls that were seen", async () => {
   const { code, stdout, stderr } = await eventually(async () => {
     const outcome = await heddle("suggest", "access", "shop/catalog");
