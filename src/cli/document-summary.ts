@@ -37,7 +37,9 @@ export function summarise(document: PolicyDocument): string {
   }
 }
 
-function destinations({ backends }: RouteRule): string {
+function destinations({ backends, redirect, respond }: RouteRule): string {
+  if (redirect !== undefined) return "a redirect";
+  if (respond !== undefined) return `a response with ${respond.status}`;
   if (backends === undefined) return "the whole service";
   return backends
     .map(

@@ -217,7 +217,9 @@ function percentages(weights: Readonly<Record<string, number>>): Map<string, str
   );
 }
 
-function destination({ backends }: RouteRule): string {
+function destination({ backends, redirect, respond }: RouteRule): string {
+  if (redirect !== undefined) return "a redirect";
+  if (respond !== undefined) return `a response with ${respond.status}`;
   if (backends === undefined) return "whole service";
   const weights = Object.fromEntries(backendWeights(backends));
   return Array.from(percentages(weights), ([subset, share]) => `${subset || "whole service"} ${share}`).join(" + ");

@@ -4,9 +4,10 @@ import type { MeshState } from "../events/state.ts";
 import { keyOf } from "../policy/document-key.ts";
 import { formatDuration } from "../policy/duration.ts";
 import { type DocumentKey, MESH_NAMESPACE } from "../policy/names.ts";
+import { renderInline } from "../policy/render.ts";
 import type { PolicyKind, ServiceSpec } from "../policy/schema.ts";
 import type { ServiceName } from "../projections/call-graph.ts";
-import { formatOrigin, type RuleOrigin } from "../projections/snapshot.ts";
+import { formatOrigin, type RuleOrigin, type SnapshotRouteRule } from "../projections/snapshot.ts";
 import type { AuditFinding, Decision } from "../proxy/filters/access.ts";
 import { describeNearest } from "../proxy/filters/denial.ts";
 import type { FieldPath } from "./blame.ts";
@@ -96,6 +97,7 @@ function routeFacts({ source, rule, outcomes, obstacle }: Judgement, isDeclared:
       place: at(...matchPath(source.match)),
     },
     { about: "backends", text: backendsText(outcomes), place: at("backends") },
+    ...filterFacts(source, at),
     {
       about: "timeout",
       text: timeoutMs === undefined ? "none" : formatDuration(timeoutMs),
@@ -108,6 +110,25 @@ function routeFacts({ source, rule, outcomes, obstacle }: Judgement, isDeclared:
     },
   ];
 }
+
+/** What the rule does beside sending requests on, each as it is written. */
+function filterFacts(rule: SnapshotRouteRule, at: (...path: FieldPath) => Place): Fact[] {
+  return FILTERS.flatMap((field): Fact[] => {
+    const value = rule[field];
+    return value === undefined ? [] : [{ about: field, text: renderInline(value), place: at(field) }];
+  });
+}
+
+const FILTERS = [
+  "sticky",
+  "headers",
+  "rewrite",
+  "redirect",
+  "respond",
+  "cors",
+  "mirror",
+  "fault",
+] as const satisfies (keyof SnapshotRouteRule)[];
 
 function matchPath(match: readonly unknown[]): FieldPath {
   return match.length === 0 ? [] : ["match"];

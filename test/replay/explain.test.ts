@@ -15,7 +15,11 @@ const state = applied(
   service("shop/catalog", ["v1"]),
   document("Route", "shop/catalog", {
     service: "catalog",
-    rules: [{ match: [{ methods: ["GET"] }], timeout: "2s", retries: { attempts: 2 }, backends: [{ subset: "v1" }] }],
+    rules: [
+      { match: [{ methods: ["GET"] }], timeout: "2s", retries: { attempts: 2 }, backends: [{ subset: "v1" }] },
+      { match: [{ path: { prefix: "/old" } }], redirect: { prefix: "/new" } },
+      { match: [{ path: { prefix: "/x" } }], mirror: { subset: "v1", percent: 5 }, rewrite: { path: "/y" } },
+    ],
   }),
   policy("front", false, { allow: { from: ["shop/web"] } }, { audit: { paths: ["/old/*"] } }),
   policy("trial", true, { deny: { paths: ["/old/*"] } }),
@@ -42,6 +46,18 @@ describe("a call is explained", () => {
       timeout: "2s",
       access: "allowed by shop/front[0]@1",
       "rate limit": "none",
+      result: "allowed: it reaches shop/catalog",
+    });
+  });
+
+  test("with what the rule does beside", () => {
+    expect(facts("web", "POST", "/old/a")).toMatchObject({
+      redirect: "{ prefix: /new }",
+      result: "answered by the caller's own sidecar: the rule redirects, or has a response of its own",
+    });
+    expect(facts("web", "POST", "/x")).toMatchObject({
+      mirror: "{ subset: v1, percent: 5 }",
+      rewrite: "{ path: /y }",
       result: "allowed: it reaches shop/catalog",
     });
   });
