@@ -89,6 +89,17 @@ test("each value of a header, and each path of a caller, has a bucket of its own
   expect(await passed("/paths/b", 10)).toBe(4);
 });
 
+test("a caller of gRPC is told RESOURCE_EXHAUSTED, and when to come back", async () => {
+  const headers = { "x-user": "carol", "content-type": "application/grpc" };
+  const answers = [];
+  for (let n = 0; n < 10; n++) answers.push(await call("/users", headers));
+  const refused = answers.filter((response) => response.headers.get("grpc-status") === "8");
+  expect(refused).toHaveLength(6);
+  for (const { status, headers: fields } of refused) {
+    expect([status, fields.get("x-ratelimit-limit"), fields.has("retry-after")]).toEqual([200, "2", true]);
+  }
+});
+
 test("while control is away, each instance counts by itself", async () => {
   mesh.quota.stop();
   await mesh.apply(
