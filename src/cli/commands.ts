@@ -80,6 +80,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   { name: "verify", summary: "prove that the ledger is what was written", load: () => import("./verify.ts") },
   { name: "export", summary: "write the ledger out, one CloudEvent a line", load: () => import("./export.ts") },
+  { name: "sink", summary: "send every change to a webhook", load: () => import("./sink.ts") },
   { name: "import", summary: "make a ledger out of an export, in an empty mesh", load: () => import("./import.ts") },
   { name: "audit", summary: "report who had access to what, and how that changed", load: () => import("./audit.ts") },
   { name: "status", summary: "show every instance and what it enforces", load: () => import("./status.ts") },
