@@ -40,6 +40,8 @@ const SLOW = 1_000;
 const BODY_BYTES = 100 * 1024 * 1024;
 /** Memory is at rest when it has changed by less than this share since the last look. */
 const REST = 0.02;
+/** By then an idle sidecar has given back what it does not need. */
+const IDLE_MS = 25_000;
 const LOOK_MS = 2_000;
 const LOOKS_MAX = 30;
 const CHUNK = Buffer.alloc(64 * 1024, "x");
@@ -80,7 +82,9 @@ async function main(): Promise<void> {
     const probe = await fetch(`http://127.0.0.1:${pair.port}/small`, { headers: { host: HOST } });
     console.log(`  another call meanwhile: ${probe.status}`);
     for (const socket of sockets) socket.terminate();
+    await Bun.sleep(IDLE_MS);
     before = await atRest(pair.pids);
+    console.log(`  when all are gone   RSS ${before.map(({ rssKb }) => kb(rssKb)).join(" and ")} MB`);
   };
 
   await step("idle connections, after a request each", IDLE, () => held(IDLE, pair.port, ask("/small"), "response"));

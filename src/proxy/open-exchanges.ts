@@ -8,8 +8,15 @@ export interface Reviewed {
 /** Those of one side. Bounded by the streams and connections that the limits let be open. */
 export class OpenExchanges {
   readonly #open = new Set<Reviewed>();
+  /** All that ever were. */
+  begun = 0;
+
+  get size(): number {
+    return this.#open.size;
+  }
 
   add(exchange: Reviewed): void {
+    this.begun++;
     this.#open.add(exchange);
   }
 

@@ -17,6 +17,8 @@ export interface Runtime {
   /** In [0, 1). */
   readonly random: () => number;
   readonly onBug: OnBug;
+  /** Collects garbage and gives unused heap back to the system. Takes milliseconds, in which nothing else happens. */
+  readonly returnMemory: () => void;
 }
 
 /** The real clock and the real dice. */
@@ -30,5 +32,9 @@ export function systemRuntime(limits: Partial<Limits> = {}, onBug: OnBug = crash
     httpDate: httpDateClock(Date.now),
     random: Math.random,
     onBug,
+    returnMemory: () => {
+      Bun.gc(true);
+      Bun.shrink();
+    },
   };
 }

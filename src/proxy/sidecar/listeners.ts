@@ -21,6 +21,7 @@ import type { Side } from "../side.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Applications } from "./applications.ts";
 import type { ListenerAddresses } from "./data-plane.ts";
+import { IdleMemory } from "./idle-memory.ts";
 import { listenWithTwin, redirectResolver } from "./interception.ts";
 import type { BoundListener, DataPlaneOptions } from "./options.ts";
 import type { UpstreamDirectory } from "./upstream-directory.ts";
@@ -76,6 +77,7 @@ function openEach(options: DataPlaneOptions, sources: ListenerSources, opened: C
   const side = new Outbound({ runtime, telemetry, policy, endpoints, inFlight, version, passthrough });
   const open = new OpenExchanges();
   const accept = acceptInto(runtime, side, open);
+  opened.push(new IdleMemory(runtime, open));
   const redirect = interception && redirectResolver(interception, upstreams, policy);
   const ipv6 = interception?.ipv6 === true;
   const peerOptions: TlsListenerOptions = {
