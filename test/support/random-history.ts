@@ -40,6 +40,8 @@ const ACTS = [
   "balance",
   "pool",
   "outlier",
+  "modes",
+  "port-modes",
   "health",
   "route",
   "shift",
@@ -59,6 +61,7 @@ const ACTS = [
   "disbelieve",
   "reinstate",
   "default",
+  "namespace",
   "mtls",
   "mesh",
   "root",
@@ -70,7 +73,7 @@ const ACTS = [
 export const step: fc.Arbitrary<Step> = fc.record({
   // What is mesh-wide touches everybody, so it would hide the rest if it came as often.
   act: fc.oneof(
-    { weight: 12, arbitrary: fc.constantFrom(...ACTS.slice(0, -7)) },
+    { weight: 12, arbitrary: fc.constantFrom(...ACTS.slice(0, -8)) },
     { weight: 1, arbitrary: fc.constantFrom(...ACTS) },
     { weight: 6, arbitrary: fc.constantFrom("declare", "grant", "policy", "route" as const) },
   ),
@@ -139,14 +142,26 @@ function serviceEvents(state: MeshState, one: Step): DomainEvent[] {
   switch (one.act) {
     case "remove":
       return [{ type: "ServiceRemoved", ...at }];
-    case "ports":
-      return [{ type: "ServicePortsSet", ...at, to: ports }];
+    case "ports": {
+      const from = services.get(service)?.value.ports ?? [];
+      return [{ type: "ServicePortsSet", ...at, from, to: ports }];
+    }
     case "subsets":
       return [{ type: "SubsetsDefined", ...at, to: { v1: { version } } }];
     case "balance":
       return [{ type: "LoadBalancerSet", ...at, to: { algorithm: index % 2 === 0 ? "random" : "round-robin" } }];
     case "pool":
       return [{ type: "ConnectionPoolSet", ...at, to: { maxConnections: index + 1 } }];
+    case "modes": {
+      const to = (["disabled", "permissive", undefined] as const)[index % 3];
+      return [{ type: "ServiceMtlsSet", ...at, ...(to === undefined ? {} : { to }) }];
+    }
+    case "port-modes": {
+      const from = services.get(service)?.value.ports ?? [];
+      return [
+        { type: "ServicePortsSet", ...at, from, to: ports.map((port) => ({ ...port, mtls: "disabled" as const })) },
+      ];
+    }
     case "outlier":
       return [{ type: "OutlierDetectionSet", ...at, to: { consecutive5xx: index + 1 } }];
     case "health":
@@ -198,12 +213,22 @@ function policyEvents(state: MeshState, one: Step): DomainEvent[] {
   }
 }
 
-function meshEvents(state: MeshState, { act, index, service }: Step): DomainEvent[] {
+function meshEvents(state: MeshState, { act, index, namespace, service }: Step): DomainEvent[] {
   const root = { fingerprint: `${index}${index}` };
   const even = index % 2 === 0;
   switch (act) {
     case "mesh":
       return state.mesh ? [] : [{ type: "MeshDeclared", spec: { trustDomain: `${service}.local` } }];
+    case "namespace":
+      return state.mesh
+        ? [
+            {
+              type: "NamespaceDefaultsSet",
+              name: namespace,
+              ...(even ? { to: { access: "allow", mtls: "disabled" } } : {}),
+            },
+          ]
+        : [];
     case "default":
       return [{ type: "AccessDefaultSet", from: even ? "allow" : "deny", to: even ? "deny" : "allow" }];
     case "mtls":

@@ -174,3 +174,15 @@ spec: { service: db, rules: [{ allow: { from: [none], ipBlocks: [127.0.0.0/8] } 
   await sidecar.stop();
   greeter.stop(true);
 }, 30_000);
+
+test("a caller cannot have taken away, as hop-by-hop, what the sidecar says of it", async () => {
+  const named = "connection: x-forwarded-client-cert, x-request-id, x-forwarded-proto\r\n";
+  const client = await hops.connect();
+  client.send(`GET / HTTP/1.1\r\nhost: catalog\r\nx-forwarded-client-cert: URI=admin\r\n${named}\r\n`);
+  const text = await client.until("}");
+  expect(text).toStartWith("HTTP/1.1 200");
+  expect(text).toContain("URI=spiffe://mesh.local/ns/shop/sa/web");
+  expect(text).not.toContain("URI=admin");
+  expect(text).toContain("x-request-id");
+  client.close();
+});
