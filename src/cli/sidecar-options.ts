@@ -1,6 +1,7 @@
 /** What `heddle sidecar` can be told on its command line, for itself and for its workers, which are told the same. */
 
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { parseDuration } from "../policy/duration.ts";
 import { parseServiceRef } from "../policy/names.ts";
 import { messageOf } from "../projections/backoff.ts";
 import { openOriginalDestination } from "../proxy/intercept/original-destination.ts";
@@ -44,6 +45,8 @@ export interface SidecarArguments extends ServerOptions {
   readonly weight?: number;
   readonly accessLog: string;
   readonly workers: number;
+  /** Milliseconds; 0: none. */
+  readonly trafficInterval: number;
   readonly limit: readonly string[];
   readonly stateDir?: string;
   readonly trustDomain?: string;
@@ -97,6 +100,11 @@ export function declareSidecarOptions(command: Command): Command {
       process.stdout.write(describeLimits());
       process.exit(0);
     })
+    .addOption(
+      new Option("--traffic-interval <duration>", "between two reports to the traffic ledger, or off")
+        .argParser(parseInterval)
+        .default(TRAFFIC_INTERVAL_MS, "1m"),
+    )
     .option("--state-dir <directory>", "what to keep between runs (default: below the mesh's directory)")
     .option("--trust-domain <domain>", "trust domain of the mesh, where there is no directory to tell it")
     .addHelpText(
@@ -108,6 +116,16 @@ export function declareSidecarOptions(command: Command): Command {
 
 function collect(value: string, previous: readonly string[] = []): string[] {
   return [...previous, value];
+}
+
+const TRAFFIC_INTERVAL_MS = 60_000;
+const TRAFFIC_INTERVAL_MIN_MS = 1_000;
+
+/** Milliseconds; 0 for `off`. */
+function parseInterval(text: string): number {
+  const intervalMs = text === "off" ? 0 : parseDuration(text);
+  if (intervalMs === 0 || (intervalMs !== undefined && intervalMs >= TRAFFIC_INTERVAL_MIN_MS)) return intervalMs;
+  throw new InvalidArgumentError("It must be a duration such as 1m, at least 1s, or off.");
 }
 
 /** More processes than that are no use on any machine, and each costs memory. */

@@ -79,6 +79,7 @@ async function runSidecar(options: SidecarArguments, args: readonly string[]): P
     appHealth,
     healthAddress: healthAddress(options),
     waitForApplication: options.waitApp,
+    trafficIntervalMs: options.trafficInterval,
     advertisedHost: options.advertise ?? advertisedHost(inbound.host),
     stateDirectory: options.stateDir ?? join(target.stateRoot, `${service.namespace}.${service.name}.${instance}`),
     mesh: issuerOf(target.credentials),

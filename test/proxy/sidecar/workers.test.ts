@@ -2,6 +2,8 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readdir, readFile } from "node:fs/promises";
+import { readTraffic } from "../../../src/nats/traffic-stream.ts";
+import { decodeTrafficSummary } from "../../../src/telemetry/traffic-summary.ts";
 import { eventually } from "../../support/mesh.ts";
 import { type SidecarProcess, startSidecarProcess } from "../../support/sidecar-process.ts";
 import { TwoHops } from "../../support/two-hops.ts";
@@ -11,7 +13,7 @@ let web: SidecarProcess;
 let catalog: SidecarProcess | undefined;
 beforeAll(async () => {
   hops = await TwoHops.start();
-  web = await startSidecarProcess(hops.mesh, "shop/web", 1, [], ["--workers", "2"]);
+  web = await startSidecarProcess(hops.mesh, "shop/web", 1, [], ["--workers", "2", "--traffic-interval", "1s"]);
 });
 afterAll(async () => {
   for (const sidecar of [web, catalog]) sidecar?.child.kill("SIGKILL");
@@ -65,6 +67,18 @@ spec: { service: catalog, rules: [{ match: [{ path: { exact: /only } }, { path: 
   // It enforces what it says, whichever worker is asked.
   for (let calls = 0; calls < 10; calls++) expect((await call("/other")).status).toBe(404);
   for (let calls = 0; calls < 10; calls++) expect((await call("/only")).status).toBe(200);
+});
+
+test("what its workers saw of calls is reported to the traffic ledger, each call once", async () => {
+  await eventually(async () => {
+    const calls = [];
+    for await (const { data } of readTraffic(hops.mesh.control, () => false)) {
+      calls.push(...(decodeTrafficSummary(data)?.calls ?? []));
+    }
+    const unrouted = calls.filter(({ path, decision }) => path === "/other" && decision === "unrouted");
+    expect(unrouted.reduce((sum, { count }) => sum + count, 0)).toBe(10);
+    expect(unrouted[0]).toMatchObject({ source: "shop/web", destination: "shop/catalog" });
+  });
 });
 
 test("a worker that dies is started again, and nothing that it had counted is lost", async () => {
