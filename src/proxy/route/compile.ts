@@ -131,6 +131,21 @@ interface CompiledService {
   readonly miss: RouteMiss;
 }
 
+/**
+ * Compiled at its first call: a snapshot is swapped between two requests, and must not hold them up for routes that nobody
+ * uses. Nothing can fail then that the snapshot's own schema has not refused.
+ */
+class LazyService {
+  #compiled: CompiledService | undefined;
+
+  constructor(private readonly compile: () => CompiledService) {}
+
+  get compiled(): CompiledService {
+    this.#compiled ??= this.compile();
+    return this.#compiled;
+  }
+}
+
 const UNKNOWN_HOST: RouteMiss = { kind: "miss", reason: "unknown_host", service: undefined, origin: undefined };
 
 /**
@@ -140,7 +155,7 @@ const UNKNOWN_HOST: RouteMiss = { kind: "miss", reason: "unknown_host", service:
 export function compileRoutes(snapshot: ServiceSnapshot, labels: CallingInstance["labels"] = {}): RouteTable {
   const { namespace, name: ownName, trustDomain, revision } = snapshot;
   const self = { namespace, name: ownName, labels };
-  const hosts = new HostTable<CompiledService>();
+  const hosts = new HostTable<LazyService>();
   const destinations = new Map(
     Object.values(snapshot.upstreams).map((source): [string, Destination] => {
       const subsets = Object.entries(source.subsets).map(([name, labels]): [string, Subset] => [
@@ -154,13 +169,13 @@ export function compileRoutes(snapshot: ServiceSnapshot, labels: CallingInstance
   for (const source of Object.values(snapshot.upstreams)) {
     hosts.add(
       hostNames(source.namespace, source.name, namespace, trustDomain),
-      compileService(source, destinations, self, trustDomain),
+      new LazyService(() => compileService(source, destinations, self, trustDomain)),
     );
   }
   for (const name of snapshot.unreachable) {
     const service = serviceRef(namespace, name);
     const miss: RouteMiss = { kind: "miss", reason: "unreachable", service, origin: undefined };
-    hosts.add(hostNames(namespace, name, namespace, trustDomain), { rules: [], miss });
+    hosts.add(hostNames(namespace, name, namespace, trustDomain), new LazyService(() => ({ rules: [], miss })));
   }
   return {
     revision,
@@ -173,7 +188,7 @@ export function compileRoutes(snapshot: ServiceSnapshot, labels: CallingInstance
       return upstream === undefined || (name !== undefined && subset === undefined) ? undefined : { upstream, subset };
     },
     route(request, target, random, peer) {
-      const service = hosts.lookup(request.authority);
+      const service = hosts.lookup(request.authority)?.compiled;
       if (service === undefined) return UNKNOWN_HOST;
       const end = pathEnd(target);
       for (const { matches, sticky, draw } of service.rules) {
