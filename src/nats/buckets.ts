@@ -3,14 +3,12 @@
  * Reading is one direct get, whose request subject holds the key, and needs no other permission than that subject.
  */
 
-import { DiscardPolicy, NatsError, RetentionPolicy, StorageType } from "nats";
+import { DiscardPolicy, RetentionPolicy, StorageType } from "nats";
+import { addStream } from "./add-stream.ts";
 import type { Bucket, Entry } from "./bus.ts";
 import type { NatsBus } from "./connection.ts";
 import { bucketStream, bucketSubject, directGetSubject } from "./permissions.ts";
 import { appendMessage, directGet, getMessage, type StoredMessage } from "./stream-client.ts";
-
-/** Another replica made the bucket meanwhile, with other settings. */
-const STREAM_NAME_IN_USE = 10_058;
 
 /** Characters of a key (ADR-8); anything else could name more than one key, or none. */
 const KEY = /^[-/_=A-Za-z0-9]+(?:\.[-/_=A-Za-z0-9]+)*$/;
@@ -54,26 +52,20 @@ export async function openBucket(bus: NatsBus, name: string, options: BucketOpti
 
 async function ensureBucket(bus: NatsBus, name: string, options: BucketOptions): Promise<void> {
   const manager = await bus.client.jetstreamManager({ checkAPI: false });
-  try {
-    // Making a stream that exists with the same settings succeeds.
-    await manager.streams.add({
-      name: bucketStream(name),
-      subjects: [bucketSubject(name, ">")],
-      retention: RetentionPolicy.Limits,
-      storage: StorageType.File,
-      max_msgs_per_subject: 1,
-      max_bytes: options.bytesMax ?? -1,
-      discard: DiscardPolicy.New,
-      deny_delete: true,
-      allow_rollup_hdrs: true,
-      allow_direct: true,
-      num_replicas: options.replicas ?? 1,
-    });
-  } catch (error) {
-    // An administrator may have given it more replicas or a bound since: that is theirs to choose.
-    if (error instanceof NatsError && error.jsError()?.err_code === STREAM_NAME_IN_USE) return;
-    throw error;
-  }
+  // An administrator may have given it more replicas or a bound since: that is theirs to choose.
+  await addStream(manager.streams, {
+    name: bucketStream(name),
+    subjects: [bucketSubject(name, ">")],
+    retention: RetentionPolicy.Limits,
+    storage: StorageType.File,
+    max_msgs_per_subject: 1,
+    max_bytes: options.bytesMax ?? -1,
+    discard: DiscardPolicy.New,
+    deny_delete: true,
+    allow_rollup_hdrs: true,
+    allow_direct: true,
+    num_replicas: options.replicas ?? 1,
+  });
 }
 
 async function getEntry(bus: NatsBus, bucket: string, key: string): Promise<Entry | undefined> {

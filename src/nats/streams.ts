@@ -2,6 +2,7 @@
 
 import { isDeepStrictEqual } from "node:util";
 import { DiscardPolicy, NatsError, nanos, RetentionPolicy, StorageType, type StreamConfig } from "nats";
+import { addStream } from "./add-stream.ts";
 import type { NatsBus } from "./connection.ts";
 import { EVENT_STREAM, subjects } from "./subjects.ts";
 
@@ -45,22 +46,25 @@ const LEDGER = {
 /** Makes the ledger's stream, or rejects with `StreamMismatch` where there is one that could lose or change history. */
 export async function ensureEventStream(bus: NatsBus, options: EventStreamOptions = {}): Promise<void> {
   const manager = await bus.client.jetstreamManager({ checkAPI: false });
-  const config = await existingConfig(() => manager.streams.info(EVENT_STREAM));
+  let config = await existingConfig(() => manager.streams.info(EVENT_STREAM));
   if (config === undefined) {
-    await manager.streams.add({
+    const made = await addStream(manager.streams, {
       ...LEDGER,
       name: EVENT_STREAM,
       num_replicas: options.replicas ?? 1,
       duplicate_window: nanos(DUPLICATE_WINDOW_MS),
     });
-    return;
+    if (made) return;
+    // Somebody else was faster, with other settings.
+    config = (await manager.streams.info(EVENT_STREAM)).config;
   }
+  const found = config;
   const differences = Object.entries(LEDGER)
-    .filter(([field, wanted]) => !isDeepStrictEqual(Reflect.get(config, field) ?? unset(wanted), wanted))
+    .filter(([field, wanted]) => !isDeepStrictEqual(Reflect.get(found, field) ?? unset(wanted), wanted))
     .map(
-      ([field, wanted]) => `${field} is ${JSON.stringify(Reflect.get(config, field))}, not ${JSON.stringify(wanted)}`,
+      ([field, wanted]) => `${field} is ${JSON.stringify(Reflect.get(found, field))}, not ${JSON.stringify(wanted)}`,
     );
-  if (config.duplicate_window < nanos(DUPLICATE_WINDOW_MS)) {
+  if (found.duplicate_window < nanos(DUPLICATE_WINDOW_MS)) {
     differences.push(`duplicate_window is shorter than ${DUPLICATE_WINDOW_MS / 1000} s`);
   }
   if (differences.length > 0) {

@@ -1,6 +1,7 @@
 /** The traffic ledger's stream: bounded in age and size, the oldest going first, and read without consumers. */
 
-import { DiscardPolicy, NatsError, nanos, RetentionPolicy, StorageType } from "nats";
+import { DiscardPolicy, nanos, RetentionPolicy, StorageType } from "nats";
+import { addStream } from "./add-stream.ts";
 import type { NatsBus } from "./connection.ts";
 import { getMessage, type StoredMessage } from "./stream-client.ts";
 import { subjects, TRAFFIC_STREAM } from "./subjects.ts";
@@ -17,31 +18,23 @@ export interface TrafficBounds {
 /** A week, in what one volume of a small machine can spare. */
 const TRAFFIC_BOUNDS: TrafficBounds = { ageMaxMs: 7 * DAY_MS, bytesMax: 1024 * 1024 * 1024 };
 
-/** A stream of the name exists with other settings. */
-const STREAM_NAME_IN_USE = 10_058;
-
 /** Makes the stream where there is none; one that an administrator made or changed stays as it is. */
 export async function ensureTrafficStream(
   bus: NatsBus,
   { replicas = 1, bounds = TRAFFIC_BOUNDS }: { readonly replicas?: number; readonly bounds?: TrafficBounds } = {},
 ): Promise<void> {
   const manager = await bus.client.jetstreamManager({ checkAPI: false });
-  try {
-    await manager.streams.add({
-      name: TRAFFIC_STREAM,
-      subjects: [subjects.allTraffic],
-      retention: RetentionPolicy.Limits,
-      storage: StorageType.File,
-      max_age: nanos(bounds.ageMaxMs),
-      max_bytes: bounds.bytesMax,
-      discard: DiscardPolicy.Old,
-      allow_direct: true,
-      num_replicas: replicas,
-    });
-  } catch (error) {
-    if (error instanceof NatsError && error.jsError()?.err_code === STREAM_NAME_IN_USE) return;
-    throw error;
-  }
+  await addStream(manager.streams, {
+    name: TRAFFIC_STREAM,
+    subjects: [subjects.allTraffic],
+    retention: RetentionPolicy.Limits,
+    storage: StorageType.File,
+    max_age: nanos(bounds.ageMaxMs),
+    max_bytes: bounds.bytesMax,
+    discard: DiscardPolicy.Old,
+    allow_direct: true,
+    num_replicas: replicas,
+  });
 }
 
 /** Direct gets under way at once. */

@@ -110,5 +110,7 @@ export class Timers {
       },
       Math.min(SLEEP_MAX_MS, Math.max(TICK_MS, deadlineMs - nowMs)),
     );
+    // What a timeout guards keeps the process alive, not the timeout: one that was cancelled may still be awaited here.
+    this.#wake.unref();
   }
 }

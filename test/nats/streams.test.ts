@@ -1,0 +1,25 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { openBucket } from "../../src/nats/buckets.ts";
+import type { NatsBus } from "../../src/nats/connection.ts";
+import { ensureEventStream } from "../../src/nats/streams.ts";
+import { ensureTrafficStream } from "../../src/nats/traffic-stream.ts";
+import { startTestNats, type TestNats } from "../support/nats.ts";
+
+const REPLICAS = 6;
+
+let nats: TestNats;
+let buses: NatsBus[];
+beforeAll(async () => {
+  nats = await startTestNats();
+  buses = await Promise.all(Array.from({ length: REPLICAS }, async () => (await nats.connectControl()).bus));
+});
+afterAll(() => nats.stop());
+
+test.each([
+  ["the ledger", (bus: NatsBus) => ensureEventStream(bus)],
+  ["a bucket", (bus: NatsBus) => openBucket(bus, "heddle-config")],
+  ["the traffic ledger", (bus: NatsBus) => ensureTrafficStream(bus)],
+])("%s is made once, by however many replicas that start at the same moment", async (_, make) => {
+  const outcomes = await Promise.allSettled(buses.map((bus) => make(bus)));
+  expect(outcomes.filter(({ status }) => status === "rejected")).toEqual([]);
+});
