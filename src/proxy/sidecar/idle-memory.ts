@@ -1,6 +1,7 @@
 /**
  * What a rush of traffic, or the start, leaves behind: heap that nobody uses and that the runtime keeps for the next
- * time. A machine has many sidecars, and most of them are idle most of the time; so an idle one gives it back.
+ * time. A machine has many sidecars, and most of them are idle most of the time; so an idle one gives it back. Not its
+ * compiled code, which it would have to compile again for the first callers after the pause.
  */
 
 import { Timer } from "../io/timers.ts";
