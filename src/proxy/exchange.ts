@@ -14,7 +14,7 @@ import type {
   StreamFault,
   StreamListener,
 } from "./codec/message.ts";
-import { isSuccess, takeExtendedConnect } from "./extended-connect.ts";
+import { isSuccess, settleUpgrade, takeExtendedConnect } from "./extended-connect.ts";
 import { headerValue } from "./headers.ts";
 import { HeldRequest, type HeldRequestReader } from "./held-request.ts";
 import type { Downstream } from "./io/downstream.ts";
@@ -199,8 +199,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
 
   upstreamHead(head: ResponseHead, end: boolean): void {
     const record = this.#record;
-    // RFC 8441 §5: over HTTP/2 a switch of protocols is agreed to with any 2xx.
-    if (head.version === "2" && this.#request?.upgrade !== undefined && isSuccess(head.status)) head.status = 101;
+    if (this.#request?.upgrade !== undefined) settleUpgrade(this.#request, head);
     record.status = head.status;
     record.details = "via_upstream";
     record.flags |= this.#call?.flags ?? NO_FLAGS;

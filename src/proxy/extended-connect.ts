@@ -1,7 +1,10 @@
 /** Extended CONNECT, as everything behind the codec reads it. */
 
-import type { RequestHead } from "./codec/message.ts";
-import { headerValue } from "./headers.ts";
+import type { RequestHead, ResponseHead } from "./codec/message.ts";
+import { dropField, headerValue } from "./headers.ts";
+
+/** Between sidecars: the 2xx that has this is an ordinary response. */
+const DECLINED = "x-heddle-upgrade-declined";
 
 /**
  * Extended CONNECT (RFC 8441) is HTTP/2's way to say GET with `Upgrade`: rules are written for the latter, and
@@ -12,6 +15,18 @@ export function takeExtendedConnect(head: RequestHead, protocol: string): void {
   head.contentLength = 0;
   if (protocol !== "websocket" || headerValue(head.headers, "sec-websocket-key") !== undefined) return;
   head.headers.push("sec-websocket-key", crypto.getRandomValues(Buffer.alloc(16)).toString("base64"));
+}
+
+/**
+ * Reads the answer to a request with `upgrade`. Over HTTP/2 a switch of protocols is agreed to with any 2xx (RFC 8441
+ * §5), but over HTTP/1.1 an application may pass over the wish and answer as if there were none (RFC 9110 §7.8): what
+ * was not a 101 there is marked on its way, so that nobody takes it for one.
+ */
+export function settleUpgrade(request: RequestHead, response: ResponseHead): void {
+  const declined = dropField(response.headers, DECLINED);
+  if (!isSuccess(response.status)) return;
+  if (response.version === "2" && !declined) response.status = 101;
+  else if (request.version === "2") response.headers.push(DECLINED, "true");
 }
 
 /** RFC 9110 §15.3; to CONNECT, a switch to the other protocol. */

@@ -8,6 +8,13 @@ export function headerValue(headers: HeaderList, name: string): string | undefin
   return undefined;
 }
 
+/** Takes a field out of the list itself; true where it was there. */
+export function dropField(headers: HeaderList, name: string): boolean {
+  const { length } = headers;
+  for (let at = length - 2; at >= 0; at -= 2) if (headers[at] === name) headers.splice(at, 2);
+  return headers.length < length;
+}
+
 /** A copy without the fields that `drop` names. The same list where none of them stands in it. */
 export function withoutFields(headers: HeaderList, drop: ReadonlySet<string>): HeaderList {
   let kept: HeaderList | undefined;

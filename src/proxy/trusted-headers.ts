@@ -6,7 +6,7 @@
 
 import type { ServiceSnapshot } from "../projections/snapshot.ts";
 import type { HeaderList, RequestHead } from "./codec/message.ts";
-import { headerValue } from "./headers.ts";
+import { dropField, headerValue } from "./headers.ts";
 import { claimHeaderNames, claimHeaders } from "./jwt/claim-headers.ts";
 import type { ValidToken } from "./jwt/token-verifier.ts";
 import type { Policy } from "./policy.ts";
@@ -73,8 +73,4 @@ function withoutNames(headers: HeaderList, names: ReadonlySet<string>): HeaderLi
     else kept?.push(name, headers[at + 1] ?? "");
   }
   return kept ?? headers;
-}
-
-function dropField(headers: HeaderList, name: string): void {
-  for (let at = headers.length - 2; at >= 0; at -= 2) if (headers[at] === name) headers.splice(at, 2);
 }

@@ -127,9 +127,13 @@ server.on("checkContinue", (request, response) => {
 });
 server.on("upgrade", (request, socket) => {
   if (request.url === "/refuse") return void socket.end("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno");
+  // As those do that speak nothing but HTTP: to the request, as if it wished for nothing.
+  if (request.url === "/ignore") {
+    return void socket.end("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 7\r\n\r\nignored");
+  }
   const key = `${request.headers["sec-websocket-key"]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`;
   const accept = createHash("sha1").update(key).digest("base64");
-  const head = ["HTTP/1.1 101 Switching Protocols", "upgrade: websocket", "connection: upgrade"];
+  const head = ["HTTP/1.1 101 Switching Protocols", `upgrade: ${request.headers.upgrade}`, "connection: upgrade"];
   socket.write(`${head.join("\r\n")}\r\nsec-websocket-accept: ${accept}\r\n\r\n`);
   socket.on("error", () => {});
   socket.pipe(socket);

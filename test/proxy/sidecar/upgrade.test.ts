@@ -67,6 +67,28 @@ test("an upgrade that the application declines is a response like any other", as
   client.close();
 });
 
+test("an application that passes over the wish, and answers 200, has not agreed to anything (RFC 9110 §7.8)", async () => {
+  const client = await hops.connect();
+  client.send(asking("/ignore"));
+  const text = await client.until("ignored");
+  expect(text).toStartWith("HTTP/1.1 200 OK\r\n");
+  expect(text).not.toContain("x-heddle-");
+  client.send("GET /after HTTP/1.1\r\nhost: catalog\r\n\r\n");
+  await client.until('"url":"/after"');
+  client.close();
+});
+
+test("a protocol may have a version", async () => {
+  const client = await hops.connect();
+  client.send(asking("/spdy").replace("upgrade: websocket", "upgrade: SPDY/3.1"));
+  const head = await client.until("\r\n\r\n");
+  expect(head).toStartWith("HTTP/1.1 101 ");
+  expect(head).toContain("\r\nupgrade: spdy/3.1\r\n");
+  client.send("first");
+  await client.until("first");
+  client.close();
+});
+
 test("Bun's own WebSocket works through the sidecars", async () => {
   const app = Bun.serve({
     hostname: "127.0.0.1",

@@ -6,6 +6,7 @@ import {
   COLON,
   CR,
   isFieldValueCode,
+  isProtocol,
   isToken,
   isWhitespace,
   LF,
@@ -177,7 +178,7 @@ export class FieldSection {
     const options = this.#options;
     // Passing `h2c` on would let a client talk to the application past every policy (h2c smuggling).
     if (this.upgrade === "h2c" || !options?.includes("upgrade")) this.upgrade = undefined;
-    else if (!this.upgrade?.split("/").every(isToken)) this.upgrade = undefined;
+    else if (this.upgrade !== undefined && !isProtocol(this.upgrade)) this.upgrade = undefined;
     if (options !== undefined) this.headers = withoutNamed(this.headers, new Set(options));
     return undefined;
   }

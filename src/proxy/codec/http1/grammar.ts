@@ -48,6 +48,12 @@ export function isToken(text: string): boolean {
   return text.length > 0;
 }
 
+/** `protocol` (RFC 9110 §7.8): a name, and perhaps its version, as in `SPDY/3.1`. */
+export function isProtocol(text: string): boolean {
+  const slash = text.indexOf("/");
+  return slash < 0 ? isToken(text) : isToken(text.slice(0, slash)) && isToken(text.slice(slash + 1));
+}
+
 export function isTargetText(text: string): boolean {
   for (let at = 0; at < text.length; at++) {
     if (TARGET[text.charCodeAt(at)] !== 1) return false;

@@ -47,7 +47,7 @@ export function parseRequestHead(
     authority: "",
     scheme,
     absoluteForm: false,
-    upgrade: version === "1.1" && method !== "CONNECT" ? section.upgrade : undefined,
+    upgrade: version === "1.1" && mayUpgrade(section, method) ? section.upgrade : undefined,
     expectContinue: version === "1.1" && section.expect === "100-continue",
     headers: section.headers,
     contentLength: section.chunked ? undefined : (section.contentLength ?? 0),
@@ -94,6 +94,14 @@ function requestFramingFault(section: FieldSection, method: string, version: Htt
   // RFC 9110 §10.1.1: an expectation from an HTTP/1.0 client means nothing.
   if (version === "1.1" && section.expect !== undefined && section.expect !== "100-continue") return FAULTS.expectation;
   return undefined;
+}
+
+/**
+ * Extended CONNECT has neither a method nor content to carry (RFC 8441 §4): of a request that has more to say than GET
+ * does, the wish to switch is passed over (RFC 9110 §7.8), and not the request.
+ */
+function mayUpgrade(section: FieldSection, method: string): boolean {
+  return method === "GET" && !section.chunked && (section.contentLength ?? 0) === 0;
 }
 
 /** Parses a whole response head, its final empty line included (RFC 9112 §4). */

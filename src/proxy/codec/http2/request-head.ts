@@ -1,7 +1,7 @@
 /** Request heads, from fields and to fields (RFC 9113 §8.3.1, §8.5; RFC 8441 §4). */
 
 import type { Limits } from "../../limits.ts";
-import { isTargetText, isToken } from "../http1/grammar.ts";
+import { isProtocol, isTargetText, isToken } from "../http1/grammar.ts";
 import { parseAuthority } from "../http1/request-target.ts";
 import type { RequestHead, StreamFault } from "../message.ts";
 import { FAULTS } from "./fault.ts";
@@ -23,7 +23,7 @@ export function readRequestHead(
   if (fields.status !== undefined) return FAULTS.pseudoUnexpected;
   if (method === undefined) return FAULTS.pseudoMissing;
   if (!isToken(method)) return FAULTS.method;
-  if (protocol !== undefined && (method !== "CONNECT" || !isToken(protocol))) return FAULTS.protocol;
+  if (protocol !== undefined && (method !== "CONNECT" || !isProtocol(protocol))) return FAULTS.protocol;
   const tunnel = method === "CONNECT" && protocol === undefined;
   const fault = (tunnel ? connectFault(fields) : targetFault(fields, method, limits)) ?? expectFault(fields, end);
   if (fault !== undefined) return fault;

@@ -125,6 +125,17 @@ const HOP_BY_HOP: Row[] = [
     get("Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nConnection: Upgrade, HTTP2-Settings\r\n"),
     {},
   ],
+  [
+    "Upgrade of what extended CONNECT cannot carry: a method",
+    "POST / HTTP/1.1\r\nHost: a\r\nUpgrade: tcp\r\nConnection: upgrade\r\n\r\n",
+    { head: { method: "POST" } },
+  ],
+  [
+    "Upgrade of what extended CONNECT cannot carry: content",
+    `${get("Upgrade: tcp\r\nConnection: upgrade\r\nContent-Length: 2\r\n")}ok`,
+    { head: { contentLength: 2, headers: ["content-length", "2"] }, body: "ok" },
+  ],
+  ["Upgrade to two versions at once", get("Upgrade: a/1/2\r\nConnection: upgrade\r\n"), {}],
   ["Upgrade that is no protocol", get("Upgrade: a b\r\nConnection: upgrade\r\n"), {}],
   [
     "Expect under HTTP/1.0 means nothing",

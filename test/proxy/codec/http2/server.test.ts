@@ -175,6 +175,11 @@ describe("exchanges", () => {
       [[":method", "CONNECT"], [":protocol", "websocket"], ...GET.slice(1)],
       { method: "CONNECT", path: "/", upgrade: "websocket" },
     ],
+    [
+      "extended CONNECT to a version of a protocol",
+      [[":method", "CONNECT"], [":protocol", "SPDY/3.1"], ...GET.slice(1)],
+      { method: "CONNECT", path: "/", upgrade: "spdy/3.1" },
+    ],
   ])("%s", (_what, fields, expected) => {
     const server = makeServer();
     server.say(headers(1, fields, false));
@@ -299,6 +304,7 @@ describe("malformed requests are reset, and the connection lives", () => {
       ],
     ],
     ["CONNECT without an authority", [[":method", "CONNECT"]]],
+    [":protocol that is none", [[":method", "CONNECT"], [":protocol", "a/1/2"], ...GET.slice(1)]],
     [":protocol of GET", [...GET, [":protocol", "websocket"]]],
     [
       "extended CONNECT without :path",
