@@ -10,7 +10,8 @@ const SILENCE_MAX_MS = 15_000;
 /** Replicas that are remembered; a mesh has a handful. */
 const REPLICAS_MAX = 100;
 
-const heartbeat = z.strictObject({
+/** Of any version: what a later one adds is left out. */
+const heartbeat = z.object({
   id: z.string().max(64),
   version: z.string().max(64),
   /** Last revision folded. */

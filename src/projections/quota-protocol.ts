@@ -1,6 +1,7 @@
 /**
  * How the instances of a service share a rate limit of the whole mesh: each asks control for tokens ahead of need, on
- * `heddle.quota.<namespace>.<service>`, and spends them by itself.
+ * `heddle.quota.<namespace>.<service>`, and spends them by itself. Either side may be of a later version than the other:
+ * fields that it does not know are left out (docs/decisions/0021-reading-other-versions.md).
  */
 
 import { z } from "zod";
@@ -8,10 +9,10 @@ import { z } from "zod";
 /** Buckets that one request may ask for; the rest waits for the next. */
 export const LEASES_PER_REQUEST_MAX = 256;
 
-export const quotaRequest = z.strictObject({
+export const quotaRequest = z.object({
   leases: z
     .array(
-      z.strictObject({
+      z.object({
         /** Name of the RateLimit document, and index of the rule in it. */
         document: z.string().max(63),
         rule: z.int().min(0).max(255),
@@ -27,10 +28,10 @@ export const quotaRequest = z.strictObject({
 });
 
 /** In the order of the request. */
-export const quotaReply = z.strictObject({
+export const quotaReply = z.object({
   grants: z
     .array(
-      z.strictObject({
+      z.object({
         granted: z.int().min(0),
         /** Until there is more, where less was granted than wanted. Milliseconds. */
         retryAfterMs: z.number().min(0),

@@ -185,7 +185,7 @@ export function formatOrigin(origin: RuleOrigin): string {
 }
 
 /** One running instance of a service that can take traffic. */
-const endpoint = z.strictObject({
+const endpoint = z.object({
   instance: z.string().max(64),
   /** Address of the sidecar's inbound (mTLS) listener. */
   host: z.string().max(255),
@@ -193,8 +193,11 @@ const endpoint = z.strictObject({
   labels: z.record(z.string().max(63), z.string().max(253)),
 });
 
-/** All endpoints of one service. `version` grows with every change of the set; an older set is dropped. */
-export const endpointSet = z.strictObject({
+/**
+ * All endpoints of one service. `version` grows with every change of the set; an older set is dropped. What a later version adds
+ * to it or to an endpoint is left out: it decides nothing, as whoever answers there has to prove who it is.
+ */
+export const endpointSet = z.object({
   namespace: z.string(),
   name: z.string(),
   version: z.int().min(0),
@@ -207,8 +210,11 @@ export type EndpointSet = z.infer<typeof endpointSet>;
 /** A status goes out every few seconds: it tells of so many avoided instances, `/clusters` of all. */
 export const AVOIDED_MAX = 20;
 
-/** What a sidecar says of itself on `heddle.status.<namespace>.<service>.<instance>`, every few seconds and on change. */
-export const instanceStatus = z.strictObject({
+/**
+ * What a sidecar says of itself on `heddle.status.<namespace>.<service>.<instance>`, every few seconds and on change. It only
+ * informs: what a later version adds is left out, and the instance is heard (docs/decisions/0021-reading-other-versions.md).
+ */
+export const instanceStatus = z.object({
   instance: z.string().max(64),
   namespace: z.string().max(63),
   service: z.string().max(63),
@@ -220,11 +226,11 @@ export const instanceStatus = z.strictObject({
   /** Revision of the snapshot in force; 0: none. */
   revision: z.int().min(0),
   /** Why a newer snapshot was refused, if one was. */
-  rejected: z.strictObject({ revision: z.int(), reason: z.string().max(1024) }).optional(),
+  rejected: z.object({ revision: z.int(), reason: z.string().max(1024) }).optional(),
   /** Instances of others that it leaves out of balancing, by its own observation; the first of them. */
   avoided: z
     .array(
-      z.strictObject({
+      z.object({
         service: z.string().max(127),
         instance: z.string().max(64),
         /** An outlier's reason, or `unreachable`. */

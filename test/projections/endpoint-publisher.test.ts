@@ -99,6 +99,30 @@ test("endpoints are stored, then pushed with the same bytes; heartbeats without 
   expect(replica.heard).toEqual(["a", "b", "a", "b", "a", "b"]);
 });
 
+test("a heartbeat of a later version is heard, and what it has beside ours goes no further", async () => {
+  const broker = new MemoryBroker();
+  const replica = new Replica(broker);
+  await replica.publisher.start();
+  const later = { ...status("a"), zone: { id: 1 }, rejected: { revision: 2, reason: "no", code: 7 } };
+  await say(broker, later);
+  expect(replica.names()).toEqual(["a"]);
+  expect(replica.publisher.registry.statusesOf("shop/orders")).toEqual([
+    { ...status("a"), rejected: { revision: 2, reason: "no" } },
+  ]);
+});
+
+test("a stored set of a later version is read, and not replaced where its instances are ours", async () => {
+  const broker = new MemoryBroker();
+  const endpoint = { instance: "a", host: "10.0.0.1", port: 15006, labels: {}, zone: "b" };
+  const later = { namespace: "shop", name: "orders", version: 5, endpoints: [endpoint], sum: "x" };
+  const bytes = Buffer.from(JSON.stringify(later));
+  await broker.connect().bucket(BUCKET).put("shop.orders", bytes);
+  const replica = new Replica(broker);
+  await replica.publisher.start();
+  await say(broker, status("a"));
+  expect(Buffer.from(broker.content(BUCKET).entries.get("shop.orders")?.value ?? "")).toEqual(bytes);
+});
+
 test("silence takes an instance out; so does its last word, at once", async () => {
   const broker = new MemoryBroker();
   const replica = new Replica(broker);

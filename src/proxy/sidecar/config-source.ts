@@ -4,7 +4,7 @@
  * that speaks of another service: whoever may publish on a subject is not whoever may speak for it.
  */
 
-import type { z } from "zod";
+import { z } from "zod";
 import type { Bucket, Bus, BusSubscription } from "../../nats/bus.ts";
 import { subjects } from "../../nats/subjects.ts";
 import { parseServiceRef, type ServiceRef } from "../../policy/names.ts";
@@ -27,7 +27,12 @@ export interface ConfigSourceOptions {
   readonly onConfirmed: () => void;
   /** A newer snapshot or endpoint set that cannot be understood; what is in force stays. */
   readonly onRejected: (what: string, reason: string) => void;
+  /** Our own newer snapshot holds what this version does not know, or is damaged; told at every comparison. */
+  readonly onSnapshotRejected: (revision: number, reason: string) => void;
 }
+
+/** Enough of a snapshot of any version to know whose it is, and whether it is newer. */
+const snapshotHead = z.object({ namespace: z.string(), name: z.string(), revision: z.int().min(0) });
 
 const COMPARE_EVERY_MS = 30_000;
 const COMPARE_JITTER_MS = 10_000;
@@ -127,10 +132,7 @@ export class ConfigSource {
   #offerSnapshot(data: Uint8Array): boolean {
     const { namespace, service, onRejected, onSnapshot } = this.#options;
     const snapshot = parse(serviceSnapshot, data);
-    if (typeof snapshot === "string") {
-      onRejected("snapshot", snapshot);
-      return false;
-    }
+    if (typeof snapshot === "string") return this.#rejectSnapshot(data, snapshot);
     if (snapshot.namespace !== namespace || snapshot.name !== service) {
       onRejected("snapshot", `it is one of ${snapshot.namespace}/${snapshot.name}`);
       return false;
@@ -140,6 +142,19 @@ export class ConfigSource {
       this.#enforced = onSnapshot(snapshot);
     }
     return this.#enforced;
+  }
+
+  /** As `#offerSnapshot`, for one that cannot be read: never enforced in part, as what is not known may forbid something. */
+  #rejectSnapshot(data: Uint8Array, reason: string): boolean {
+    const { namespace, service, onRejected, onSnapshotRejected } = this.#options;
+    const head = parse(snapshotHead, data);
+    if (typeof head === "string" || head.namespace !== namespace || head.name !== service) {
+      onRejected("snapshot", reason);
+      return false;
+    }
+    if (head.revision <= this.#revision) return this.#enforced;
+    onSnapshotRejected(head.revision, reason);
+    return false;
   }
 
   #offerEndpoints(service: ServiceRef, data: Uint8Array): void {
@@ -161,5 +176,6 @@ function parse<T>(schema: z.ZodType<T>, data: Uint8Array): T | string {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  return `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "not understood"}`;
+  const message = issue?.message ?? "not understood";
+  return issue === undefined || issue.path.length === 0 ? message : `${issue.path.join(".")}: ${message}`;
 }

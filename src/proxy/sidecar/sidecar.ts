@@ -216,6 +216,12 @@ export class Sidecar {
           this.#metrics.snapshotConfirmedMs = runtime.wallMs();
         },
         onRejected: (what, reason) => logger.error({ what, reason }, "refused what the control plane sent"),
+        onSnapshotRejected: (revision, reason) => {
+          // Compared again every half minute: said once.
+          if (this.#rejected?.revision === revision) return;
+          this.#reject(revision, `not understood by version ${this.#options.version}: ${reason}`);
+          this.#heartbeat?.beat();
+        },
       },
       this.#snapshot?.revision ?? 0,
     );
@@ -270,8 +276,7 @@ export class Sidecar {
       this.#snapshot = snapshot;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      this.#rejected = { revision, reason: reason.slice(0, 1024) };
-      this.#options.logger.error({ revision, reason }, "snapshot refused; the one in force stays");
+      this.#reject(revision, reason);
       return false;
     }
     this.#rejected = undefined;
@@ -289,6 +294,11 @@ export class Sidecar {
       this.#identity?.renew(this.#options.runtime.random() * ROOT_CHANGE_SPREAD_MS);
     }
     return true;
+  }
+
+  #reject(revision: number, reason: string): void {
+    this.#rejected = { revision, reason: reason.slice(0, 1024) };
+    this.#options.logger.error({ revision, reason }, "snapshot refused; the one in force stays");
   }
 
   /** Why peers do not believe our certificate any more; undefined: they do. */

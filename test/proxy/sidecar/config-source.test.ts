@@ -37,6 +37,7 @@ async function follow(revision = 0, unenforceable: readonly number[] = []): Prom
       onEndpoints: () => {},
       onConfirmed: () => void events.push("confirmed"),
       onRejected: (what, reason) => void events.push(`${what}: ${reason}`),
+      onSnapshotRejected: (revision, reason) => void events.push(`rejected ${revision}: ${reason}`),
     },
     revision,
   );
@@ -86,4 +87,17 @@ test("nor while the copy is of another service, cannot be understood, or is not 
   await store({ revision: 7 });
   await eventually(() => expect(events).toHaveLength(2));
   expect(events.join()).not.toContain("confirmed");
+});
+
+test("our own newer snapshot with what this version does not know is named with its revision, and never enforced", async () => {
+  const { events, store } = await follow(5);
+  await store({ ...snapshot({ revision: 6 }), quarantine: true });
+  await eventually(() => expect(events).toEqual(['rejected 6: Unrecognized key: "quarantine"']));
+  await store({ ...snapshot({ revision: 6 }), inbound: { ...snapshot().inbound, quarantine: true } });
+  await eventually(() => expect(events[1]).toBe('rejected 6: inbound: Unrecognized key: "quarantine"'));
+  // The same revision by a replica of our own version.
+  await store(snapshot({ revision: 6 }));
+  await eventually(() => expect(events.slice(2)).toEqual(["enforced 6", "confirmed"]));
+  await store({ ...snapshot({ revision: 6 }), quarantine: true });
+  await eventually(() => expect(events.slice(4)).toEqual(["confirmed"]));
 });
