@@ -27,7 +27,7 @@ export interface ConfigSourceOptions {
   readonly onConfirmed: () => void;
   /** A newer snapshot or endpoint set that cannot be understood; what is in force stays. */
   readonly onRejected: (what: string, reason: string) => void;
-  /** Our own newer snapshot holds what this version does not know, or is damaged; told at every comparison. */
+  /** Our own newer snapshot holds what this version does not know, or is damaged; told once of a revision. */
   readonly onSnapshotRejected: (revision: number, reason: string) => void;
 }
 
@@ -49,6 +49,8 @@ export class ConfigSource {
   #revision: number;
   /** It is in force. */
   #enforced: boolean;
+  /** The last of our own that could not be read. */
+  #rejected = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #comparing = false;
   #stopped = false;
@@ -139,6 +141,7 @@ export class ConfigSource {
     }
     if (snapshot.revision > this.#revision) {
       this.#revision = snapshot.revision;
+      this.#rejected = 0;
       this.#enforced = onSnapshot(snapshot);
     }
     return this.#enforced;
@@ -153,7 +156,11 @@ export class ConfigSource {
       return false;
     }
     if (head.revision <= this.#revision) return this.#enforced;
-    onSnapshotRejected(head.revision, reason);
+    // It is read again at every comparison.
+    if (head.revision !== this.#rejected) {
+      this.#rejected = head.revision;
+      onSnapshotRejected(head.revision, `this version does not understand it: ${reason}`);
+    }
     return false;
   }
 

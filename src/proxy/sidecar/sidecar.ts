@@ -216,12 +216,7 @@ export class Sidecar {
           this.#metrics.snapshotConfirmedMs = runtime.wallMs();
         },
         onRejected: (what, reason) => logger.error({ what, reason }, "refused what the control plane sent"),
-        onSnapshotRejected: (revision, reason) => {
-          // Compared again every half minute: said once.
-          if (this.#rejected?.revision === revision) return;
-          this.#reject(revision, `not understood by version ${this.#options.version}: ${reason}`);
-          this.#heartbeat?.beat();
-        },
+        onSnapshotRejected: (revision, reason) => void this.#reject(revision, reason),
       },
       this.#snapshot?.revision ?? 0,
     );
@@ -241,11 +236,7 @@ export class Sidecar {
   #resume(snapshot: ServiceSnapshot): void {
     const { namespace, service, logger } = this.#options;
     if (snapshot.namespace === namespace && snapshot.name === service) this.#enforce(snapshot);
-    else
-      logger.warn(
-        {},
-        `the stored snapshot is one of ${snapshot.namespace}/${snapshot.name}, and is left out of account`,
-      );
+    else logger.warn({}, `left out of account: a stored snapshot of ${snapshot.namespace}/${snapshot.name}`);
   }
 
   #openPages(): void {
@@ -259,9 +250,8 @@ export class Sidecar {
   // What comes in
 
   #takeSnapshot(snapshot: ServiceSnapshot): boolean {
-    const enforced = this.#enforce(snapshot);
+    if (!this.#enforce(snapshot)) return false;
     this.#heartbeat?.beat();
-    if (!enforced) return false;
     this.#source?.follow(this.#callable);
     this.#save();
     this.#options.logger.info({ revision: snapshot.revision }, "snapshot in force");
@@ -275,9 +265,7 @@ export class Sidecar {
       this.#callable = this.#plane.enforce(snapshot);
       this.#snapshot = snapshot;
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#reject(revision, reason);
-      return false;
+      return this.#reject(revision, error instanceof Error ? error.message : String(error));
     }
     this.#rejected = undefined;
     this.#health.configure(snapshot.inbound.healthCheck);
@@ -296,9 +284,11 @@ export class Sidecar {
     return true;
   }
 
-  #reject(revision: number, reason: string): void {
+  #reject(revision: number, reason: string): false {
     this.#rejected = { revision, reason: reason.slice(0, 1024) };
     this.#options.logger.error({ revision, reason }, "snapshot refused; the one in force stays");
+    this.#heartbeat?.beat();
+    return false;
   }
 
   /** Why peers do not believe our certificate any more; undefined: they do. */

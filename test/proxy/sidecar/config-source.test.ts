@@ -90,14 +90,16 @@ test("nor while the copy is of another service, cannot be understood, or is not 
 });
 
 test("our own newer snapshot with what this version does not know is named with its revision, and never enforced", async () => {
-  const { events, store } = await follow(5);
+  const { events, store, reconnect } = await follow(5);
+  const unread = "this version does not understand it:";
   await store({ ...snapshot({ revision: 6 }), quarantine: true });
-  await eventually(() => expect(events).toEqual(['rejected 6: Unrecognized key: "quarantine"']));
-  await store({ ...snapshot({ revision: 6 }), inbound: { ...snapshot().inbound, quarantine: true } });
-  await eventually(() => expect(events[1]).toBe('rejected 6: inbound: Unrecognized key: "quarantine"'));
+  await eventually(() => expect(events).toEqual([`rejected 6: ${unread} Unrecognized key: "quarantine"`]));
+  reconnect();
+  await store({ ...snapshot({ revision: 7 }), inbound: { ...snapshot().inbound, quarantine: true } });
+  await eventually(() => expect(events[1]).toBe(`rejected 7: ${unread} inbound: Unrecognized key: "quarantine"`));
   // The same revision by a replica of our own version.
-  await store(snapshot({ revision: 6 }));
-  await eventually(() => expect(events.slice(2)).toEqual(["enforced 6", "confirmed"]));
-  await store({ ...snapshot({ revision: 6 }), quarantine: true });
+  await store(snapshot({ revision: 7 }));
+  await eventually(() => expect(events.slice(2)).toEqual(["enforced 7", "confirmed"]));
+  await store({ ...snapshot({ revision: 7 }), quarantine: true });
   await eventually(() => expect(events.slice(4)).toEqual(["confirmed"]));
 });

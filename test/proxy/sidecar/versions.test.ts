@@ -34,7 +34,7 @@ test("a snapshot that the sidecar could enforce only in part is refused, and con
   const { snapshot, status } = await dump();
   const later = { ...snapshot, revision: status.revision + 1, quarantine: { from: "*" } };
   hops.mesh.control.publish(subjects.config("shop", "web"), encode(later));
-  const reason = 'not understood by version test: Unrecognized key: "quarantine"';
+  const reason = 'this version does not understand it: Unrecognized key: "quarantine"';
   await eventually(() => expect(heard.map(({ rejected }) => rejected?.reason)).toContain(reason));
   const refusal = heard.find(({ rejected }) => rejected !== undefined);
   expect(refusal).toMatchObject({ revision: status.revision, rejected: { revision: status.revision + 1, reason } });
