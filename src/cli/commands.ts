@@ -45,6 +45,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "allow", summary: "let a service call another", load: () => import("./access.ts") },
   { name: "deny", summary: "forbid calls to a service", load: () => import("./access.ts") },
   { name: "shift", summary: "move traffic between the subsets of a service", load: () => import("./shift.ts") },
+  {
+    name: "fault",
+    summary: "make calls of a service fail on purpose, for a while",
+    load: () => import("./fault.ts"),
+  },
   { name: "log", summary: "show who changed what, when and why", load: () => import("./log.ts") },
   { name: "show", summary: "show one change in full", load: () => import("./show.ts") },
   { name: "diff", summary: "show what differs between two moments", load: () => import("./diff.ts") },

@@ -18,6 +18,7 @@ export function markOf(event: DomainEvent, before?: MeshState): Mark {
     case "AccessForbidden":
     case "AccessAuditAdded":
     case "OperatorAdded":
+    case "FaultInjected":
     case "TokenCreated":
     case "RootAdded":
     case "FederationTrusted":
@@ -34,6 +35,7 @@ export function markOf(event: DomainEvent, before?: MeshState): Mark {
     case "FederationEnded":
     case "IdentityRevoked":
     case "OperatorRevoked":
+    case "FaultCleared":
     case "TokenRevoked":
       return "-";
     case "RouteDefined": {

@@ -1,6 +1,7 @@
 /** `heddle rollback`: policy as it was at an earlier revision, as a new change. */
 
 import type { Command } from "commander";
+import { faultsSince } from "../events/decide-faults.ts";
 import { documentAt, serviceOfDocument } from "../events/documents.ts";
 import type { EventLog } from "../events/log.ts";
 import type { MeshState } from "../events/state.ts";
@@ -82,7 +83,7 @@ interface Scope {
   readonly namespace?: string | undefined;
 }
 
-/** A command for each namespace that is meant: those named, or those whose documents differ. */
+/** A command for each namespace that is meant: those named, or those whose documents differ or where faults began since. */
 export function rollbackCommands(
   span: Span,
   toRevision: number,
@@ -98,6 +99,9 @@ export function rollbackCommands(
       .map(([within, own]) => ({ namespace: within, body: { kind: "rollback", toRevision, only: own } }));
   }
   const altered = new Set(alteredKeys(span, namespace).map((key) => parseDocumentKey(key)?.namespace ?? ""));
+  for (const name of namespace === undefined ? span.current.namespaces.keys() : [namespace]) {
+    if (faultsSince(span.target, span.current, name).length > 0) altered.add(name);
+  }
   return [...altered]
     .sort(byNamespace)
     .map((within) => ({ namespace: within, body: { kind: "rollback", toRevision } }));

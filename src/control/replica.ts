@@ -30,6 +30,7 @@ import { bootstrap, type FirstOperator } from "./bootstrap.ts";
 import { CommandService } from "./command-service.ts";
 import { ControlMetrics } from "./control-metrics.ts";
 import { CredentialService } from "./credential-service.ts";
+import { FaultExpiry } from "./fault-expiry.ts";
 import { admitInstance } from "./join-tokens.ts";
 import { Ledger } from "./ledger.ts";
 import { type ListenAddress, serveMonitoring } from "./monitoring.ts";
@@ -165,6 +166,8 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
   const url = monitor(options, metrics.families(gauges), stack);
   const rotation = new RotationDriver({ ...options, ledger, keeper, acknowledgements: publication.acknowledgements });
   stack.defer(rotation.start(() => projection.state));
+  const faults = new FaultExpiry({ ...options, ledger, state: () => projection.state });
+  stack.defer(faults.start());
   const peers = announce(options, () => projection.revision, stack);
   const parts = { metrics, keeper, rotation, ledger, recent, past, projection, publication, credentials, peers };
   await serve({ ...options, ...parts, authorityExpiry }, stack);

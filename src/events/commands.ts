@@ -2,8 +2,9 @@
 
 import { z } from "zod";
 import { DNS_LABEL, TRUST_DOMAIN } from "../policy/names.ts";
-import { accessRule, policyDocument } from "../policy/schema.ts";
+import { accessRule, policyDocument, routeMatch, routeRule } from "../policy/schema.ts";
 import { type DomainEvent, OPERATOR_ROLES } from "./domain-events.ts";
+import { faultId } from "./fault-events.ts";
 import { serialNumber } from "./trust-events.ts";
 
 /** A user's nkey in NATS's text form. */
@@ -55,6 +56,27 @@ const reinstateIdentity = z.strictObject({
   service,
   instance: z.string().min(1).max(64).optional(),
 });
+/** Let calls of a service fail or wait on purpose. */
+const injectFault = z.strictObject({
+  kind: z.literal("fault-inject"),
+  service,
+  /** Made by whoever asks. */
+  id: faultId,
+  match: routeMatch.optional(),
+  fault: routeRule.shape.fault.unwrap().refine(({ delay, abort }) => delay !== undefined || abort !== undefined, {
+    error: "must have a delay or an abort",
+  }),
+  /** UTC. */
+  expiresAt: z.iso.datetime().optional(),
+});
+/** End those faults of the namespace that are meant: one by its id, or all of a service. */
+const clearFaults = z
+  .strictObject({
+    kind: z.literal("fault-clear"),
+    service: z.string().regex(DNS_LABEL).optional(),
+    id: faultId.optional(),
+  })
+  .refine(({ service, id }) => service !== undefined || id !== undefined, { error: "must name a service or a fault" });
 /** Undo one change of the namespace, and keep what came after it. */
 const revert = z.strictObject({ kind: z.literal("revert"), revision: z.int().min(1) });
 /** Whoever holds the key becomes an operator. Mesh-wide, and so for admins only. */
@@ -112,6 +134,8 @@ const commandBody = z.discriminatedUnion("kind", [
   rollback,
   revokeIdentity,
   reinstateIdentity,
+  injectFault,
+  clearFaults,
   revert,
   addOperator,
   revokeOperator,

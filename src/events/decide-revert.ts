@@ -6,9 +6,11 @@ import { err, ok, type Result } from "../policy/result.ts";
 import { type PolicyDocument, policyDocument } from "../policy/schema.ts";
 import type { CommandBody, Refusal } from "./commands.ts";
 import { keysIn } from "./decide-apply.ts";
+import { faultsSince } from "./decide-faults.ts";
 import { type Plan, placeIn, problem, refuse } from "./decision-plan.ts";
 import type { WantedDocument } from "./document-events.ts";
 import { documentAt, documentNamed } from "./documents.ts";
+import type { DomainEvent } from "./domain-events.ts";
 import type { MeshState, Origin } from "./state.ts";
 import { mergeThreeWay } from "./three-way.ts";
 
@@ -55,14 +57,22 @@ export function planRevert(
   if (reverted === undefined) throw new TypeError("a revert is decided with the states around its revision");
   const undone = undoChange(state, reverted, namespace);
   if (!undone.ok) return refuse(...undone.error.map((conflict) => conflictProblem(state, conflict)));
-  if (undone.value.length === 0) {
+  const facts = injectedFaults(state, reverted, namespace);
+  if (undone.value.length === 0 && facts.length === 0) {
     const message = `revision ${revision} changed no document of ${namespace}, so there is nothing to revert`;
     return refuse(problem("revision", message));
   }
   if (undone.value.some(({ name, document }) => name.kind === "Mesh" && document === undefined)) {
     return refuse(problem("revision", `revision ${revision} declared the Mesh, which cannot be taken away`));
   }
-  return ok({ wanted: undone.value, warnings: [], mark: { type: "ChangeReverted", namespace, revision } });
+  return ok({ wanted: undone.value, facts, warnings: [], mark: { type: "ChangeReverted", namespace, revision } });
+}
+
+/** What ends the faults that the change injected, as far as they go on. */
+function injectedFaults(state: MeshState, { before, after }: RevertedChange, namespace: string): DomainEvent[] {
+  const injected = faultsSince(before, after, namespace);
+  const faults = state.namespaces.get(namespace)?.faults;
+  return injected.filter((event) => event.type === "FaultCleared" && faults?.has(event.id));
 }
 
 function changedNames(before: MeshState, after: MeshState, namespace: string): DocumentName[] {

@@ -5,6 +5,7 @@ import { serviceRef } from "../policy/names.ts";
 import { ok, type Result } from "../policy/result.ts";
 import type { CommandBody, Refusal } from "./commands.ts";
 import { keysIn } from "./decide-apply.ts";
+import { faultsSince } from "./decide-faults.ts";
 import { type Plan, problem, refuse, unknownKey } from "./decision-plan.ts";
 import type { WantedDocument } from "./document-events.ts";
 import { documentAt } from "./documents.ts";
@@ -12,7 +13,7 @@ import { EMPTY_NAMESPACE, type MeshState } from "./state.ts";
 
 /**
  * `target` is the state as of `body.toRevision`. Operators, roots and revocations stay as they are: nobody gets a key back
- * by rolling back.
+ * by rolling back. Faults that were injected since end, and none begins again.
  * @throws TypeError when the revision exists and its state was not passed in: that is the caller's mistake.
  */
 export function planRollback(
@@ -40,7 +41,8 @@ export function planRollback(
     );
   }
   const mark = { type: "RolledBack", namespace, toRevision, ...(only === undefined ? {} : { only }) } as const;
-  return ok({ wanted, warnings: standingRevocations(state, namespace, toRevision), mark });
+  const facts = only === undefined ? faultsSince(target, state, namespace) : [];
+  return ok({ wanted, facts, warnings: standingRevocations(state, namespace, toRevision), mark });
 }
 
 /** What was revoked since, and stays so: whoever rolls back is to know. */

@@ -10,6 +10,7 @@ import { ok, type Result } from "../policy/result.ts";
 import type { CommandBody, Decision, Refusal } from "./commands.ts";
 import { planAccess } from "./decide-access.ts";
 import { planApply, planDelete } from "./decide-apply.ts";
+import { planFaultClear, planFaultInject } from "./decide-faults.ts";
 import { decideFederation, type FederationCommand } from "./decide-federation.ts";
 import { decideIdentity, type IdentityCommand } from "./decide-identity.ts";
 import { planOperatorAdd, planOperatorRevoke } from "./decide-operators.ts";
@@ -114,6 +115,10 @@ function planFor(
       return planTokenCreate(state, namespace, body);
     case "token-revoke":
       return planTokenRevoke(state, namespace, body);
+    case "fault-inject":
+      return planFaultInject(state, namespace, body);
+    case "fault-clear":
+      return planFaultClear(state, namespace, body);
     default: {
       const unheard: never = body;
       return unheard;

@@ -1,5 +1,6 @@
 /** Events in words, for logs, diffs and the dashboard: each sentence continues "alice …". */
 
+import { renderInline } from "../policy/render.ts";
 import type { RouteRule } from "../policy/schema.ts";
 import { backendWeights } from "./backend-weights.ts";
 import type { RecordedChange } from "./change.ts";
@@ -82,6 +83,10 @@ function sentence(event: DomainEvent): string {
       return `revoked ${identity(event)}${event.serial === undefined ? "" : `, certificate ${event.serial}`}`;
     case "IdentityReinstated":
       return `reinstated ${identity(event)}`;
+    case "FaultInjected":
+      return `injected fault ${event.id} into ${calls(event)}: ${faultText(event.fault)}${event.expiresAt === undefined ? "" : `, until ${event.expiresAt}`}`;
+    case "FaultCleared":
+      return `cleared fault ${event.id} of ${event.namespace}/${event.service}${event.expired === true ? ": its time was over" : ""}`;
     case "RolledBack":
       return `rolled ${event.only === undefined ? event.namespace : itemList(event.only)} back to revision ${event.toRevision}`;
     case "ChangeReverted":
@@ -194,6 +199,26 @@ function routeSentence(
 function identity({ namespace, service, instance }: EventOf<"IdentityRevoked" | "IdentityReinstated">): string {
   const whose = `the identity of ${namespace}/${service}`;
   return instance === undefined ? whose : `${whose}, instance ${instance}`;
+}
+
+function calls({ namespace, service, match }: EventOf<"FaultInjected">): string {
+  const which = match === undefined ? "" : ` with ${renderInline(match)}`;
+  return `calls of ${namespace}/${service}${which}`;
+}
+
+/** Failures on purpose, such as `delay 2s for 10%, abort with 503`. */
+export function faultText({ delay, abort }: NonNullable<RouteRule["fault"]>): string {
+  const share = (percent: number | undefined): string => (percent === undefined ? "" : ` for ${percent}%`);
+  const said = [
+    delay && `delay ${delay.fixed}${share(delay.percent)}`,
+    abort && `${abortText(abort)}${share(abort.percent)}`,
+  ];
+  return said.filter((part) => part !== undefined).join(", ");
+}
+
+function abortText({ status, grpcStatus }: NonNullable<NonNullable<RouteRule["fault"]>["abort"]>): string {
+  if (status !== undefined) return `abort with ${status}`;
+  return grpcStatus === undefined ? "reset" : `abort with gRPC status ${grpcStatus}`;
 }
 
 function balancing(value: EventOf<"LoadBalancerSet">["to"]): string {

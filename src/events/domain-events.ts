@@ -16,6 +16,7 @@ import {
   routeSpec,
   serviceSpec,
 } from "../policy/schema.ts";
+import { faultCleared, faultInjected } from "./fault-events.ts";
 import {
   federationEnded,
   federationTrusted,
@@ -281,6 +282,8 @@ export const domainEvent = z.discriminatedUnion("type", [
   rateLimitRemoved,
   identityRevoked,
   identityReinstated,
+  faultInjected,
+  faultCleared,
   rolledBack,
   changeReverted,
 ]);

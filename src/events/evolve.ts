@@ -8,6 +8,7 @@ import type { MeshSpec, RouteRule, RouteSpec, ServiceSpec } from "../policy/sche
 import { withWeights } from "./backend-weights.ts";
 import type { RecordedChange } from "./change.ts";
 import type { DomainEvent } from "./domain-events.ts";
+import { evolveFaults, withoutFaultsOf } from "./evolve-faults.ts";
 import { evolveRevocations } from "./evolve-revocations.ts";
 import { evolveRoots } from "./evolve-roots.ts";
 import { evolveTokens } from "./evolve-tokens.ts";
@@ -25,9 +26,10 @@ import {
 } from "./state.ts";
 
 /** The part of the vocabulary that happens to the documents of one namespace. */
-type NamespaceEvent = Exclude<Extract<DomainEvent, { namespace: string }>, TokenEvent>;
+type NamespaceEvent = Exclude<Extract<DomainEvent, { namespace: string }>, TokenEvent | MarkEvent>;
 /** About who may join: no document says so. */
 type TokenEvent = Extract<DomainEvent, { type: `Token${string}` }>;
+type MarkEvent = EventOf<"RolledBack" | "ChangeReverted">;
 type EventOf<T extends DomainEvent["type"]> = Extract<DomainEvent, { type: T }>;
 
 /** The state after one event. `origin` becomes the origin of every value that the event puts in place. */
@@ -80,6 +82,10 @@ export function evolve(state: MeshState, event: DomainEvent, origin: Origin, map
     }
     case "FederationEnded":
       return { ...state, federation: maps.withoutEntry(state.federation, event.trustDomain) };
+    case "RolledBack":
+    case "ChangeReverted":
+      // A mark for the reader of history: the events beside it do the work.
+      return state;
     default: {
       const before = state.namespaces.get(event.namespace) ?? EMPTY_NAMESPACE;
       const after = evolveNamespace(before, event, origin, maps);
@@ -140,8 +146,10 @@ function evolveNamespace(state: NamespaceState, event: NamespaceEvent, origin: O
       return withServiceField(state, event.name, "mtls", event.to, origin, maps);
     case "JwtValidationSet":
       return withServiceField(state, event.name, "jwt", event.to, origin, maps);
-    case "ServiceRemoved":
-      return { ...state, services: maps.withoutEntry(state.services, event.name) };
+    case "ServiceRemoved": {
+      const services = maps.withoutEntry(state.services, event.name);
+      return { ...state, services, faults: withoutFaultsOf(state.faults, event.name) };
+    }
     case "RouteDefined": {
       const route = defineRoute(state.routes.get(event.name), event.spec, origin);
       return { ...state, routes: maps.withEntry(state.routes, event.name, route) };
@@ -187,10 +195,9 @@ function evolveNamespace(state: NamespaceState, event: NamespaceEvent, origin: O
     case "IdentityRevoked":
     case "IdentityReinstated":
       return { ...state, revocations: evolveRevocations(state.revocations, event, origin) };
-    case "RolledBack":
-    case "ChangeReverted":
-      // A mark for the reader of history: the events beside it do the work.
-      return state;
+    case "FaultInjected":
+    case "FaultCleared":
+      return { ...state, faults: evolveFaults(state.faults, event, origin, maps) };
     default: {
       const unheard: never = event;
       return unheard;

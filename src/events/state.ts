@@ -3,7 +3,15 @@
  * Immutable by type; `evolve` copies what it touches and shares the rest.
  */
 
-import type { AccessDefault, AccessRule, MeshSpec, RateLimitSpec, RouteRule, ServiceSpec } from "../policy/schema.ts";
+import type {
+  AccessDefault,
+  AccessRule,
+  MeshSpec,
+  RateLimitSpec,
+  RouteMatch,
+  RouteRule,
+  ServiceSpec,
+} from "../policy/schema.ts";
 import type { OperatorRole } from "./domain-events.ts";
 
 /** The change that put a value where it is: what audit, blame and denials point to. */
@@ -47,6 +55,17 @@ export interface IdentityRevocation {
   readonly instances: ReadonlyMap<string, Origin>;
 }
 
+/** A fault that is injected into calls of one service. */
+export interface FaultState {
+  readonly service: string;
+  /** Undefined: into every call. */
+  readonly match: RouteMatch | undefined;
+  readonly fault: NonNullable<RouteRule["fault"]>;
+  /** RFC 3339; undefined: until somebody clears it. */
+  readonly expiresAt: string | undefined;
+  readonly origin: Origin;
+}
+
 export interface NamespaceState {
   /** Revision of the last change in this namespace; what the next append must expect. 0: none yet. */
   readonly revision: number;
@@ -56,6 +75,8 @@ export interface NamespaceState {
   readonly rateLimits: ReadonlyMap<string, WithOrigin<RateLimitSpec>>;
   /** By service; whoever is in here may have no document at all. */
   readonly revocations: ReadonlyMap<string, IdentityRevocation>;
+  /** Failures made on purpose, by id. */
+  readonly faults: ReadonlyMap<string, FaultState>;
 }
 
 export interface Operator {
@@ -140,6 +161,7 @@ export const EMPTY_NAMESPACE: NamespaceState = {
   accessPolicies: new Map(),
   rateLimits: new Map(),
   revocations: new Map(),
+  faults: new Map(),
 };
 
 export const INITIAL_STATE: MeshState = {

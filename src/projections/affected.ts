@@ -99,6 +99,8 @@ function affectedBy(transition: Transition, event: NamespaceEvent): Iterable<Ser
     case "RouteTimeoutSet":
     case "RouteRetriesSet":
     case "RouteRemoved":
+    case "FaultInjected":
+    case "FaultCleared":
       return callersOf(after, { namespace, name: event.service });
     case "AccessPolicyDeclared":
     case "AccessPolicyRemoved":

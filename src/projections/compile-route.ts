@@ -58,7 +58,7 @@ function compileMirror(
   };
 }
 
-function compileFault({ delay, abort }: NonNullable<RouteRule["fault"]>): SnapshotFault {
+export function compileFault({ delay, abort }: NonNullable<RouteRule["fault"]>): SnapshotFault {
   return {
     ...(delay === undefined ? {} : { delay: { fixedMs: milliseconds(delay.fixed), percent: delay.percent ?? 100 } }),
     ...(abort === undefined ? {} : { abort: { ...abort, percent: abort.percent ?? 100 } }),

@@ -29,7 +29,7 @@ import {
   compileRateLimit,
 } from "./compile-resilience.ts";
 import { compileRevocations } from "./compile-revocations.ts";
-import { compileRouteRule } from "./compile-route.ts";
+import { compileFault, compileRouteRule } from "./compile-route.ts";
 import { compilePorts } from "./mtls-modes.ts";
 import {
   type RuleOrigin,
@@ -206,6 +206,31 @@ function compileUpstream(state: MeshState, target: ServiceName): SnapshotUpstrea
         ),
       ),
     ),
+    ...compileFaults(state, namespace, target),
+  };
+}
+
+/** The latest first: whoever injects one means it to be met. */
+function compileFaults(
+  state: MeshState,
+  { faults }: NamespaceState,
+  { name }: ServiceName,
+): Pick<SnapshotUpstream, "faults"> {
+  const own = [...faults].filter(([, { service }]) => service === name);
+  if (own.length === 0) return {};
+  const ordered = own.sort(([a, { origin: x }], [b, { origin: y }]) => y.revision - x.revision || (a < b ? -1 : 1));
+  return {
+    faults: ordered.map(([id, { match, fault, origin }]) => {
+      const { from, ...rest } = match ?? {};
+      const callers = from === undefined ? {} : { from: localPrincipals(state, from) };
+      return {
+        id,
+        match: match === undefined ? [] : [{ ...rest, ...callers }],
+        fault: compileFault(fault),
+        revision: origin.revision,
+        actor: origin.actor,
+      };
+    }),
   };
 }
 

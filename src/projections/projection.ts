@@ -20,7 +20,7 @@ export interface Projection<S> {
 /** The mesh as its history left it: what snapshots are compiled from. */
 export const meshProjection = {
   name: "mesh",
-  version: 7,
+  version: 8,
   initial: INITIAL_STATE,
   evolve: (state, change) => foldChange(state, change),
   folder() {

@@ -41,6 +41,16 @@ const snapshotFault = z.strictObject({
     .optional(),
 });
 
+/** What an operator injects, whatever the route is; the first that matches is it. */
+export const snapshotInjectedFault = z.strictObject({
+  id: z.string(),
+  /** Alternatives; an empty list matches every request. */
+  match: z.array(routeMatch),
+  fault: snapshotFault,
+  revision: z.int().min(0),
+  actor: z.string(),
+});
+
 export const snapshotRouteRule = z.strictObject({
   /** Alternatives; an empty list matches every request. */
   match: z.array(routeMatch),
@@ -61,6 +71,7 @@ export const snapshotRouteRule = z.strictObject({
 });
 
 export type SnapshotRouteRule = z.infer<typeof snapshotRouteRule>;
+export type SnapshotInjectedFault = z.infer<typeof snapshotInjectedFault>;
 export type SnapshotCors = z.infer<typeof snapshotCors>;
 export type SnapshotFault = z.infer<typeof snapshotFault>;
 export type SnapshotMirror = z.infer<typeof snapshotMirror>;

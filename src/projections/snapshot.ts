@@ -20,7 +20,7 @@ import {
   snapshotLoadBalancer,
   snapshotOutlierDetection,
 } from "./snapshot-resilience.ts";
-import { snapshotRouteRule } from "./snapshot-route.ts";
+import { snapshotInjectedFault, snapshotRouteRule } from "./snapshot-route.ts";
 
 export const SNAPSHOT_VERSION = 1;
 
@@ -63,6 +63,8 @@ const snapshotUpstream = z.strictObject({
   outlierDetection: snapshotOutlierDetection.optional(),
   /** First match wins; empty: everything to the whole service. */
   routes: z.array(snapshotRouteRule),
+  /** Absent: none. */
+  faults: z.array(snapshotInjectedFault).optional(),
 });
 
 /** A rule's conditions as policy has them; callers of the own trust domain stand as `namespace/name`, `namespace/*` or `*`. */
@@ -175,7 +177,13 @@ export type {
   SnapshotOutlierDetection,
   SnapshotRetries,
 } from "./snapshot-resilience.ts";
-export type { SnapshotCors, SnapshotFault, SnapshotMirror, SnapshotRouteRule } from "./snapshot-route.ts";
+export type {
+  SnapshotCors,
+  SnapshotFault,
+  SnapshotInjectedFault,
+  SnapshotMirror,
+  SnapshotRouteRule,
+} from "./snapshot-route.ts";
 export type SnapshotRateLimit = z.infer<typeof snapshotRateLimit>;
 export type { RuleOrigin };
 

@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import { OPERATOR_ROLES } from "../events/domain-events.ts";
+import { injectedFault } from "../events/fault-events.ts";
 import type { IdentityRevocation, MeshState, NamespaceState } from "../events/state.ts";
 import { accessDefault, accessRule, meshSpec, rateLimitSpec, routeRule, serviceSpec } from "../policy/schema.ts";
 
@@ -47,6 +48,11 @@ const revocation = z
     issuedBefore: issuedBefore ?? undefined,
   }));
 
+const injected = injectedFault
+  .omit({ id: true })
+  .extend({ service: z.string(), origin })
+  .transform(({ match, expiresAt, ...rest }) => ({ ...rest, match, expiresAt }));
+
 const namespaceState = z.strictObject({
   revision,
   services: entries(withOrigin(serviceSpec)),
@@ -56,6 +62,7 @@ const namespaceState = z.strictObject({
   ),
   rateLimits: entries(withOrigin(rateLimitSpec)),
   revocations: entries(revocation),
+  faults: entries(injected),
 });
 
 const operator = z.strictObject({
@@ -130,7 +137,8 @@ export const meshStateCodec: StateCodec<MeshState> = {
   },
 };
 
-function namespaceToJson({ revision, services, routes, accessPolicies, rateLimits, revocations }: NamespaceState) {
+function namespaceToJson(state: NamespaceState) {
+  const { revision, services, routes, accessPolicies, rateLimits, revocations, faults } = state;
   return {
     revision,
     services: sortedEntries(services),
@@ -138,6 +146,7 @@ function namespaceToJson({ revision, services, routes, accessPolicies, rateLimit
     accessPolicies: sortedEntries(accessPolicies),
     rateLimits: sortedEntries(rateLimits),
     revocations: sortedEntries(revocations).map(([service, value]) => [service, revocationToJson(value)]),
+    faults: sortedEntries(faults),
   };
 }
 

@@ -29,10 +29,17 @@ import { type PlannedCall, planCall } from "./outbound-plan.ts";
 import { PASSTHROUGH, type Passthrough } from "./passthrough.ts";
 import type { Policy } from "./policy.ts";
 import { denialResponse, type FaultContext, faultResponse, type LocalResponse, pathFaultResponse } from "./respond.ts";
-import { clusterName, type Route, type RouteMiss, type RouteTable, type Upstream } from "./route/compile.ts";
+import {
+  clusterName,
+  injectedFault,
+  type Route,
+  type RouteMiss,
+  type RouteTable,
+  type Upstream,
+} from "./route/compile.ts";
 import type { MatchableRequest } from "./route/match.ts";
 import { normalisePath } from "./route/path.ts";
-import type { RuleFilters } from "./route/rule-filters.ts";
+import { type RuleFilters, withFault } from "./route/rule-filters.ts";
 import type { Runtime } from "./runtime.ts";
 import { portIn, portOf, protocolOf, type ServicePort } from "./service-port.ts";
 import type { Admission, Counter, Side } from "./side.ts";
@@ -102,12 +109,8 @@ export class Outbound implements Side {
       request.path = path.value;
     }
 
-    const routing = routes.route(
-      meantRequest(request, authority, downstream),
-      request.path,
-      this.#options.runtime.random,
-      downstream.facts.remoteAddress,
-    );
+    const meant = meantRequest(request, authority, downstream);
+    const routing = routes.route(meant, request.path, this.#options.runtime.random, downstream.facts.remoteAddress);
     if (routing.kind === "miss") {
       record.policyOrigin = routing.origin;
       return answer(this.#missResponse(routing, policy, request, context), this.#missCounter(policy, routing.service));
@@ -121,7 +124,8 @@ export class Outbound implements Side {
       const response = faultResponse("protocol_mismatch", { ...context, service: upstream.ref });
       return answer(response, this.#missCounter(policy, upstream.ref));
     }
-    const filters = tunnel ? undefined : rule.filters;
+    const injected = tunnel ? undefined : injectedFault(upstream, meant, request.path);
+    const filters = tunnel ? undefined : withFault(rule.filters, injected?.fault);
     record.routeName = rule.name;
     record.policyOrigin = rule.origin;
     if (filters !== undefined) {

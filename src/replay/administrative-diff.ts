@@ -1,6 +1,7 @@
-/** What differs between two states in what no document says: operators, join tokens and roots. In words only. */
+/** What differs between two states in what no document says: operators, join tokens, faults and roots. In words only. */
 
 import { describe, tokenId } from "../events/describe.ts";
+import type { DomainEvent } from "../events/domain-events.ts";
 import type { JoinToken, MeshState } from "../events/state.ts";
 import { sameValue } from "../policy/canonical.ts";
 import { MESH_NAMESPACE } from "../policy/names.ts";
@@ -11,8 +12,15 @@ import { MESH_NAMESPACE } from "../policy/names.ts";
  */
 export function administrativeLines(before: MeshState, after: MeshState, namespace: string | undefined): string[] {
   const tokens = tokenLines(before, after, namespace);
-  if (namespace !== undefined && namespace !== MESH_NAMESPACE) return tokens;
-  return [...meshLines(before, after), ...operatorLines(before, after), ...tokens, ...rootLines(before, after)];
+  const faults = faultLines(before, after, namespace);
+  if (namespace !== undefined && namespace !== MESH_NAMESPACE) return [...tokens, ...faults];
+  return [
+    ...meshLines(before, after),
+    ...operatorLines(before, after),
+    ...tokens,
+    ...faults,
+    ...rootLines(before, after),
+  ];
 }
 
 function meshLines(before: MeshState, after: MeshState): string[] {
@@ -52,6 +60,30 @@ function tokenLines(before: MeshState, after: MeshState, namespace: string | und
     if (was.instances.length === is.instances.length) return [];
     return [`${tokenName(token)}: ${was.instances.length} → ${is.instances.length} instances joined`];
   });
+}
+
+function faultLines(before: MeshState, after: MeshState, namespace: string | undefined): string[] {
+  const [was, is] = [faultsOf(before, namespace), faultsOf(after, namespace)];
+  return keysOf(was, is).flatMap((key) => {
+    const [former, fault] = [was.get(key), is.get(key)];
+    if (former === undefined && fault !== undefined) return [describe(fault)];
+    if (former === undefined || fault !== undefined) return [];
+    const { namespace, service, id } = former;
+    return [describe({ type: "FaultCleared", namespace, service, id })];
+  });
+}
+
+type FaultInjected = Extract<DomainEvent, { type: "FaultInjected" }>;
+
+function faultsOf({ namespaces }: MeshState, only: string | undefined) {
+  const faults = [...namespaces].flatMap(([namespace, { faults }]) =>
+    only !== undefined && only !== namespace
+      ? []
+      : Array.from(faults, ([id, { origin: _, ...fault }]): [string, FaultInjected] => {
+          return [`${namespace} ${id}`, { type: "FaultInjected", namespace, id, ...fault }];
+        }),
+  );
+  return new Map(faults);
 }
 
 function rootLines(before: MeshState, after: MeshState): string[] {

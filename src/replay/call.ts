@@ -7,11 +7,23 @@ import type { MeshState } from "../events/state.ts";
 import { type ServiceRef, serviceRef } from "../policy/names.ts";
 import { declaredServices, type ServiceName } from "../projections/call-graph.ts";
 import { closedSnapshot, compileSnapshot } from "../projections/compile-snapshot.ts";
-import type { ServiceSnapshot, SnapshotRateLimit, SnapshotRouteRule } from "../projections/snapshot.ts";
+import type {
+  ServiceSnapshot,
+  SnapshotInjectedFault,
+  SnapshotRateLimit,
+  SnapshotRouteRule,
+} from "../projections/snapshot.ts";
 import { type Access, compileAccess, type Decision } from "../proxy/filters/access.ts";
 import type { AccessPeer, AccessRequest } from "../proxy/filters/access-input.ts";
 import type { Claims } from "../proxy/filters/claims.ts";
-import { compileRoutes, type Route, type RouteMiss, type RouteRule, type RouteTable } from "../proxy/route/compile.ts";
+import {
+  compileRoutes,
+  injectedFault,
+  type Route,
+  type RouteMiss,
+  type RouteRule,
+  type RouteTable,
+} from "../proxy/route/compile.ts";
 import { compileMatch, type MatchableRequest } from "../proxy/route/match.ts";
 import { normalisePath, type PathFault, pathEnd } from "../proxy/route/path.ts";
 
@@ -94,6 +106,8 @@ export interface Judgement {
   /** The same as the snapshot has it. */
   readonly source: SnapshotRouteRule | undefined;
   readonly outcomes: readonly Outcome[];
+  /** What an operator has injected into such calls. */
+  readonly injected: SnapshotInjectedFault | undefined;
   /** Limits that the call is charged to at its destination, in order. */
   readonly limits: readonly SnapshotRateLimit[];
 }
@@ -163,6 +177,7 @@ export class CallJudge {
       rule: first.kind === "route" ? first.rule : undefined,
       source,
       outcomes,
+      injected: first.kind === "route" ? injectedFault(first.upstream, request, target)?.source : undefined,
       limits: this.#limits(call.destination, request, target),
     };
   }
@@ -261,6 +276,7 @@ const NOWHERE = {
   rule: undefined,
   source: undefined,
   outcomes: [],
+  injected: undefined,
   limits: [],
 } as const;
 

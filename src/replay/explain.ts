@@ -1,5 +1,6 @@
 /** A judgement taken apart into the facts that it rests on, each with the place in a document that says so. */
 
+import { faultText } from "../events/describe.ts";
 import type { MeshState } from "../events/state.ts";
 import { keyOf } from "../policy/document-key.ts";
 import { formatDuration } from "../policy/duration.ts";
@@ -7,7 +8,7 @@ import { type DocumentKey, MESH_NAMESPACE } from "../policy/names.ts";
 import { renderInline } from "../policy/render.ts";
 import type { PolicyKind, ServiceSpec } from "../policy/schema.ts";
 import type { ServiceName } from "../projections/call-graph.ts";
-import { formatOrigin, type RuleOrigin, type SnapshotRouteRule } from "../projections/snapshot.ts";
+import { formatOrigin, type RuleOrigin, type SnapshotFault, type SnapshotRouteRule } from "../projections/snapshot.ts";
 import type { AuditFinding, Decision } from "../proxy/filters/access.ts";
 import { describeNearest } from "../proxy/filters/denial.ts";
 import type { FieldPath } from "./blame.ts";
@@ -46,6 +47,7 @@ export function explain(state: MeshState, call: Call, judgement: Judgement): Fac
   return [
     ...(declared === undefined ? [] : serviceFacts(call.destination, declared.value)),
     ...routeFacts(judgement, declared !== undefined),
+    ...injectedFacts(judgement),
     ...accessFacts(state, call, judgement),
     ...limitFacts(judgement),
     { about: "result", text: resultText(judgement) },
@@ -116,6 +118,21 @@ function filterFacts(rule: SnapshotRouteRule, at: (...path: FieldPath) => Place)
   return FILTERS.flatMap((field): Fact[] => {
     const value = rule[field];
     return value === undefined ? [] : [{ about: field, text: renderInline(value), place: at(field) }];
+  });
+}
+
+/** What holds in place of the rule's own fault, for as long as nobody clears it. */
+function injectedFacts({ injected }: Judgement): Fact[] {
+  if (injected === undefined) return [];
+  const { id, fault, revision, actor } = injected;
+  const text = `${snapshotFaultText(fault)}, injected by ${actor} at revision ${revision} (heddle fault clear ${id})`;
+  return [{ about: "fault", text }];
+}
+
+function snapshotFaultText({ delay, abort }: SnapshotFault): string {
+  return faultText({
+    ...(delay === undefined ? {} : { delay: { fixed: formatDuration(delay.fixedMs), percent: delay.percent } }),
+    ...(abort === undefined ? {} : { abort }),
   });
 }
 

@@ -62,7 +62,7 @@ export async function* history(
   }
 }
 
-/** The document kind that an event changes; undefined for operators, tokens, roots, identities and the marks of a rollback or revert. */
+/** The document kind that an event changes; undefined for operators, tokens, roots, identities, faults and the marks of a rollback or revert. */
 export function kindOfEvent(event: DomainEvent): PolicyKind | undefined {
   switch (event.type) {
     case "MeshDeclared":
@@ -120,6 +120,8 @@ export function kindOfEvent(event: DomainEvent): PolicyKind | undefined {
     case "RootRotationAborted":
     case "IdentityRevoked":
     case "IdentityReinstated":
+    case "FaultInjected":
+    case "FaultCleared":
     case "RolledBack":
     case "ChangeReverted":
       return undefined;

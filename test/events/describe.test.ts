@@ -59,6 +59,23 @@ const ROWS: [DomainEvent, string][] = [
     "reinstated the identity of shop/orders, instance vm-3",
   ],
   [
+    {
+      type: "FaultInjected",
+      namespace: "shop",
+      service: "orders",
+      id: "f3a9",
+      match: { methods: ["GET"] },
+      fault: { delay: { fixed: "2s", percent: 10 }, abort: { grpcStatus: 14 } },
+      expiresAt: "2026-01-01T00:00:00Z",
+    },
+    "injected fault f3a9 into calls of shop/orders with { methods: [GET] }: delay 2s for 10%, abort with gRPC status 14, until 2026-01-01T00:00:00Z",
+  ],
+  [
+    { type: "FaultInjected", namespace: "shop", service: "orders", id: "f3a9", fault: { abort: { reset: true } } },
+    "injected fault f3a9 into calls of shop/orders: reset",
+  ],
+  [{ type: "FaultCleared", namespace: "shop", service: "orders", id: "f3a9" }, "cleared fault f3a9 of shop/orders"],
+  [
     { type: "ServiceDeclared", ...target, spec: { ports, subsets: { v1: {}, v2: {} } } },
     "declared shop/catalog on 8080 (http) with subsets v1, v2",
   ],

@@ -107,6 +107,8 @@ describe("what events are about", () => {
       "FederationEnded undefined",
       "IdentityRevoked undefined",
       "IdentityReinstated undefined",
+      "FaultInjected undefined",
+      "FaultCleared undefined",
       "RolledBack undefined",
       "ChangeReverted undefined",
     ]);

@@ -8,6 +8,8 @@ import { type ServiceRef, serviceRef } from "../../policy/names.ts";
 import type {
   RuleOrigin,
   ServiceSnapshot,
+  SnapshotFault,
+  SnapshotInjectedFault,
   SnapshotRetries,
   SnapshotRouteRule,
   SnapshotUpstream,
@@ -38,6 +40,15 @@ export interface Upstream {
   readonly balancing: SnapshotUpstream["balancing"];
   readonly connectionPool: SnapshotUpstream["connectionPool"];
   readonly outlierDetection: SnapshotUpstream["outlierDetection"];
+  /** Those that are for this caller. */
+  readonly faults: readonly InjectedFault[];
+}
+
+/** A failure on purpose that an operator has injected into calls of a service. */
+export interface InjectedFault {
+  readonly matches: RequestMatcher;
+  readonly fault: SnapshotFault;
+  readonly source: SnapshotInjectedFault;
 }
 
 /** A part of a service's endpoints: those that bear all of these labels. */
@@ -162,7 +173,7 @@ export function compileRoutes(snapshot: ServiceSnapshot, labels: CallingInstance
         name,
         { name, labels },
       ]);
-      const upstream = compileUpstream(source);
+      const upstream = compileUpstream(source, self);
       return [upstream.ref, { upstream, subsets: new Map(subsets) }];
     }),
   );
@@ -200,10 +211,27 @@ export function compileRoutes(snapshot: ServiceSnapshot, labels: CallingInstance
   };
 }
 
-function compileUpstream(source: SnapshotUpstream): Upstream {
+function compileUpstream(source: SnapshotUpstream, self: CallingInstance): Upstream {
   const { namespace, name, spiffeId, ports, loadBalancer, balancing, connectionPool, outlierDetection } = source;
   const ref = serviceRef(namespace, name);
-  return { ref, namespace, name, spiffeId, ports, loadBalancer, balancing, connectionPool, outlierDetection };
+  const faults = (source.faults ?? []).flatMap((one) => {
+    const alternatives = ownAlternatives(one.match, self);
+    return alternatives === undefined
+      ? []
+      : [{ matches: compileMatch(alternatives, ports), fault: one.fault, source: one }];
+  });
+  return { ref, namespace, name, spiffeId, ports, loadBalancer, balancing, connectionPool, outlierDetection, faults };
+}
+
+/** The fault that is injected into a call of the service; undefined: none is. */
+export function injectedFault(
+  { faults }: Upstream,
+  request: MatchableRequest,
+  target: string,
+): InjectedFault | undefined {
+  if (faults.length === 0) return undefined;
+  const end = pathEnd(target);
+  return faults.find(({ matches }) => matches(request, target, end));
 }
 
 /** `outbound|<port>|<subset>|<service>.<namespace>.<trust-domain>`, as Istio names clusters. */

@@ -14,6 +14,24 @@ export interface RuleFilters {
   readonly mirror: SnapshotMirror | undefined;
 }
 
+const NO_FILTERS: RuleFilters = {
+  cors: undefined,
+  redirect: undefined,
+  respond: undefined,
+  rewrite: undefined,
+  requestBytesMax: undefined,
+  fault: undefined,
+  mirror: undefined,
+};
+
+/** What an operator injects takes the place of what the rule itself makes fail. */
+export function withFault(
+  filters: RuleFilters | undefined,
+  injected: SnapshotFault | undefined,
+): RuleFilters | undefined {
+  return injected === undefined ? filters : { ...(filters ?? NO_FILTERS), fault: injected };
+}
+
 /** Undefined where the rule does nothing of the kind, which is nearly always. */
 export function compileFilters(rule: SnapshotRouteRule): RuleFilters | undefined {
   const { cors, respond, requestBytesMax, fault, mirror } = rule;
