@@ -2,6 +2,7 @@
 
 import { createPublicKey, X509Certificate } from "node:crypto";
 import { z } from "zod";
+import { parseJson } from "../policy/json.ts";
 import { err, ok, type Result } from "../policy/result.ts";
 import { BUNDLE_ROOTS_MAX, decodePem, encodePem, parseBundle } from "./workload/pem.ts";
 
@@ -71,14 +72,6 @@ function pemOf(base64: string): string | undefined {
   try {
     const pem = encodePem("CERTIFICATE", Uint8Array.fromBase64(base64, { lastChunkHandling: "strict" }));
     return decodePem("CERTIFICATE", pem) === undefined ? undefined : pem;
-  } catch {
-    return undefined;
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
   } catch {
     return undefined;
   }

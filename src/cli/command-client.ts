@@ -21,6 +21,7 @@ import type { CommandBody, CommandRequest } from "../events/commands.ts";
 import { NoResponders, PermissionDenied, RequestTimeout } from "../nats/bus.ts";
 import { sign } from "../nats/keys.ts";
 import { subjects } from "../nats/subjects.ts";
+import { parseJson } from "../policy/json.ts";
 import type { OperatorContext } from "./context.ts";
 import { Failure } from "./failure.ts";
 
@@ -172,12 +173,4 @@ function unansweredText(cause: unknown, name: string, what: string, timeoutMs: n
     return `no answer within ${timeoutMs / 1000} s; a command may have been carried out: see \`heddle log\``;
   }
   return cause instanceof Error ? cause.message : String(cause);
-}
-
-function parseJson(data: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(data));
-  } catch {
-    return undefined;
-  }
 }

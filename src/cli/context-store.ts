@@ -13,6 +13,7 @@ import { z } from "zod";
 import type { ServerAddress } from "../nats/connection.ts";
 import { type Credentials, formatCredentials, parseCredentials } from "../nats/credentials.ts";
 import { makePrivateDirectory, readIfPresent, writePrivateFile } from "../nats/private-file.ts";
+import { parseJson } from "../policy/json.ts";
 import { nearest } from "../policy/nearest.ts";
 import { Failure, UsageError } from "./failure.ts";
 
@@ -125,13 +126,5 @@ export class ContextStore {
   async #unknown(name: string): Promise<string> {
     const meant = nearest(name, await this.names());
     return `there is no context ${name}${meant === undefined ? "; see `heddle context list`" : `; did you mean ${meant}?`}`;
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { writePrivateFile } from "../nats/private-file.ts";
+import { parseJson } from "../policy/json.ts";
 import type { NotedLedger } from "../replay/verify.ts";
 import { Failure } from "./failure.ts";
 import type { LedgerProof } from "./ledger-proof.ts";
@@ -55,12 +56,4 @@ export async function rememberLedger(
     typeof remembered
   >;
   await writePrivateFile(join(directory, FILE), `${JSON.stringify(value, null, 2)}\n`);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

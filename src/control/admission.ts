@@ -7,6 +7,7 @@ import type { z } from "zod";
 import { type CommandRequest, commandRequest } from "../events/commands.ts";
 import type { MeshState, Operator } from "../events/state.ts";
 import { isUserPublicKey, verify } from "../nats/keys.ts";
+import { parseJson } from "../policy/json.ts";
 import { MESH_NAMESPACE } from "../policy/names.ts";
 import { formatPath } from "../policy/problems.ts";
 import { err, ok, type Result } from "../policy/result.ts";
@@ -96,12 +97,4 @@ export function refused(path: string, message: string): { readonly ok: false; re
 
 function toProblem({ path, message }: z.core.$ZodIssue): { path: string; message: string } {
   return { path: formatPath(path.filter((step) => typeof step !== "symbol")), message };
-}
-
-function parseJson(text: Uint8Array | string): unknown {
-  try {
-    return JSON.parse(typeof text === "string" ? text : new TextDecoder("utf-8", { fatal: true }).decode(text));
-  } catch {
-    return undefined;
-  }
 }

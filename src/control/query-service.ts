@@ -3,6 +3,7 @@
 import type { MeshState } from "../events/state.ts";
 import type { Bus, BusMessage } from "../nats/bus.ts";
 import { CONTROL_QUEUE, subjects } from "../nats/subjects.ts";
+import { parseJson } from "../policy/json.ts";
 import type { ServiceRef } from "../policy/names.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Convergence } from "./convergence.ts";
@@ -94,12 +95,4 @@ function checkReport({ now, replicas, credentials, authorityExpiry }: QueryServi
     rootNotAfterMs: rootMs,
     issuerNotAfterMs: issuerMs,
   };
-}
-
-function parseJson(data: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(data));
-  } catch {
-    return undefined;
-  }
 }

@@ -3,6 +3,7 @@
 import type { MeshState } from "../events/state.ts";
 import type { Bus } from "../nats/bus.ts";
 import { subjects } from "../nats/subjects.ts";
+import { parseJson } from "../policy/json.ts";
 import { compileRateLimit } from "../projections/compile-resilience.ts";
 import { type QuotaReply, type QuotaRequest, quotaRequest } from "../projections/snapshot.ts";
 import { QuotaBook } from "./quota-book.ts";
@@ -48,12 +49,4 @@ function answer(
     return book.lease(JSON.stringify([namespace, document, index, bucket]), rate, { owed, wanted }, nowMs);
   });
   return { grants };
-}
-
-function parseJson(data: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(data));
-  } catch {
-    return undefined;
-  }
 }

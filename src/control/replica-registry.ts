@@ -3,6 +3,7 @@
 import { z } from "zod";
 import type { Bus, BusSubscription } from "../nats/bus.ts";
 import { subjects } from "../nats/subjects.ts";
+import { parseJson } from "../policy/json.ts";
 
 const HEARTBEAT_MS = 5_000;
 /** Three heartbeats: one may be lost and one late. */
@@ -110,13 +111,5 @@ export class ReplicaRegistry {
       state,
     };
     bus.publish(subjects.replica(id), new TextEncoder().encode(JSON.stringify(message)));
-  }
-}
-
-function parseJson(data: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(data));
-  } catch {
-    return undefined;
   }
 }

@@ -2,6 +2,7 @@
 
 import { verify } from "../nats/keys.ts";
 import { canonicalJson } from "../policy/canonical.ts";
+import { parseJson } from "../policy/json.ts";
 import { sha256Hex } from "./chain.ts";
 import type { RecordedChange } from "./change.ts";
 import { commandRequest } from "./commands.ts";
@@ -47,12 +48,4 @@ export function commandMismatch({ change, namespace }: RecordedChange): string |
     return "its events are not those that the operator saw and signed";
   }
   return undefined;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -4,6 +4,7 @@
  */
 
 import { canonicalJson, sameValue } from "../policy/canonical.ts";
+import { isRecord, type JsonRecord, ownField } from "../policy/json.ts";
 import { itemsReplaced } from "./list-diff.ts";
 
 type Path = readonly (string | number)[];
@@ -43,10 +44,10 @@ class Merger {
     return this.#conflict(path, theirs);
   }
 
-  #mergeRecords(path: Path, base: Fields, mine: Fields, theirs: Fields): unknown {
+  #mergeRecords(path: Path, base: JsonRecord, mine: JsonRecord, theirs: JsonRecord): unknown {
     const merged: Record<string, unknown> = {};
     for (const name of new Set([...Object.keys(theirs), ...Object.keys(mine)])) {
-      const value = this.merge([...path, name], own(base, name), own(mine, name), own(theirs, name));
+      const value = this.merge([...path, name], ownField(base, name), ownField(mine, name), ownField(theirs, name));
       if (value !== undefined) merged[name] = value;
     }
     return merged;
@@ -102,14 +103,4 @@ class Merger {
     this.conflicts.push(path);
     return theirs;
   }
-}
-
-type Fields = Readonly<Record<string, unknown>>;
-
-function own(record: Fields, name: string): unknown {
-  return Object.hasOwn(record, name) ? record[name] : undefined;
-}
-
-function isRecord(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -6,6 +6,7 @@ import { foldChange } from "../events/evolve.ts";
 import { itemsReplaced } from "../events/list-diff.ts";
 import { INITIAL_STATE } from "../events/state.ts";
 import { sameValue } from "../policy/canonical.ts";
+import { isRecord } from "../policy/json.ts";
 import type { DocumentKey } from "../policy/names.ts";
 
 /** A change, as far as blame tells of it. */
@@ -173,8 +174,4 @@ function latest(written: Written): Authorship {
     if (last === undefined || by.revision > last.revision) last = by;
   }
   return last ?? written.by;
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -7,6 +7,7 @@ import type { DomainEvent } from "../events/domain-events.ts";
 import type { MeshState } from "../events/state.ts";
 import { sameValue } from "../policy/canonical.ts";
 import { compareDocumentNames, parseDocumentKey } from "../policy/document-key.ts";
+import { isRecord, ownField } from "../policy/json.ts";
 import type { DocumentKey } from "../policy/names.ts";
 import { administrativeLines } from "./administrative-diff.ts";
 
@@ -87,17 +88,9 @@ function* fieldDifferences(
     for (const [index, item] of before.entries()) yield* fieldDifferences([...path, index], item, after[index]);
   } else if (isRecord(before) && isRecord(after)) {
     for (const name of new Set([...Object.keys(before), ...Object.keys(after)])) {
-      yield* fieldDifferences([...path, name], own(before, name), own(after, name));
+      yield* fieldDifferences([...path, name], ownField(before, name), ownField(after, name));
     }
   } else if (!sameValue(before, after)) {
     yield { path, before, after };
   }
-}
-
-function own(record: Readonly<Record<string, unknown>>, name: string): unknown {
-  return Object.hasOwn(record, name) ? record[name] : undefined;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
