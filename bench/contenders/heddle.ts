@@ -104,8 +104,8 @@ async function identityOf(sidecar: RunningSidecar, directory: string): Promise<I
   return identity;
 }
 
-/** Web and catalog with a sidecar each, under this policy. */
-export async function startPair(site: Site, policyText: string): Promise<RunningPair> {
+/** Web and catalog with a sidecar each, under this policy, and the mesh that they are of. */
+export async function startPair(site: Site, policyText: string): Promise<RunningPair & { readonly mesh: TestMesh }> {
   const mesh = await TestMesh.start();
   site.defer(() => mesh.stop());
   await mesh.apply(policyText);
@@ -114,6 +114,7 @@ export async function startPair(site: Site, policyText: string): Promise<Running
   const web = await startSidecar(site, meshDirectory, "web", site.applicationPort);
   await untilServing(web.outboundPort, "/130");
   return {
+    mesh,
     port: web.outboundPort,
     pids: [web.process.pid, catalog.process.pid],
     inbound: { port: catalog.inboundPort, client: await identityOf(web, site.directory) },
