@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "../support/free-port.ts";
 import { eventually } from "../support/mesh.ts";
 import { CalledService } from "./called-service.ts";
 import { needs, run } from "./tool.ts";
@@ -195,11 +196,3 @@ describe.skipIf(noOpenssl)(tlsTitle, () => {
     expect(err).toContain("CN = bank.example");
   });
 });
-
-/** A port that was free a moment ago: neither server can choose one itself and tell it. */
-function freePort(): number {
-  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  const { port } = listener;
-  listener.stop(true);
-  return port;
-}

@@ -1,8 +1,8 @@
 /** The shop without a mesh: its services as real processes, behind a plain HTTP proxy that knows where each one is. */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { createServer } from "node:net";
 import { join } from "node:path";
+import { freePort } from "../support/free-port.ts";
 
 const SHOP = join(import.meta.dir, "../../examples/shop");
 const READY_TIMEOUT_MS = 20_000;
@@ -28,17 +28,8 @@ function startProxy(): Bun.Server<undefined> {
   });
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
-}
-
 async function start(name: string, file: string, env: Readonly<Record<string, string>> = {}): Promise<void> {
-  const port = await freePort();
+  const port = freePort();
   const child = Bun.spawn([process.execPath, join(SHOP, file)], {
     env: { PATH: process.env.PATH, PORT: String(port), http_proxy: `http://127.0.0.1:${proxy.port}`, ...env },
     stdout: "ignore",

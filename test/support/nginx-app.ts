@@ -3,6 +3,7 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "./free-port.ts";
 import { eventually } from "./mesh.ts";
 import type { NodeApp } from "./node-app.ts";
 import { RawClient } from "./raw-client.ts";
@@ -48,11 +49,4 @@ export async function startNginxApp(): Promise<NginxApp> {
       await rm(folder, { recursive: true, force: true });
     },
   };
-}
-
-function freePort(): number {
-  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  const { port } = listener;
-  listener.stop(true);
-  return port;
 }
