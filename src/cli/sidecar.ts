@@ -3,12 +3,9 @@
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { MESH_DEFAULTS } from "../events/state.ts";
-import { connectBus, type ServerAddress } from "../nats/connection.ts";
-import { type Credentials, issuerOf, mintServiceUser, readCredentials } from "../nats/credentials.ts";
-import { LateBus } from "../nats/late-bus.ts";
+import { issuerOf } from "../nats/credentials.ts";
 import { CONFIG_BUCKET, ENDPOINT_BUCKET } from "../nats/subjects.ts";
-import { parseServiceRef, serviceRef } from "../policy/names.ts";
+import { parseServiceRef } from "../policy/names.ts";
 import { messageOf } from "../projections/backoff.ts";
 import type { Address } from "../proxy/io/listener.ts";
 import { LocalDataPlane } from "../proxy/sidecar/local-data-plane.ts";
@@ -19,10 +16,9 @@ import { WorkerGroup } from "../proxy/sidecar/workers/worker-group.ts";
 import { WorkerQuota } from "../proxy/sidecar/workers/worker-quota.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { advertisedHost } from "./address.ts";
-import { directoryPath, requireDirectory } from "./context.ts";
 import { EXIT_FAILED, Failure, UsageError } from "./failure.ts";
 import { VERSION } from "./program.ts";
-import { chosenServer, serverOfCredentials } from "./server-options.ts";
+import { connect, connectionTarget } from "./sidecar-connection.ts";
 import {
   dataPlaneOptions,
   declareSidecarOptions,
@@ -52,21 +48,13 @@ async function runSidecar(options: SidecarArguments, args: readonly string[]): P
   const plane = { ...settings, trustDomain: target.trustDomain };
   const { accessLog, logger, inbound } = plane;
   const instance = options.instance ?? instanceName(inbound.port);
-
   const stop = Promise.withResolvers<void>();
-  const connecting = new AbortController();
-  const bus = new LateBus();
-  const connected = connectBus({
-    ...target.server,
-    credentials: target.credentials,
-    name: `heddle sidecar ${options.service} ${instance}`,
-    onError: (error) => logger.warn({ err: error }, "NATS"),
-    retryUntil: connecting.signal,
-  }).then((connection) => bus.arrived(connection));
-  // Refused credentials end the sidecar; a server that is merely away does not.
-  connected.catch((error: unknown) => {
-    if (!connecting.signal.aborted) stop.reject(new Failure(messageOf(error), { cause: error }));
-  });
+  const connection = connect(target, `heddle sidecar ${options.service} ${instance}`, logger);
+  connection.refused.catch(stop.reject);
+  const { bus } = connection;
+  await using ending = new AsyncDisposableStack();
+  ending.defer(async () => void (await accessLog?.close()));
+  ending.defer(() => connection.close());
 
   const sidecar = await Sidecar.start({
     namespace: service.namespace,
@@ -88,28 +76,19 @@ async function runSidecar(options: SidecarArguments, args: readonly string[]): P
     config: bus.reader(CONFIG_BUCKET),
     endpoints: bus.reader(ENDPOINT_BUCKET),
     onQuit: () => stop.resolve(),
-  }).catch(async (error: unknown) => {
-    connecting.abort();
-    await Promise.allSettled([connected]);
-    await bus.close();
-    await accessLog?.close();
+  }).catch((error: unknown) => {
     throw new Failure(`the sidecar cannot start: ${messageOf(error)}`, { cause: error });
   });
+  ending.defer(() => sidecar.stop());
   announce(sidecar, instance, logger);
 
   // The first signal drains, the second does not wait.
   let signals = 0;
   const onSignal = (): void => (++signals === 1 ? stop.resolve() : process.exit(EXIT_FAILED));
   process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
-  try {
-    await stop.promise;
-    await sidecar.drain();
-  } finally {
-    connecting.abort();
-    await sidecar.stop();
-    await accessLog?.close();
-    await bus.close();
-  }
+  await stop.promise;
+  await sidecar.drain();
+  await ending.disposeAsync();
   logger.info({}, "stopped");
   process.exit(0);
 }
@@ -147,50 +126,6 @@ function announce(sidecar: Sidecar, instance: string, logger: Logger): void {
       ...(outboundTlsAddress && { outboundTls: text(outboundTlsAddress) }),
     },
     "sidecar listening",
-  );
-}
-
-interface ServiceRefParts {
-  readonly namespace: string;
-  readonly name: string;
-}
-
-interface ConnectionTarget {
-  readonly server: ServerAddress;
-  readonly credentials: Credentials;
-  readonly trustDomain: string;
-  /** Below it, each instance has its state directory. */
-  readonly stateRoot: string;
-}
-
-/** Where NATS is and as whom to connect: given credentials, or ones made on the spot where the mesh's keys are at hand. */
-async function connectionTarget(options: SidecarArguments, service: ServiceRefParts): Promise<ConnectionTarget> {
-  const { creds, dir, trustDomain } = options;
-  const path = directoryPath(dir);
-  const stateRoot = join(path, "sidecars");
-  const given = creds === undefined ? undefined : await readServiceCredentials(creds, service);
-  // Credentials may tell where they are good. What is said by hand goes before that.
-  const known = dir === undefined && given !== undefined ? serverOfCredentials(given) : undefined;
-  const own = await chosenServer(options, known);
-  if (given !== undefined && own !== undefined) {
-    const domain = trustDomain ?? (known && given.mesh?.trustDomain) ?? MESH_DEFAULTS.trustDomain;
-    return { server: own, credentials: given, trustDomain: domain, stateRoot };
-  }
-  const directory = await requireDirectory(dir);
-  const { context } = directory;
-  const server = await chosenServer(options, await directory.server());
-  if (server === undefined) throw new Failure(`the mesh in ${path} has never run: start it with \`heddle up\``);
-  const credentials = given ?? (await mintServiceUser(await directory.trust(), service.namespace, service.name));
-  return { server, credentials, trustDomain: trustDomain ?? context.trustDomain, stateRoot };
-}
-
-/** Another service's credentials would connect, and then be refused everything that this one needs. */
-async function readServiceCredentials(path: string, { namespace, name }: ServiceRefParts): Promise<Credentials> {
-  const credentials = await readCredentials(path);
-  const service = serviceRef(namespace, name);
-  if (parseServiceRef(credentials.name) === undefined || credentials.name === service) return credentials;
-  throw new UsageError(
-    `--creds: ${path} is of ${credentials.name}, not of ${service}; make its own with \`heddle token create ${service}\``,
   );
 }
 
