@@ -4,13 +4,13 @@
  * or hear again.
  */
 
-import { ISSUER_LIFE_MS } from "../ca/authority.ts";
-import { AuthorityKeeper } from "../ca/authority-keeper.ts";
+import type { AuthorityKeeper } from "../ca/authority-keeper.ts";
 import type { KeyCustody } from "../ca/custody.ts";
 import type { Authority } from "../ca/open-authority.ts";
 import { serveSigning } from "../ca/sign-service.ts";
 import { openEventLog } from "../events/jetstream-log.ts";
-import { activeRoot, type MeshState } from "../events/state.ts";
+import type { EventLog } from "../events/log.ts";
+import type { MeshState } from "../events/state.ts";
 import type { Accounts } from "../nats/accounts.ts";
 import { openBucket } from "../nats/buckets.ts";
 import type { Bucket } from "../nats/bus.ts";
@@ -32,6 +32,7 @@ import { ControlMetrics } from "./control-metrics.ts";
 import { CredentialService } from "./credential-service.ts";
 import { FaultExpiry } from "./fault-expiry.ts";
 import { admitInstance } from "./join-tokens.ts";
+import { keepAuthority } from "./keep-authority.ts";
 import { Ledger } from "./ledger.ts";
 import { type ListenAddress, serveMonitoring } from "./monitoring.ts";
 import { PastStates } from "./past-states.ts";
@@ -45,8 +46,6 @@ import { signingRevocation } from "./signing-revocation.ts";
 
 /** Life of a leaf where no document and no option says otherwise. */
 const LEAF_TTL_MS = 24 * 3_600_000;
-/** How often the issuing certificate is looked after: one that was installed is taken up then. */
-const RENEWAL_INTERVAL_MS = 10 * 60_000;
 
 export interface ControlOptions {
   /** A control user's connection, which remains the caller's to close. */
@@ -110,59 +109,32 @@ export async function startControl(options: ControlOptions): Promise<ControlRepl
 
 /** Starts every part in the order of need, and leaves on the stack how each is ended. */
 async function startParts(options: ControlOptions, stack: AsyncDisposableStack) {
-  const { bus, now, random, logger } = options;
-  const replicas = { replicas: options.streamReplicas ?? 1 };
-  const log = await openEventLog(bus, replicas);
-  const checkpoints = await openBucket(bus, CHECKPOINT_BUCKET, replicas);
-  const configBucket = await openBucket(bus, CONFIG_BUCKET, replicas);
-  const endpointBucket = await openBucket(bus, ENDPOINT_BUCKET, replicas);
-  await ensureTrafficStream(bus, replicas);
+  const { bus, now } = options;
+  const { log, checkpoints, configBucket, endpointBucket } = await openStores(bus, options.streamReplicas ?? 1);
   const metrics = new ControlMetrics();
   const converged = (durationMs: number): void => metrics.converged(durationMs);
   const publication = createPublication({ ...options, configBucket, endpointBucket, converged });
-  const { snapshots, endpoints, roster, convergence } = publication;
   const recent = new RecentCommands(2 * CLOCK_TOLERANCE_MS);
   const past = new PastStates(log, () => readCheckpoint(checkpoints));
-
   const credentials = new CredentialService({
     ...options,
     accounts: options.accounts,
     state: () => projection.state,
     latest: () => ledger.latest(),
   });
-  const projection = await runProjection({
-    log,
-    projection: meshProjection,
-    checkpoints: { bucket: checkpoints, codec: meshStateCodec },
-    onChange: (before, after, change) => {
-      snapshots.changed(before, after, change);
-      convergence.changed(change.revision);
-      metrics.recorded(change);
-      recent.recorded(change);
-      past.keep(after);
-      if (before.revokedKeys !== after.revokedKeys) credentials.check();
-    },
-    warn: (message) => logger.warn({}, message),
-    random,
-  });
+  const projection = await project(options, { log, checkpoints, publication, metrics, recent, past, credentials });
   stack.defer(() => projection.stop());
   const ledger = new Ledger({ ...options, log, projection });
   const keeper = await keepAuthority(options, await ledger.latest(), stack);
   const first = await begin(ledger, keeper.current, options);
-  stack.defer(() => credentials.stop());
-  stack.defer(bus.onConnection((event) => event === "connected" && credentials.check({ again: true })));
-  credentials.start();
-
-  stack.defer(() => snapshots.stop());
-  await snapshots.start(first);
-  stack.defer(() => endpoints.stop());
-  await endpoints.start();
-  stack.defer(publication.watchSilence());
+  guardCredentials(credentials, bus, stack);
+  await publish(publication, first, stack);
   const authorityExpiry = () => {
     const { rootNotAfterMs: rootMs, issuer } = keeper.current;
     return { rootMs, issuerMs: issuer.notAfterMs };
   };
-  const gauges = { authorityExpiry, revision: () => projection.revision, instances: () => roster.connected(now()) };
+  const instances = (): number => publication.roster.connected(now());
+  const gauges = { authorityExpiry, revision: () => projection.revision, instances };
   const url = monitor(options, metrics.families(gauges), stack);
   const rotation = new RotationDriver({ ...options, ledger, keeper, acknowledgements: publication.acknowledgements });
   stack.defer(rotation.start(() => projection.state));
@@ -171,10 +143,70 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
   const peers = announce(options, () => projection.revision, stack);
   const parts = { metrics, keeper, rotation, ledger, recent, past, projection, publication, credentials, peers };
   await serve({ ...options, ...parts, authorityExpiry }, stack);
+  const { snapshots, endpoints } = publication;
   const settled = async (): Promise<void> => {
     await Promise.all([snapshots.settled(), endpoints.settled()]);
   };
   return { projection, url, settled };
+}
+
+/** Streams and buckets, made where there are none yet. */
+async function openStores(bus: NatsBus, count: number) {
+  const replicas = { replicas: count };
+  const stores = {
+    log: await openEventLog(bus, replicas),
+    checkpoints: await openBucket(bus, CHECKPOINT_BUCKET, replicas),
+    configBucket: await openBucket(bus, CONFIG_BUCKET, replicas),
+    endpointBucket: await openBucket(bus, ENDPOINT_BUCKET, replicas),
+  };
+  await ensureTrafficStream(bus, replicas);
+  return stores;
+}
+
+interface ProjectionParts {
+  readonly log: EventLog;
+  readonly checkpoints: Bucket;
+  readonly publication: Publication;
+  readonly metrics: ControlMetrics;
+  readonly recent: RecentCommands;
+  readonly past: PastStates;
+  readonly credentials: CredentialService;
+}
+
+/** Folds the log, and tells every part that follows it of each change. */
+function project({ logger, random }: ControlOptions, parts: ProjectionParts): Promise<RunningProjection<MeshState>> {
+  const { log, checkpoints, publication, metrics, recent, past, credentials } = parts;
+  return runProjection({
+    log,
+    projection: meshProjection,
+    checkpoints: { bucket: checkpoints, codec: meshStateCodec },
+    onChange: (before, after, change) => {
+      publication.snapshots.changed(before, after, change);
+      publication.convergence.changed(change.revision);
+      metrics.recorded(change);
+      recent.recorded(change);
+      past.keep(after);
+      if (before.revokedKeys !== after.revokedKeys) credentials.check();
+    },
+    warn: (message) => logger.warn({}, message),
+    random,
+  });
+}
+
+/** What was revoked while nobody was connected, the server must hear of again. */
+function guardCredentials(credentials: CredentialService, bus: NatsBus, stack: AsyncDisposableStack): void {
+  stack.defer(() => credentials.stop());
+  stack.defer(bus.onConnection((event) => event === "connected" && credentials.check({ again: true })));
+  credentials.start();
+}
+
+async function publish(publication: Publication, first: MeshState, stack: AsyncDisposableStack): Promise<void> {
+  const { snapshots, endpoints } = publication;
+  stack.defer(() => snapshots.stop());
+  await snapshots.start(first);
+  stack.defer(() => endpoints.stop());
+  await endpoints.start();
+  stack.defer(publication.watchSilence());
 }
 
 /** Tells the other replicas that this one is there, until the stack is unwound. */
@@ -266,33 +298,6 @@ async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<
     convergence.stop();
   });
   await bus.flush();
-}
-
-/** Opens the authority, and opens it again now and then, which is how its issuing certificate is renewed in time. */
-async function keepAuthority(options: ControlOptions, state: MeshState, stack: AsyncDisposableStack) {
-  const { logger } = options;
-  const keeper = await AuthorityKeeper.open(options, activeRoot(state.roots)?.fingerprint);
-  const renew = async (): Promise<void> => {
-    try {
-      await keeper.use(keeper.current.rootFingerprint);
-      warnOfEnd(keeper.current, options);
-    } catch (error) {
-      logger.error({ err: error }, "the certificate authority could not be opened again; the former one stays");
-    }
-  };
-  warnOfEnd(keeper.current, options);
-  const timer = setInterval(() => void renew(), RENEWAL_INTERVAL_MS);
-  stack.defer(() => clearInterval(timer));
-  return keeper;
-}
-
-/** What nobody here can renew, somebody must be told of. */
-function warnOfEnd({ issuer, isExternal, rootNotAfterMs }: Authority, { now, logger }: ControlOptions): void {
-  const fields = { rootExpiry: new Date(rootNotAfterMs), issuerExpiry: new Date(issuer.notAfterMs) };
-  if (rootNotAfterMs - ISSUER_LIFE_MS < now()) logger.warn(fields, "the root ends within a year: heddle ca rotate");
-  else if (isExternal && issuer.renewAfterMs < now()) {
-    logger.warn(fields, "the issuing certificate nears its end: heddle ca csr, heddle ca install");
-  }
 }
 
 /** Milliseconds; undefined where no document says. */

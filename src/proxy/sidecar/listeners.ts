@@ -67,60 +67,25 @@ interface Closable {
 }
 
 function openEach(options: DataPlaneOptions, sources: ListenerSources, opened: Closable[]): SidecarListeners {
-  const { runtime } = options;
-  const { telemetry, policy, upstreams, applications, identity, domains, revocation, onRefused } = sources;
-  const version = options.labels.version;
+  const { runtime, labels, interception } = options;
+  const { telemetry, policy, upstreams, applications } = sources;
+  const { version } = labels;
   const endpoints = upstreams.get.bind(upstreams);
-  const { interception, sharedListeners } = options;
   const passthrough = interception?.outboundTrafficPolicy === "allow-any" ? new Passthrough(runtime) : undefined;
   const inFlight = new InFlight(runtime.monotonicMs);
-  const side = new Outbound({ runtime, telemetry, policy, endpoints, inFlight, version, passthrough });
+  const inbound = new Inbound({ runtime, telemetry, policy, inFlight, version, applications });
+  const outbound = new Outbound({ runtime, telemetry, policy, endpoints, inFlight, version, passthrough });
   const open = new OpenExchanges();
-  const accept = acceptInto(runtime, side, open);
   opened.push(new IdleMemory(runtime, open));
-  const redirect = interception && redirectResolver(interception, upstreams, policy);
-  const ipv6 = interception?.ipv6 === true;
-  const peerOptions: TlsListenerOptions = {
-    address: options.inbound,
-    shared: sharedListeners,
-    runtime,
-    accept: acceptInto(runtime, new Inbound({ runtime, telemetry, policy, inFlight, version, applications }), open),
-    identity,
-    accepts: () => acceptedBy(policy()),
-    domains,
-    revocation,
-    onRefused,
-  };
-  const peers = opening(options.inbound, () => listenWithTwin(listenTls, peerOptions, ipv6 ? "::" : undefined));
-  opened.push(...peers);
-  const outboundOptions: PlainListenerOptions = {
-    address: options.outbound,
-    shared: sharedListeners,
-    runtime,
-    accept,
-    redirect,
-  };
-  const calls = opening(options.outbound, () => listenWithTwin(listenPlain, outboundOptions, ipv6 ? "::1" : undefined));
-  opened.push(...calls);
-  const { outboundTls } = options;
-  const tls =
-    outboundTls &&
-    opening(outboundTls, () =>
-      listenPlain({ address: outboundTls, shared: sharedListeners, runtime, accept, byServerName: true }),
-    );
-  if (tls !== undefined) opened.push(tls);
-  const bound = options.upstreams.map((upstream) => {
-    const listener = opening(upstream.address, () => listenFor(upstream, options, policy, accept));
-    opened.push(listener);
-    return listener;
-  });
-  const own = [...calls, ...(tls === undefined ? [] : [tls]), ...bound];
+  const peers = openForPeers(options, sources, acceptInto(runtime, inbound, open), opened);
+  const own = openForApplication(options, sources, acceptInto(runtime, outbound, open), opened);
+  const ownListeners = [...own.calls, ...(own.tls === undefined ? [] : [own.tls]), ...own.bound];
   return {
     addresses: {
       inbound: peers[0].address,
-      outbound: calls[0].address,
-      outboundTls: tls?.address,
-      upstreams: bound.map(({ address }) => address),
+      outbound: own.calls[0].address,
+      outboundTls: own.tls?.address,
+      upstreams: own.bound.map(({ address }) => address),
     },
     *peerConnections() {
       for (const { connections } of peers) yield* connections;
@@ -128,16 +93,65 @@ function openEach(options: DataPlaneOptions, sources: ListenerSources, opened: C
     review: () => open.review(),
     async drain(goOn) {
       // Inbound first: to finish what it was asked, the application may have to make calls of its own.
-      for (const listeners of [peers, own]) {
+      for (const listeners of [peers, ownListeners]) {
         for (const listener of listeners) listener.drain();
         while (openConnections(listeners) > 0 && goOn()) await Bun.sleep(CLOSED_POLL_MS);
       }
-      return openConnections([...peers, ...own]);
+      return openConnections([...peers, ...ownListeners]);
     },
     close() {
       for (const listener of opened) listener.close();
     },
   };
+}
+
+/** The listener of mutual TLS, and its twin of the other address family where calls are intercepted. */
+function openForPeers(
+  { inbound, interception, runtime, sharedListeners }: DataPlaneOptions,
+  { policy, identity, domains, revocation, onRefused }: ListenerSources,
+  accept: AcceptRequest,
+  opened: Closable[],
+) {
+  const peerOptions: TlsListenerOptions = {
+    address: inbound,
+    shared: sharedListeners,
+    runtime,
+    accept,
+    identity,
+    accepts: () => acceptedBy(policy()),
+    domains,
+    revocation,
+    onRefused,
+  };
+  const twin = interception?.ipv6 === true ? "::" : undefined;
+  const peers = opening(inbound, () => listenWithTwin(listenTls, peerOptions, twin));
+  opened.push(...peers);
+  return peers;
+}
+
+/** What the application calls by: any service, any service by the name that TLS asks for, and one listener for each that was named. */
+function openForApplication(
+  options: DataPlaneOptions,
+  { policy, upstreams }: ListenerSources,
+  accept: AcceptRequest,
+  opened: Closable[],
+) {
+  const { runtime, interception, outbound, outboundTls, sharedListeners: shared } = options;
+  const redirect = interception && redirectResolver(interception, upstreams, policy);
+  const twin = interception?.ipv6 === true ? "::1" : undefined;
+  const callOptions: PlainListenerOptions = { address: outbound, shared, runtime, accept, redirect };
+  const calls = opening(outbound, () => listenWithTwin(listenPlain, callOptions, twin));
+  opened.push(...calls);
+  const tls =
+    outboundTls &&
+    opening(outboundTls, () => listenPlain({ address: outboundTls, shared, runtime, accept, byServerName: true }));
+  if (tls !== undefined) opened.push(tls);
+  const bound = options.upstreams.map((upstream) => {
+    const listener = opening(upstream.address, () => listenFor(upstream, options, policy, accept));
+    opened.push(listener);
+    return listener;
+  });
+  return { calls, tls, bound };
 }
 
 /** Runs what opens a listener. Where it cannot be opened, throws an error that names the address and the reason. */
