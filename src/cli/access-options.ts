@@ -2,6 +2,7 @@
 
 import { type Command, InvalidArgumentError } from "commander";
 import { type AccessConditions, accessConditions } from "../policy/schema.ts";
+import { portNumber } from "./address.ts";
 import { UsageError } from "./failure.ts";
 
 export interface ConditionOptions {
@@ -90,8 +91,9 @@ function parsePaths(text: string): string[] {
 }
 
 function parsePorts(text: string): number[] {
-  return text.split(",").map((port) => {
-    if (/^\d{1,5}$/.test(port)) return Number(port);
+  return text.split(",").map((text) => {
+    const port = portNumber(text) ?? 0;
+    if (port > 0) return port;
     throw new InvalidArgumentError("Ports are numbers with commas between, such as 8080,9090.");
   });
 }

@@ -14,6 +14,12 @@ export function parseAddress(text: string, option: string, defaultHost: string):
   return { host: parts[1] || parts[2] || defaultHost, port };
 }
 
+/** 0 to 65535; undefined where the text is anything else. */
+export function portNumber(text: string): number | undefined {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
+  return port <= 65_535 ? port : undefined;
+}
+
 /** `address`, or undefined for `off`. */
 export function parseOptionalAddress(text: string, option: string, defaultHost: string): Address | undefined {
   return text === "off" ? undefined : parseAddress(text, option, defaultHost);

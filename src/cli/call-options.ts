@@ -3,6 +3,7 @@
 import { type Command, InvalidArgumentError } from "commander";
 import type { ServiceName } from "../projections/call-graph.ts";
 import type { Call } from "../replay/call.ts";
+import { portNumber } from "./address.ts";
 import { namespaceOption } from "./change-options.ts";
 import { type ConnectionOptions, connectionOptions } from "./context.ts";
 import { UsageError } from "./failure.ts";
@@ -36,7 +37,7 @@ export function callArguments(command: Command): Command {
     .argument("[path]", "such as /items?page=2")
     .option("-H, --header <name: value>", "a header of the request; may be repeated", collectHeader)
     .option("--ip <address>", "address that the caller comes from")
-    .option("--port <port>", "port of the service (default: its first)", parsePort)
+    .option("--port <port>", "port of the service (default: its first)", calledPort)
     .option("--sni <name>", "server name that the caller asks for")
     .option("--claim <name=value>", "what the end user's validated token says; may be repeated", collectPair)
     .option("--label <name=value>", "a label of the instance that calls; may be repeated", collectPair);
@@ -62,9 +63,9 @@ export function callText({ source, destination, method, path }: Call): string {
   return `${source.namespace}/${source.name} → ${destination.namespace}/${destination.name} ${request}`;
 }
 
-function parsePort(text: string): number {
-  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-  if (port >= 1 && port <= 65_535) return port;
+function calledPort(text: string): number {
+  const port = portNumber(text) ?? 0;
+  if (port > 0) return port;
   throw new InvalidArgumentError("A port is a number from 1 to 65535.");
 }
 

@@ -8,6 +8,7 @@ import {
   isNetwork,
   removeScript,
 } from "../proxy/intercept/rules.ts";
+import { portNumber } from "./address.ts";
 import { Failure, UsageError } from "./failure.ts";
 import { addressFamilies, requireIptables, restoreNat, saveNat } from "./iptables.ts";
 import { note, printText } from "./output.ts";
@@ -104,8 +105,8 @@ async function parseRules(options: Options): Promise<InterceptionRules> {
   if (wrong !== undefined) throw new UsageError(`--exclude-cidrs: '${wrong}' is no network such as 10.9.0.0/16`);
   return {
     sidecarUser: await userId(user),
-    inboundPort: parsePort(inboundPort, "--inbound-port"),
-    outboundPort: parsePort(outboundPort, "--outbound-port"),
+    inboundPort: interceptedPort(inboundPort, "--inbound-port"),
+    outboundPort: interceptedPort(outboundPort, "--outbound-port"),
     inboundPorts: includeInboundPorts === "*" ? undefined : parsePorts(includeInboundPorts, "--include-inbound-ports"),
     excludedPorts: parsePorts(excludePorts, "--exclude-ports"),
     excludedNetworks: networks,
@@ -133,12 +134,12 @@ async function lookUp(user: string): Promise<number> {
 }
 
 function parsePorts(text: string, option: string): number[] {
-  return list(text).map((port) => parsePort(port, option));
+  return list(text).map((port) => interceptedPort(port, option));
 }
 
-function parsePort(text: string, option: string): number {
-  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-  if (port < 1 || port > 65_535) throw new UsageError(`${option}: '${text}' is no port`);
+function interceptedPort(text: string, option: string): number {
+  const port = portNumber(text) ?? 0;
+  if (port === 0) throw new UsageError(`${option}: '${text}' is no port; write one from 1 to 65535`);
   return port;
 }
 

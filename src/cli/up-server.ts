@@ -6,7 +6,7 @@ import { readCredentials } from "../nats/credentials.ts";
 import type { Directory } from "../nats/directory.ts";
 import { type ServerTlsFiles, startServer } from "../nats/embedded-server.ts";
 import { findServerBinary } from "../nats/server-binary.ts";
-import { advertisedHost, isLoopback } from "./address.ts";
+import { advertisedHost, isLoopback, portNumber } from "./address.ts";
 import { UsageError } from "./failure.ts";
 import { isFree } from "./free-port.ts";
 import { note } from "./output.ts";
@@ -65,7 +65,7 @@ export async function checkServerOptions(options: UpServerOptions): Promise<void
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     throw new UsageError("--tls-cert and --tls-key belong together: name both files");
   }
-  parsePort(port);
+  chosenPort(port);
   await readPem(tlsCa, "--tls-ca", "CERTIFICATE");
   await readPem(tlsCert, "--tls-cert", "CERTIFICATE");
   await readPem(tlsKey, "--tls-key", "PRIVATE KEY");
@@ -118,7 +118,7 @@ async function embeddedLauncher(
   const certificate = ownCertificate(options) ?? formerCertificate;
   const isPublic = !isLoopback(host);
   const advertised = options.advertise ?? (publicUrl && new URL(publicUrl).hostname) ?? advertisedHost(host);
-  const port = parsePort(options.port);
+  const port = chosenPort(options.port);
   let first = port ?? (url === undefined && (await isFree(LOOPBACK, NATS_PORT)) ? NATS_PORT : undefined);
   // Somebody's own certificate says one name, and no machine's addresses.
   const connectHost = certificate !== undefined ? advertised : isWildcard(host) ? LOOPBACK : host;
@@ -188,9 +188,10 @@ function isWildcard(host: string): boolean {
   return host === "0.0.0.0" || host === "::";
 }
 
-function parsePort(text: string | undefined): number | undefined {
+function chosenPort(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
-  const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(port <= 65_535)) throw new UsageError(`--port: '${text}' is no port`);
+  const port = portNumber(text);
+  if (port === undefined)
+    throw new UsageError(`--port: '${text}' is no port; write one from 0 (any free one) to 65535`);
   return port === 0 ? ANY_PORT : port;
 }

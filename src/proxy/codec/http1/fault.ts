@@ -1,14 +1,7 @@
 /** Every way in which a peer can break HTTP/1.1, as constants: refusing must not cost more than serving. */
 
+import { peerReset, protocolError, refused } from "../fault.ts";
 import type { StreamFault } from "../message.ts";
-
-function protocolError(status: number, detail: string): StreamFault {
-  return Object.freeze({ kind: "protocol-error", detail, status });
-}
-
-function peerReset(detail: string): StreamFault {
-  return Object.freeze({ kind: "peer-reset", detail });
-}
 
 export const FAULTS = {
   // Lines and sections (RFC 9112 §2.2, §5)
@@ -67,8 +60,8 @@ export const FAULTS = {
   reusedConnectionClosed: peerReset("reused_connection_closed"),
 
   // Never reached the peer's application
-  closedBeforeRequest: Object.freeze({ kind: "refused", detail: "connection_closed_before_request" }),
-  unsolicitedResponse: Object.freeze({ kind: "refused", detail: "unsolicited_response" }),
+  closedBeforeRequest: refused("connection_closed_before_request"),
+  unsolicitedResponse: refused("unsolicited_response"),
 
   // Our own side
   lengthMismatch: Object.freeze({ kind: "cancelled", detail: "content_length_mismatch" }),

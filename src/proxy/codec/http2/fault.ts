@@ -1,18 +1,7 @@
 /** Every way in which one HTTP/2 message can be malformed, as constants: refusing must not cost more than serving. */
 
+import { peerReset, protocolError, refused } from "../fault.ts";
 import type { StreamFault } from "../message.ts";
-
-function protocolError(status: number, detail: string): StreamFault {
-  return Object.freeze({ kind: "protocol-error", detail, status });
-}
-
-function peerReset(detail: string): StreamFault {
-  return Object.freeze({ kind: "peer-reset", detail });
-}
-
-function refused(detail: string): StreamFault {
-  return Object.freeze({ kind: "refused", detail });
-}
 
 export const FAULTS = {
   // Fields (RFC 9113 §8.2)
