@@ -1,6 +1,6 @@
 /** The authority that signs at the moment: opened again to renew its issuing certificate, and when another root does. */
 
-import { CustodyError, generationOf, type KeyCustody } from "./custody.ts";
+import { CustodyError, type KeyCustody } from "./custody.ts";
 import type { Issuer } from "./issuer.ts";
 import { type Authority, nextAuthority, openAuthorityIn } from "./open-authority.ts";
 
@@ -16,6 +16,7 @@ export class AuthorityKeeper {
   #current: Authority;
   /** Why nothing can be signed; undefined: it can. */
   #fault: Error | undefined;
+  #onAvailability: ((available: boolean) => void) | undefined;
 
   private constructor(options: KeeperOptions, current: Authority) {
     this.#options = options;
@@ -33,6 +34,16 @@ export class AuthorityKeeper {
     return this.#current;
   }
 
+  /** Why nothing can be signed here; undefined: it can. */
+  get fault(): string | undefined {
+    return this.#fault?.message;
+  }
+
+  /** Calls `listener` when nothing can be signed here any more, and when something can again. */
+  onAvailability(listener: (available: boolean) => void): void {
+    this.#onAvailability = listener;
+  }
+
   /** What signs. Throws `CustodyError` while that is another root's than the one that is to sign. */
   get issuer(): Issuer {
     if (this.#fault !== undefined) throw this.#fault;
@@ -43,23 +54,24 @@ export class AuthorityKeeper {
   async use(root: string): Promise<void> {
     try {
       this.#current = await this.open(root);
-      this.#fault = undefined;
+      this.#setFault(undefined);
     } catch (error) {
       const isOther = this.#current.rootFingerprint !== root;
-      if (isOther) this.#fault = error instanceof Error ? error : new CustodyError(String(error));
+      if (isOther) this.#setFault(error instanceof Error ? error : new CustodyError(String(error)));
       throw error;
     }
   }
 
+  #setFault(fault: Error | undefined): void {
+    const changes = (this.#fault === undefined) !== (fault === undefined);
+    this.#fault = fault;
+    if (changes) this.#onAvailability?.(fault === undefined);
+  }
+
   /** The authority under a root, whether it signs or not. Rejects with `CustodyError` where its keys are not here. */
-  async open(root: string): Promise<Authority> {
+  open(root: string): Promise<Authority> {
     const { custody, trustDomain, now } = this.#options;
-    const authority = await openAuthorityIn(custody, { trustDomain, nowMs: now(), root });
-    if (authority.rootFingerprint === root) return authority;
-    const generation = generationOf(root);
-    throw new CustodyError(
-      `the keys of the root ${generation} are not here: copy issuer-${generation}.pem and root-${generation}.pem from the control replica that has them`,
-    );
+    return openAuthorityIn(custody, { trustDomain, nowMs: now(), root });
   }
 
   /** @see nextAuthority */

@@ -60,16 +60,19 @@ export class Issuer {
    * holds it, nothing else: names and extensions that it asks for are not even read. The error is for the asker to read.
    * Throws where `spiffeId` is none or `ttlMs` is too short: both come from us.
    */
-  async sign(
-    csr: string | Uint8Array,
+  async sign(csr: string | Uint8Array, request: LeafRequest): Promise<Result<SignedLeaf, string>> {
+    const publicKey = await provenKey(csr);
+    return publicKey.ok ? this.signKey(publicKey.value, request) : publicKey;
+  }
+
+  /** As `sign`, for a key that the asker has proved to hold already. */
+  async signKey(
+    publicKey: CryptoKey,
     { spiffeId, ttlMs, nowMs, notBeforeMinMs = 0 }: LeafRequest,
   ): Promise<Result<SignedLeaf, string>> {
     const identity = parseIdentity(spiffeId);
     if (!identity.ok) throw new TypeError(identity.error);
     if (!(ttlMs >= LEAF_TTL_MIN_MS)) throw new RangeError(`leaf life of ${ttlMs} ms is below ${LEAF_TTL_MIN_MS} ms`);
-    const publicKey = await provenKey(csr);
-    if (!publicKey.ok) return publicKey;
-
     // Certificates count whole seconds.
     const notBeforeMs = Math.max(
       wholeSecond(nowMs - Math.min(CLOCK_SKEW_MS, ttlMs * SKEW_PART_MAX)),
@@ -79,7 +82,7 @@ export class Issuer {
     const notAfterMs = Math.min(wholeSecond(nowMs + ttlMs), this.notAfterMs);
     if (notAfterMs <= nowMs) return err("the mesh's root has expired, nothing can be signed: heddle ca rotate");
     const serial = randomSerial();
-    const spki = new Uint8Array(await crypto.subtle.exportKey("spki", publicKey.value));
+    const spki = new Uint8Array(await crypto.subtle.exportKey("spki", publicKey));
     const fields = { serial, notBeforeMs, notAfterMs, spki, spiffeId: identity.value.id };
     const toBeSigned = new Uint8Array(leafToBeSigned(fields, this.#issuer));
     const signature = new Uint8Array(await crypto.subtle.sign(SIGNING_ALGORITHM, this.#key, toBeSigned));

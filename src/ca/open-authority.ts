@@ -20,7 +20,7 @@ export interface AuthorityOptions {
   readonly trustDomain: string;
   /** Unix milliseconds. */
   readonly nowMs: number;
-  /** Fingerprint of the root to sign under; absent: the one that the mesh began with. */
+  /** Fingerprint of the root to sign under, which must be kept; absent: the one to begin a mesh with, made where there is none. */
   readonly root?: string | undefined;
 }
 
@@ -46,7 +46,7 @@ export function openAuthority(directory: string, options: AuthorityOptions): Pro
  * stays, and it does not matter whose issuing certificate does, since all of them lead to that root.
  */
 export async function openAuthorityIn(custody: KeyCustody, options: AuthorityOptions): Promise<Authority> {
-  const generation = options.root === undefined ? FIRST_GENERATION : await keptGeneration(custody, options.root);
+  const generation = await keptGeneration(custody, options.root);
   const kept = { root: await custody.load("root", generation), issuer: await custody.load("issuer", generation) };
   if (kept.root === undefined && kept.issuer !== undefined) {
     throw new CustodyError(
@@ -106,10 +106,16 @@ async function authorityOf(custody: KeyCustody, generation: Generation, pairs: K
   };
 }
 
-/** Where that root is kept; the first generation where it is nowhere, for the caller to find that it is another one. */
-async function keptGeneration(custody: KeyCustody, wanted: string): Promise<Generation> {
+/** Where that root is kept. A mesh that has a root must not get another one from a replica that lacks it. */
+async function keptGeneration(custody: KeyCustody, wanted: string | undefined): Promise<Generation> {
+  if (wanted === undefined) return FIRST_GENERATION;
   const generation = generationOf(wanted);
-  return (await custody.generations()).includes(generation) ? generation : FIRST_GENERATION;
+  if ((await custody.generations()).includes(generation)) return generation;
+  const first = await custody.load("root", FIRST_GENERATION);
+  if (first !== undefined && fingerprintOf(first) === wanted) return FIRST_GENERATION;
+  throw new CustodyError(
+    `the keys of the root ${generation}, which signs for the mesh, are not here: copy what the authority's directory (ca/) of another control replica holds`,
+  );
 }
 
 async function firstRoot(custody: KeyCustody, { trustDomain, nowMs }: AuthorityOptions): Promise<KeptPair> {

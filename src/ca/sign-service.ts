@@ -1,10 +1,11 @@
 /** The authority's door on NATS: signs what arrives on `heddle.ca.sign.<namespace>.<service>.<user>`. */
 
-import type { Bus, BusMessage } from "../nats/bus.ts";
+import type { Bus, BusMessage, BusSubscription } from "../nats/bus.ts";
 import { CONTROL_QUEUE, subjects } from "../nats/subjects.ts";
 import { isDnsLabel } from "../policy/names.ts";
 import { err, ok, type Result } from "../policy/result.ts";
 import { type Issuer, LEAF_TTL_MIN_MS, type SignedLeaf } from "./issuer.ts";
+import { provenKey } from "./request.ts";
 import { SignLimiter } from "./sign-limiter.ts";
 import { encodeSignReply, parseSignRequest } from "./workload/sign-protocol.ts";
 import { workloadIdentity } from "./workload/spiffe-id.ts";
@@ -39,7 +40,10 @@ export interface SigningOptions {
   readonly bundle: () => readonly string[];
   /** What was revoked of this workload; undefined: nothing. */
   readonly revocation?: (namespace: string, service: string) => SigningRevocation | undefined;
-  /** Resolves with why this instance may not join with the key that it comes with; undefined: it may. */
+  /**
+   * Resolves with why this instance may not join with the key that it comes with; undefined: it may. Asked only for
+   * requests that could be signed, since to join may use something up.
+   */
   readonly admit?: (asker: Asker, instance: string | undefined) => Promise<string | undefined>;
   /** Unix milliseconds. */
   readonly now: () => number;
@@ -47,6 +51,11 @@ export interface SigningOptions {
 }
 
 export interface SigningService {
+  /**
+   * Whether requests come here at all. A replica without the key that signs leaves the queue group, or it would answer
+   * its share of the requests with a refusal while others could sign.
+   */
+  setAvailable(available: boolean): void;
   stop(): void;
 }
 
@@ -67,7 +76,16 @@ export function serveSigning(bus: Bus, options: SigningOptions): SigningService 
     throw new RangeError(`leaf life of ${options.ttlMs} ms is below ${LEAF_TTL_MIN_MS} ms`);
   }
   const limiter = new SignLimiter();
-  return bus.subscribe(subjects.allSign, (message) => void answer(message, options, limiter), { queue: CONTROL_QUEUE });
+  let subscription: BusSubscription | undefined;
+  const setAvailable = (available: boolean): void => {
+    if (!available) subscription?.stop();
+    subscription = available
+      ? (subscription ?? bus.subscribe(subjects.allSign, serveOne, { queue: CONTROL_QUEUE }))
+      : undefined;
+  };
+  const serveOne = (message: BusMessage): void => void answer(message, options, limiter);
+  setAvailable(true);
+  return { setAvailable, stop: () => setAvailable(false) };
 }
 
 async function answer(message: BusMessage, options: SigningOptions, limiter: SignLimiter): Promise<void> {
@@ -103,6 +121,8 @@ async function signFor(
     const refused = revocation?.refusal(request.value.instance);
     if (refused !== undefined) return err(refused);
     const notBeforeMinMs = revocation?.issuedBeforeMs;
+    const publicKey = await limiter.inTurn(() => provenKey(request.value.csr));
+    if (!publicKey.ok) return publicKey;
     const unwelcome = await options.admit?.(asker, request.value.instance);
     if (unwelcome !== undefined) return err(unwelcome);
     const spiffeId = workloadIdentity(options.trustDomain, namespace, service).id;
@@ -112,7 +132,7 @@ async function signFor(
       nowMs,
       ...(notBeforeMinMs === undefined ? {} : { notBeforeMinMs }),
     };
-    const leaf = await limiter.inTurn(() => options.issuer().sign(request.value.csr, terms));
+    const leaf = await limiter.inTurn(() => options.issuer().signKey(publicKey.value, terms));
     return leaf.ok ? ok({ ...leaf.value, spiffeId }) : leaf;
   } catch (error) {
     // Ours, or the key store's: the asker is to try again, the audit log names the time.

@@ -125,6 +125,7 @@ function controlFindings(facts: HealthFacts): Finding[] {
   const settled = lastChangeMs === undefined || nowMs - lastChangeMs > HEARTBEAT_MS;
   const behind = settled ? replicas.filter(({ revision }) => revision < ledgerRevision) : [];
   const others = replicas.filter((replica) => replica.version !== version);
+  const keyless = replicas.filter(({ cannotSign }) => cannotSign !== undefined);
   const ownMs = skewOf(control);
   const skewMs = Math.max(...replicas.map((replica) => Math.abs(ownMs + replica.skewMs)));
   const endMs = Math.min(rootNotAfterMs, issuerNotAfterMs);
@@ -140,6 +141,13 @@ function controlFindings(facts: HealthFacts): Finding[] {
     finding(group, "replicas are of this version", others.length === 0 ? "ok" : "warn", {
       detail: others.length === 0 ? version : named(others.map((replica) => `${replica.id} is ${replica.version}`)),
       hint: `this program is ${version}: bring all to one version`,
+    }),
+    finding(group, "replicas sign certificates", signVerdict(keyless.length, replicas.length), {
+      detail:
+        keyless.length === 0
+          ? "all do"
+          : named(keyless.map(({ id, cannotSign = "" }) => `${id} does not: ${cannotSign}`)),
+      hint: "give every replica the same authority: docs/operations.md",
     }),
     finding(group, "clocks agree", skewMs > CLOCK_TOLERANCE_MS ? "fail" : skewMs > SKEW_WARN_MS ? "warn" : "ok", {
       detail: `${skewMs > SKEW_WARN_MS ? "up to " : "within "}${skewMs > SKEW_WARN_MS ? Math.round(skewMs / 1000) : SKEW_WARN_MS / 1000} s apart`,
@@ -181,6 +189,12 @@ function policyFindings({ state, control, nowMs }: HealthFacts): Finding[] {
 function skewOf({ check: { timeMs }, askedMs, answeredMs }: ControlFacts): number {
   if (timeMs < askedMs) return timeMs - askedMs;
   return timeMs > answeredMs ? timeMs - answeredMs : 0;
+}
+
+/** One that can sign is enough for now. */
+function signVerdict(keyless: number, all: number): Verdict {
+  if (keyless === 0) return "ok";
+  return keyless < all ? "warn" : "fail";
 }
 
 function lifeVerdict(leftMs: number, warnMs: number): Verdict {

@@ -64,15 +64,20 @@ function firstEvents({ operator, root, trustDomain }: BootstrapOptions): DomainE
 
 /** A replica of another mesh would sign certificates that nobody accepts. */
 function checkMesh(state: MeshState, { trustDomain, root }: BootstrapOptions): void {
-  const declared = state.mesh?.value.trustDomain;
-  if (declared !== undefined && declared !== trustDomain) {
-    throw new BootstrapError(`the ledger is of the mesh ${declared}, this replica was started for ${trustDomain}`);
-  }
+  checkTrustDomain(state, trustDomain);
   const status = state.roots.get(root.fingerprint)?.status;
   if (status === undefined || status === "retired") {
     const known = status === undefined ? "is not one of the mesh's" : "was retired";
     throw new BootstrapError(
       `the certificate authority's root ${root.fingerprint.slice(0, 16)} ${known}: start every replica with the same authority`,
     );
+  }
+}
+
+/** Throws `BootstrapError` where the ledger is another mesh's. */
+export function checkTrustDomain({ mesh }: MeshState, trustDomain: string): void {
+  const declared = mesh?.value.trustDomain;
+  if (declared !== undefined && declared !== trustDomain) {
+    throw new BootstrapError(`the ledger is of the mesh ${declared}, this replica was started for ${trustDomain}`);
   }
 }

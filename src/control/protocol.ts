@@ -84,6 +84,8 @@ export const checkReply = z.strictObject({
       startedAt: z.string(),
       /** Its clock less that of the replica that answers, in milliseconds. */
       skewMs: z.number(),
+      /** Why it signs no certificates; absent: it does. */
+      cannotSign: z.string().optional(),
     }),
   ),
   /** Why whoever was revoked may still get into NATS; absent when they do not. */

@@ -21,6 +21,8 @@ const heartbeat = z.object({
   startedAt: z.string().max(64),
   /** The replica's clock as it spoke, milliseconds since the epoch. */
   timeMs: z.number(),
+  /** Why it signs no certificates; absent: it does. */
+  cannotSign: z.string().max(1_024).optional(),
   state: z.enum(["running", "gone"]),
 });
 
@@ -34,6 +36,8 @@ export interface KnownReplica {
   readonly startedAt: string;
   /** Its clock less that of the one that was asked, in milliseconds; the time that messages take is in it. */
   readonly skewMs: number;
+  /** Why it signs no certificates; absent: it does. */
+  readonly cannotSign?: string;
 }
 
 export interface ReplicaRegistryOptions {
@@ -43,6 +47,8 @@ export interface ReplicaRegistryOptions {
   readonly version: string;
   /** Last revision folded. */
   readonly revision: () => number;
+  /** Why this replica signs no certificates; undefined: it does. */
+  readonly cannotSign: () => string | undefined;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
@@ -78,14 +84,21 @@ export class ReplicaRegistry {
     const { id, version, revision, now } = this.#options;
     const nowMs = now();
     const others = [...this.#others.values()].filter(({ heardMs }) => nowMs - heardMs <= SILENCE_MAX_MS);
-    const own: KnownReplica = { id, version, revision: revision(), startedAt: this.#startedAt, skewMs: 0 };
+    const own: KnownReplica = {
+      id,
+      version,
+      revision: revision(),
+      startedAt: this.#startedAt,
+      skewMs: 0,
+      ...this.#fault(),
+    };
     return [own, ...others.map(({ replica }) => replica).sort((a, b) => (a.id < b.id ? -1 : 1))];
   }
 
   #hear(data: Uint8Array): void {
     const parsed = heartbeat.safeParse(parseJson(data));
     if (!parsed.success || parsed.data.id === this.#options.id) return;
-    const { id, version, revision, startedAt, timeMs, state } = parsed.data;
+    const { id, version, revision, startedAt, timeMs, state, cannotSign } = parsed.data;
     if (state === "gone") {
       this.#others.delete(id);
       return;
@@ -94,10 +107,16 @@ export class ReplicaRegistry {
     const isNew = !this.#others.has(id);
     for (const [known, { heardMs }] of this.#others) if (nowMs - heardMs > SILENCE_MAX_MS) this.#others.delete(known);
     if (isNew && this.#others.size >= REPLICAS_MAX) return;
-    const replica = { id, version, revision, startedAt, skewMs: timeMs - nowMs };
+    const fault = cannotSign === undefined ? {} : { cannotSign };
+    const replica = { id, version, revision, startedAt, skewMs: timeMs - nowMs, ...fault };
     this.#others.set(id, { replica, heardMs: nowMs });
     // Who is new has not heard of us yet.
     if (isNew) this.#say("running");
+  }
+
+  #fault(): Pick<KnownReplica, "cannotSign"> {
+    const cannotSign = this.#options.cannotSign();
+    return cannotSign === undefined ? {} : { cannotSign };
   }
 
   #say(state: Heartbeat["state"]): void {
@@ -109,6 +128,7 @@ export class ReplicaRegistry {
       startedAt: this.#startedAt,
       timeMs: now(),
       state,
+      ...this.#fault(),
     };
     bus.publish(subjects.replica(id), new TextEncoder().encode(JSON.stringify(message)));
   }

@@ -26,7 +26,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { MetricFamily } from "../telemetry/metric-family.ts";
 import { MetricsPage } from "../telemetry/metrics-page.ts";
 import { CLOCK_TOLERANCE_MS } from "./admission.ts";
-import { bootstrap, type FirstOperator } from "./bootstrap.ts";
+import { bootstrap, checkTrustDomain, type FirstOperator } from "./bootstrap.ts";
 import { CommandService } from "./command-service.ts";
 import { ControlMetrics } from "./control-metrics.ts";
 import { CredentialService } from "./credential-service.ts";
@@ -40,7 +40,7 @@ import { createPublication, type Publication } from "./publication.ts";
 import { serveQueries } from "./query-service.ts";
 import { serveQuota } from "./quota-service.ts";
 import { RecentCommands } from "./recent-commands.ts";
-import { ReplicaRegistry } from "./replica-registry.ts";
+import { ReplicaRegistry, type ReplicaRegistryOptions } from "./replica-registry.ts";
 import { RotationDriver } from "./rotation-driver.ts";
 import { signingRevocation } from "./signing-revocation.ts";
 
@@ -125,7 +125,10 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
   const projection = await project(options, { log, checkpoints, publication, metrics, recent, past, credentials });
   stack.defer(() => projection.stop());
   const ledger = new Ledger({ ...options, log, projection });
-  const keeper = await keepAuthority(options, await ledger.latest(), stack);
+  const found = await ledger.latest();
+  // First, since keys of another mesh's authority are nothing to look for here.
+  checkTrustDomain(found, options.trustDomain);
+  const keeper = await keepAuthority(options, found, stack);
   const first = await begin(ledger, keeper.current, options);
   guardCredentials(credentials, bus, stack);
   await publish(publication, first, stack);
@@ -140,7 +143,8 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
   stack.defer(rotation.start(() => projection.state));
   const faults = new FaultExpiry({ ...options, ledger, state: () => projection.state });
   stack.defer(faults.start());
-  const peers = announce(options, () => projection.revision, stack);
+  const says = { revision: () => projection.revision, cannotSign: () => keeper.fault };
+  const peers = announce(options, says, stack);
   const parts = { metrics, keeper, rotation, ledger, recent, past, projection, publication, credentials, peers };
   await serve({ ...options, ...parts, authorityExpiry }, stack);
   const { snapshots, endpoints } = publication;
@@ -210,9 +214,13 @@ async function publish(publication: Publication, first: MeshState, stack: AsyncD
 }
 
 /** Tells the other replicas that this one is there, until the stack is unwound. */
-function announce(options: ControlOptions, revision: () => number, stack: AsyncDisposableStack): ReplicaRegistry {
+function announce(
+  options: ControlOptions,
+  says: Pick<ReplicaRegistryOptions, "revision" | "cannotSign">,
+  stack: AsyncDisposableStack,
+): ReplicaRegistry {
   const { bus, newId, now, version = "unknown" } = options;
-  const peers = new ReplicaRegistry({ bus, id: newId(), version, revision, now });
+  const peers = new ReplicaRegistry({ ...says, bus, id: newId(), version, now });
   stack.defer(() => peers.stop());
   peers.start();
   return peers;
@@ -271,7 +279,11 @@ async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<
       else logger.warn({ ...line }, "certificate refused");
     },
   });
-  stack.defer(() => signing.stop());
+  keeper.onAvailability((available) => signing.setAvailable(available));
+  stack.defer(() => {
+    keeper.onAvailability(() => {});
+    signing.stop();
+  });
   const quota = serveQuota({ bus, state: () => projection.state, monotonicMs: () => performance.now() });
   stack.defer(() => quota.stop());
   const commands = new CommandService({ bus, ledger, recent, past, now, logger });

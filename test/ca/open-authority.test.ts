@@ -3,7 +3,8 @@ import { chmod, cp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ISSUER_LIFE_MS, ISSUER_RENEWAL_MS, ROOT_LIFE_MS } from "../../src/ca/authority.ts";
 import { CustodyError } from "../../src/ca/custody.ts";
-import { openAuthority } from "../../src/ca/open-authority.ts";
+import { FileCustody } from "../../src/ca/file-custody.ts";
+import { openAuthority, openAuthorityIn } from "../../src/ca/open-authority.ts";
 import { decodePem, parseBundle } from "../../src/ca/workload/pem.ts";
 import { makeCsr } from "./requests.ts";
 import { temporaryDirectory } from "./temporary.ts";
@@ -114,6 +115,15 @@ describe("refused, with what to do", () => {
     const error = await failure(openAuthority(directory.path, OPTIONS));
     expect(error).toBeInstanceOf(CustodyError);
     expect(String(error)).toContain(`${words} ${path}`);
+  });
+
+  test("a root that the mesh has and this directory has not; none is made in its place", async () => {
+    await using directory = await temporaryDirectory();
+    const custody = new FileCustody(join(directory.path, "ca"));
+    const error = await failure(openAuthorityIn(custody, { ...OPTIONS, root: "ab".repeat(32) }));
+    expect(error).toBeInstanceOf(CustodyError);
+    expect(String(error)).toContain("the keys of the root abababababababab, which signs for the mesh, are not here");
+    expect(await custody.generations()).toEqual([]);
   });
 
   test("another trust domain", async () => {

@@ -136,6 +136,20 @@ const ROWS: [what: string, facts: HealthFacts, check: string, verdict: Finding["
     "warn",
     "r1 is 0.9",
   ],
+  [
+    "a replica that cannot sign",
+    checked({ replicas: [replica, { ...replica, id: "r2", cannotSign: "the keys are not here" }] }),
+    "replicas sign certificates",
+    "warn",
+    "r2 does not: the keys are not here",
+  ],
+  [
+    "none that can",
+    checked({ replicas: [{ ...replica, cannotSign: "the keys are not here" }] }),
+    "replicas sign certificates",
+    "fail",
+    "r1 does not: the keys are not here",
+  ],
   ["a clock that is off", checked({ timeMs: NOW_MS - 40_000 }), "clocks agree", "warn", "up to 10 s apart"],
   [
     "a replica's clock",

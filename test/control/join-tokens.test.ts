@@ -61,6 +61,30 @@ test("as many instances as a token is good for, each as often as it likes", asyn
   );
 });
 
+test("a request that cannot be signed uses nothing up", async () => {
+  const credentials = await token({ usesMax: 1 });
+  const join = await joining(credentials);
+  const good = csr;
+  // Damaged in the signature: whoever sends it has not shown to hold the key.
+  const lines = good.trim().split("\n");
+  const last = lines.at(-2) ?? "";
+  const damaged = [
+    ...lines.slice(0, -2),
+    last.replace(/[A-Za-z]/, (letter) => (letter === "A" ? "B" : "A")),
+    lines.at(-1),
+  ];
+  for (const [bad, why] of [
+    ["no request", "not a PKCS#10 certificate request"],
+    [damaged.join("\n"), "refused to sign"],
+  ] as const) {
+    csr = bad;
+    expect(await join("vm-1")).toContain(why);
+  }
+  csr = good;
+  expect(await join("vm-2")).toBeUndefined();
+  expect(await join("vm-3")).toContain("1 instance has joined with the token");
+});
+
 test("many that ask two replicas at once do not get in beyond that", async () => {
   const join = await joining(await token({ usesMax: 3 }));
   const outcomes = await Promise.all(Array.from({ length: 12 }, (_, index) => join(`vm-${index}`)));
