@@ -10,6 +10,8 @@ import type { TokenFault } from "./token-fault.ts";
 
 /** Good tokens that are remembered, by digest: users come back within moments. */
 const REMEMBERED_MAX = 2_000;
+/** Keys of one issuer that are tried on a token that does not say which it is signed with: whoever sends it pays nothing. */
+const CANDIDATES_MAX = 4;
 /** At most so long: a key that its issuer takes back must not be believed for much longer. */
 const REMEMBERED_MS = 60_000;
 
@@ -85,7 +87,9 @@ export class TokenVerifier {
       requiredClaims: ["exp"],
     };
     try {
-      const { payload } = await jwtVerify(token, keys as JWTVerifyGetKey, options);
+      const { payload } = await jwtVerify(token, keys as JWTVerifyGetKey, options).catch((error: unknown) =>
+        verifyWithCandidates(token, error, options),
+      );
       const valid: ValidToken = { claims: payload, provider };
       this.#remember(token, valid, payload, nowMs);
       return valid;
@@ -117,6 +121,27 @@ export class TokenVerifier {
   }
 }
 
+/**
+ * A token need not name its key (RFC 7515 §4.1.4), and while an issuer changes from one key to the next, two may fit: each
+ * is tried. Rejects with what the last one was refused for, or with `error` where it is about something else.
+ */
+async function verifyWithCandidates(token: string, error: unknown, options: JWTVerifyOptions) {
+  const { errors, jwtVerify } = await import("jose");
+  if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
+  let refusal: unknown = error;
+  let tried = 0;
+  for await (const key of error) {
+    if (++tried > CANDIDATES_MAX) break;
+    try {
+      return await jwtVerify(token, key, options);
+    } catch (cause) {
+      refusal = cause;
+      if (!(cause instanceof errors.JWSSignatureVerificationFailed)) break;
+    }
+  }
+  throw refusal;
+}
+
 /** Tokens themselves are not kept: whoever reads our memory should not find any. */
 function digestOf(token: string): string {
   return createHash("sha256").update(token).digest("base64");
@@ -133,7 +158,6 @@ function faultOf(error: unknown): TokenFault {
     case "ERR_JWT_EXPIRED":
       return "expired";
     case "ERR_JWKS_NO_MATCHING_KEY":
-    case "ERR_JWKS_MULTIPLE_MATCHING_KEYS":
       return "unknown_key";
     case "ERR_JWS_SIGNATURE_VERIFICATION_FAILED":
       return "bad_signature";

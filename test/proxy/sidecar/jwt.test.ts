@@ -40,11 +40,11 @@ class Issuer {
 function sign(
   { privateKey, jwk }: Signer,
   claims: JWTPayload = {},
-  header: Record<string, string> = {},
+  header: Record<string, unknown> = {},
 ): Promise<string> {
   return new SignJWT({ iss: ISSUER, aud: "shop", sub: "ann", exp: Math.floor(Date.now() / 1000) + 600, ...claims })
     .setProtectedHeader({ alg: "ES256", ...(jwk.kid === undefined ? {} : { kid: jwk.kid }), ...header })
-    .sign(privateKey);
+    .sign(privateKey, { crit: { "x-own": true } });
 }
 
 function policy(uri: string, required: boolean): string {
@@ -129,6 +129,16 @@ describe("a token that is required", () => {
       "algorithm_refused",
     ],
     ["signed with the public key as a secret", () => signedWithSecret(JSON.stringify(good.jwk)), "algorithm_refused"],
+    ["signed with a key that it brings along", async () => sign(other, {}, { jwk: other.jwk }), "bad_signature"],
+    [
+      "that says where its key is to be found",
+      async () => sign(other, {}, { kid: "k9", jku: issuer.uri }),
+      "unknown_key",
+    ],
+    ["that wants something nobody here understands", () => sign(good, {}, { crit: ["x-own"], "x-own": 1 }), "invalid"],
+    ["encrypted", async () => `${await sign(good)}.x.y`, "malformed"],
+    ["whose issuer is a list", () => sign(good, { iss: [ISSUER] } as unknown as JWTPayload), "unknown_issuer"],
+    ["whose end is a text", () => sign(good, { exp: "never" } as unknown as JWTPayload), "invalid"],
     ["with a payload changed", async () => tampered(await sign(good)), "bad_signature"],
     ["longer than any", async () => sign(good, { pad: "x".repeat(9_000) }), "malformed"],
   ])("%s: refused with 401", async (_, make, fault) => {
@@ -210,6 +220,16 @@ test("a new key of the issuer is found when a token needs it, and an old one ser
   // Beside those for unknown keys, the cache repeats failed ones of its own accord, less often.
   expect(issuer.fetches - before).toBeLessThanOrEqual(2 + (2 * (performance.now() - sinceMs)) / REFETCH_MS);
   issuer.away = false;
+}, 60_000);
+
+test("a token that names no key is tried with each that fits", async () => {
+  const unnamed = { ...good, jwk: { kty: "EC" } };
+  const [second, third] = await Promise.all([signer("k5"), signer("k6")]);
+  issuer.keys = [second.jwk, good.jwk];
+  await eventually(async () => expect((await call("/", await sign(second))).status).toBe(200), 30_000);
+  expect((await call("/", await sign(unnamed, { jti: "unnamed" }))).status).toBe(200);
+  expect((await call("/", await sign({ ...third, jwk: unnamed.jwk }))).status).toBe(401);
+  issuer.keys = [good.jwk];
 }, 60_000);
 
 test("an issuer whose keys were never had: 503, since the token may be as good as any", async () => {
