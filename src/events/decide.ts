@@ -24,6 +24,7 @@ import { eventsTowards } from "./document-events.ts";
 import { documentAt, documentsOf } from "./documents.ts";
 import type { DomainEvent } from "./domain-events.ts";
 import { evolve } from "./evolve.ts";
+import { mtlsLeaps } from "./mtls-mode.ts";
 import type { MeshState, Origin } from "./state.ts";
 
 export interface DecisionContext {
@@ -72,7 +73,8 @@ export function decide(
   const found = findings.warnings.slice(0, WARNINGS_MAX).map(({ key, path, message }) => {
     return `${placeIn(key, path)}: ${message}`;
   });
-  return ok({ events: mark === undefined ? events : [mark, ...events], warnings: [...warnings, ...found] });
+  const leaps = mtlsLeaps(state, afterEvents(state, events));
+  return ok({ events: mark === undefined ? events : [mark, ...events], warnings: [...warnings, ...leaps, ...found] });
 }
 
 /** These are about no document, and lead to their events straight away. */
