@@ -1,6 +1,8 @@
 /** `heddle check`: is the mesh well, and set up as it should be? */
 
 import type { Command } from "commander";
+import { documentsOf } from "../events/documents.ts";
+import type { MeshState } from "../events/state.ts";
 import { letsAnybodyIn, urlsOf } from "../nats/connection.ts";
 import { servedCertificateEnd } from "../nats/served-certificate.ts";
 import { subjects } from "../nats/subjects.ts";
@@ -8,11 +10,13 @@ import { askCheck, askStatus } from "./command-client.ts";
 import { type ConnectionOptions, connectionOptions, type OperatorContext, withOperator } from "./context.ts";
 import { EXIT_FAILED, Failure } from "./failure.ts";
 import type { Finding, Verdict } from "./finding.ts";
-import { type HealthFacts, healthReport } from "./health-report.ts";
+import { type HealthFacts, healthReport, STRANGERS_WINDOW_MS } from "./health-report.ts";
 import { currentState } from "./known-mesh.ts";
 import { type OutputFormat, outputOption, type Paint, painter, print, type Style } from "./output.ts";
 import { VERSION } from "./program.ts";
 import { safeText } from "./safe-text.ts";
+import { trafficSince } from "./traffic-input.ts";
+import { weakMtls } from "./weak-mtls.ts";
 
 interface CheckOptions extends ConnectionOptions {
   readonly output: OutputFormat;
@@ -61,6 +65,7 @@ async function check(options: CheckOptions): Promise<Finding[]> {
 async function observe(context: OperatorContext): Promise<HealthFacts> {
   const { bus, credentials, server, ledger } = context;
   const ledgerRevision = await ledger.lastRevision();
+  const state = await currentState(context);
   return {
     version: VERSION,
     nats: {
@@ -73,7 +78,8 @@ async function observe(context: OperatorContext): Promise<HealthFacts> {
     operator: credentials,
     ledgerRevision,
     lastChangeMs: await lastChangeMs(context, ledgerRevision),
-    state: await currentState(context),
+    state,
+    strangers: await strangers(context, state),
     control: await observeControl(context),
     nowMs: Date.now(),
   };
@@ -85,6 +91,23 @@ async function observeControl(context: OperatorContext): Promise<HealthFacts["co
     const askedMs = Date.now();
     const check = await askCheck(context);
     return { status, check, askedMs, answeredMs: Date.now() };
+  } catch (error) {
+    if (error instanceof Failure) return undefined;
+    throw error;
+  }
+}
+
+/** Looked at where mutual TLS is not strict: nowhere else does a call come from nobody. */
+async function strangers(context: OperatorContext, state: MeshState): Promise<HealthFacts["strangers"]> {
+  if (weakMtls(documentsOf(state).map(({ document }) => document)).length === 0) return undefined;
+  const toMs = Date.now();
+  const counts = new Map<string, number>();
+  try {
+    const traffic = await trafficSince(context, { fromMs: toMs - STRANGERS_WINDOW_MS, toMs });
+    for (const { source, destination, count } of traffic.calls()) {
+      if (source === null && destination !== null) counts.set(destination, (counts.get(destination) ?? 0) + count);
+    }
+    return counts;
   } catch (error) {
     if (error instanceof Failure) return undefined;
     throw error;

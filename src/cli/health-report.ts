@@ -40,11 +40,18 @@ export interface HealthFacts {
   /** When the last change was made; undefined for an empty ledger. */
   readonly lastChangeMs: number | undefined;
   readonly state: MeshState;
+  /**
+   * Calls of the last `STRANGERS_WINDOW_MS` whose caller has shown no identity, by called service; undefined where that was
+   * not looked at, or these credentials may not.
+   */
+  readonly strangers: ReadonlyMap<string, number> | undefined;
   /** Undefined where no replica answers. */
   readonly control: ControlFacts | undefined;
 }
 
 const DAY_MS = 86_400_000;
+/** Sidecars report once a minute; long enough for callers that call now and then. */
+export const STRANGERS_WINDOW_MS = 10 * 60_000;
 /** The oldest nats-server that has what the mesh needs. */
 const SERVER_VERSION_MIN = [2, 9] as const;
 /** A clock that is off by more than this makes histories and certificates odd before commands are refused. */
@@ -164,7 +171,8 @@ function controlFindings(facts: HealthFacts): Finding[] {
   ];
 }
 
-function policyFindings({ state, control, nowMs }: HealthFacts): Finding[] {
+function policyFindings(facts: HealthFacts): Finding[] {
+  const { state, control, nowMs } = facts;
   const documents = documentsOf(state).map(({ document }) => document);
   const open = state.mesh?.value.access === "allow";
   const ending = [...state.tokens.values()].flatMap(({ namespace, service, expiresAt }) => {
@@ -176,6 +184,7 @@ function policyFindings({ state, control, nowMs }: HealthFacts): Finding[] {
   const notEnforced = control?.status.notEnforced ?? [];
   return [
     warning("mutual TLS is strict everywhere", weakMtls(documents), "set it back once everybody has a sidecar"),
+    strangersFinding(facts),
     finding("policy", "calls that no rule allows are refused", open ? "warn" : "ok", {
       detail: open ? "Mesh/_mesh/default spec.access is allow" : "",
       hint: "set it to deny, and allow what is meant: heddle allow",
@@ -183,6 +192,17 @@ function policyFindings({ state, control, nowMs }: HealthFacts): Finding[] {
     warning("all that was accepted is enforced", notEnforced, "this version does not know how to yet"),
     warning("no join token ends soon", ending, "create another one: heddle token create"),
   ];
+}
+
+/** Who would be turned away if mutual TLS were strict. */
+function strangersFinding({ strangers }: HealthFacts): Finding {
+  const window = `in the last ${STRANGERS_WINDOW_MS / 60_000} minutes`;
+  const found = [...(strangers ?? [])].map(([service, count]) => `${service} ${count}`);
+  return finding("policy", "callers show who they are", found.length === 0 ? "ok" : "warn", {
+    detail:
+      found.length > 0 ? `calls without an identity ${window}: ${named(found)}` : strangers ? `all did ${window}` : "",
+    hint: "heddle top --edges shows how often, the called sidecar's access log from where (downstream_remote_address)",
+  });
 }
 
 /** How far the clock of the replica that answered is off at least: a slow answer is no wrong clock. */

@@ -1,6 +1,6 @@
 /** `heddle top`: the golden signals of services, or of who calls whom, as sidecars last reported them. */
 
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { parseDuration } from "../policy/duration.ts";
 import { edgeSignals, type NamedSignals, serviceSignals } from "../replay/signals.ts";
 import { namespaceOption } from "./change-options.ts";
@@ -39,7 +39,7 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
   await connectionOptions(outputOption(namespaceOption(command)))
     .description("Show rate, errors and latency of services, busiest first.")
     .option("--edges", "for each caller by itself")
-    .option("--window <duration>", "over so long (default: 2m)", parseWindow, WINDOW_MS)
+    .addOption(new Option("--window <duration>", "over so long").argParser(parseWindow).default(WINDOW_MS, "2m"))
     .option("--once", "print one table and end")
     .addHelpText("after", HELP)
     .action((options: TopOptions) => withOperator(options, (context) => show(context, options)))

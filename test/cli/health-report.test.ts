@@ -75,6 +75,7 @@ const WELL: HealthFacts = {
   ledgerRevision: 2,
   lastChangeMs: NOW_MS - DAY_MS,
   state: stateOf(),
+  strangers: undefined,
   control,
 };
 
@@ -256,6 +257,13 @@ const ROWS: [what: string, facts: HealthFacts, check: string, verdict: Finding["
     "mutual TLS is strict everywhere",
     "warn",
     "Mesh/_mesh/default spec.mtls is permissive",
+  ],
+  [
+    "callers without an identity",
+    { ...WELL, strangers: new Map([["shop/web", 7]]) },
+    "callers show who they are",
+    "warn",
+    "calls without an identity in the last 10 minutes: shop/web 7",
   ],
   [
     "an open mesh",
