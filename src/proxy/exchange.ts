@@ -19,7 +19,7 @@ import { headerValue } from "./headers.ts";
 import { HeldRequest, type HeldRequestReader } from "./held-request.ts";
 import type { Downstream } from "./io/downstream.ts";
 import { Timer } from "./io/timers.ts";
-import type { OpenExchanges } from "./open-exchanges.ts";
+import type { OpenExchanges, Reviewed } from "./open-exchanges.ts";
 import { recordGrpcStatus, recordRequest } from "./record.ts";
 import {
   type FaultName,
@@ -39,13 +39,14 @@ import type { CallFailure, CallOwner } from "./upstream/call-plan.ts";
 const ANSWERED: StreamFault = { kind: "cancelled", detail: "answered_early" };
 const CLIENT_GONE: StreamFault = { kind: "cancelled", detail: "response_incomplete" };
 
-export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldRequestReader {
+export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldRequestReader, Reviewed {
   readonly #runtime: Runtime;
   readonly #side: Side;
   readonly #open: OpenExchanges;
   readonly #downstream: Downstream;
   readonly #stream: ServerStream;
   readonly #record = new RequestRecord();
+  openAt = -1;
   #edge: Counter | undefined;
   #service: string | undefined;
   #request: RequestHead | undefined;

@@ -5,6 +5,7 @@
  */
 
 import type { RequestRecord } from "../telemetry/request-record.ts";
+import { type Chained, ChainedTable } from "./chained-table.ts";
 import type { CallerTerms } from "./deadline.ts";
 
 /** Requests that are remembered at once; those beyond go without. */
@@ -13,18 +14,22 @@ const REQUESTS_MAX = 65_536;
 /** How long calls are still expected that an application makes for a caller who has gone. */
 const ABANDONED_MS = 30_000;
 
-interface Entry {
+/** One request, under one of the ids that it is known by; a caller may make several requests under one. */
+interface Entry extends Chained<Entry> {
+  readonly id: string;
+  readonly record: RequestRecord;
   /** Monotonic milliseconds; infinite where nobody set one. */
   giveUpAtMs: number;
   readonly attempt: number;
 }
 
 export class InFlight {
-  /** By id, then by request: a caller may make several requests under one id. */
-  readonly #byId = new Map<string, Map<RequestRecord, Entry>>();
+  readonly #byRequestId = new ChainedTable<Entry>();
+  readonly #byTrace = new ChainedTable<Entry>();
   /** Requests whose callers have gone, in the order in which they did. */
   readonly #abandoned: { readonly record: RequestRecord; readonly forgetAtMs: number }[] = [];
   readonly #now: () => number;
+  /** Requests that are remembered. */
   #size = 0;
 
   /** @param now monotonic milliseconds. */
@@ -36,12 +41,14 @@ export class InFlight {
   began(record: RequestRecord, { timeoutMs, attempt }: CallerTerms): void {
     if (this.#abandoned.length > 0) this.#forgetAbandoned();
     if ((timeoutMs === undefined && attempt === 1) || this.#size >= REQUESTS_MAX) return;
+    const { requestId } = record;
+    const trace = traceOf(record);
+    // Nothing would tell what is called for it.
+    if (requestId === undefined && trace === undefined) return;
     const giveUpAtMs = timeoutMs === undefined ? Number.POSITIVE_INFINITY : this.#now() + timeoutMs;
     this.#size++;
-    for (const id of idsOf(record)) {
-      const entries = this.#byId.get(id) ?? new Map<RequestRecord, Entry>();
-      this.#byId.set(id, entries.set(record, { giveUpAtMs, attempt }));
-    }
+    if (requestId !== undefined) this.#byRequestId.add(newEntry(requestId, record, giveUpAtMs, attempt));
+    if (trace !== undefined) this.#byTrace.add(newEntry(trace, record, giveUpAtMs, attempt));
   }
 
   /**
@@ -55,14 +62,9 @@ export class InFlight {
       return;
     }
     const nowMs = this.#now();
-    let known = false;
-    for (const id of idsOf(record)) {
-      const entry = this.#byId.get(id)?.get(record);
-      if (entry === undefined) continue;
-      entry.giveUpAtMs = Math.min(entry.giveUpAtMs, nowMs);
-      known = true;
-    }
-    if (known) this.#abandoned.push({ record, forgetAtMs: nowMs + ABANDONED_MS });
+    const entries = this.#entriesOf(record);
+    for (const entry of entries) entry.giveUpAtMs = Math.min(entry.giveUpAtMs, nowMs);
+    if (entries.length > 0) this.#abandoned.push({ record, forgetAtMs: nowMs + ABANDONED_MS });
   }
 
   #forgetAbandoned(): void {
@@ -74,14 +76,17 @@ export class InFlight {
   }
 
   #forget(record: RequestRecord): void {
-    let known = false;
-    for (const id of idsOf(record)) {
-      const entries = this.#byId.get(id);
-      if (entries?.delete(record) !== true) continue;
-      known = true;
-      if (entries.size === 0) this.#byId.delete(id);
-    }
-    if (known) this.#size--;
+    const ofRequest = entryOf(this.#byRequestId, record.requestId, record);
+    const ofTrace = entryOf(this.#byTrace, traceOf(record), record);
+    if (ofRequest !== undefined) this.#byRequestId.delete(ofRequest);
+    if (ofTrace !== undefined) this.#byTrace.delete(ofTrace);
+    if (ofRequest !== undefined || ofTrace !== undefined) this.#size--;
+  }
+
+  #entriesOf(record: RequestRecord): Entry[] {
+    const ofRequest = entryOf(this.#byRequestId, record.requestId, record);
+    const ofTrace = entryOf(this.#byTrace, traceOf(record), record);
+    return [ofRequest, ofTrace].filter((entry) => entry !== undefined);
   }
 
   /**
@@ -91,14 +96,13 @@ export class InFlight {
   termsOf(record: RequestRecord, ownMs: number | undefined): CallerTerms {
     const own: CallerTerms = { timeoutMs: ownMs, attempt: 1 };
     if (this.#size === 0) return own;
-    const entries = idsOf(record)
-      .map((id) => this.#byId.get(id))
-      .find((found) => found !== undefined);
-    if (entries === undefined) return own;
+    const first = firstOf(this.#byRequestId, record.requestId) ?? firstOf(this.#byTrace, traceOf(record));
+    if (first === undefined) return own;
     // Where several requests share an id, nothing tells for which of them: the most patient one is assumed.
     let giveUpAtMs = 0;
     let attempt = Number.POSITIVE_INFINITY;
-    for (const entry of entries.values()) {
+    for (let entry: Entry | undefined = first; entry !== undefined; entry = entry.chained) {
+      if (entry.id !== first.id) continue;
       giveUpAtMs = Math.max(giveUpAtMs, entry.giveUpAtMs);
       attempt = Math.min(attempt, entry.attempt);
     }
@@ -108,13 +112,38 @@ export class InFlight {
   }
 }
 
-/** Prefixed, so that the two kinds never meet. The trace id is the second field (W3C Trace Context §3.2). */
-function idsOf({ requestId, traceparent }: RequestRecord): string[] {
-  const ids: string[] = [];
-  if (requestId !== undefined) ids.push(`r${requestId}`);
-  const trace = traceparent === undefined ? undefined : TRACE.exec(traceparent)?.[1];
-  if (trace !== undefined) ids.push(`t${trace}`);
-  return ids;
+function newEntry(id: string, record: RequestRecord, giveUpAtMs: number, attempt: number): Entry {
+  return { hash: hashOf(id), chained: undefined, id, record, giveUpAtMs, attempt };
+}
+
+/** The first of those that were remembered under this id. */
+function firstOf(table: ChainedTable<Entry>, id: string | undefined): Entry | undefined {
+  if (id === undefined) return undefined;
+  let entry = table.chain(hashOf(id));
+  while (entry !== undefined && entry.id !== id) entry = entry.chained;
+  return entry;
+}
+
+function entryOf(table: ChainedTable<Entry>, id: string | undefined, record: RequestRecord): Entry | undefined {
+  if (id === undefined) return undefined;
+  let entry = table.chain(hashOf(id));
+  while (entry !== undefined && entry.record !== record) entry = entry.chained;
+  return entry;
+}
+
+/** Longest part of an id that is hashed. */
+const HASHED_LENGTH_MAX = 128;
+
+function hashOf(id: string): number {
+  const length = Math.min(id.length, HASHED_LENGTH_MAX);
+  let hash = 0;
+  for (let at = 0; at < length; at++) hash = (Math.imul(hash, 31) + id.charCodeAt(at)) | 0;
+  return hash;
+}
+
+/** The trace id is the second field (W3C Trace Context §3.2). */
+function traceOf({ traceparent }: RequestRecord): string | undefined {
+  return traceparent === undefined ? undefined : TRACE.exec(traceparent)?.[1];
 }
 
 const TRACE = /^[0-9a-f]{2}-([0-9a-f]{32})-/;

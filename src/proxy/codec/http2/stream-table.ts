@@ -1,26 +1,29 @@
+import { ChainedTable } from "../../chained-table.ts";
 import { ClosedStreams } from "./closed-streams.ts";
 import type { Head } from "./role.ts";
 import type { Http2Stream } from "./stream.ts";
 
 /** The streams of one connection. All of them are opened by the client, since nobody pushes. */
 export class StreamTable<In extends Head, Out extends Head> {
-  readonly #open = new Map<number, Http2Stream<In, Out>>();
-  /** Opened on a client, but still without an identifier, because their heads have yet to go out. */
-  readonly #unsent = new Set<Http2Stream<In, Out>>();
+  readonly #open = new ChainedTable<Http2Stream<In, Out>>();
+  /** Opened on a client, but still without an identifier, because their heads have yet to go out: few at any time. */
+  readonly #unsent: Http2Stream<In, Out>[] = [];
   readonly closed = new ClosedStreams();
   /** The highest identifier that the client has used. */
   highestId = 0;
 
   get size(): number {
-    return this.#open.size + this.#unsent.size;
+    return this.#open.size + this.#unsent.length;
   }
 
   get unsent(): number {
-    return this.#unsent.size;
+    return this.#unsent.length;
   }
 
   get(streamId: number): Http2Stream<In, Out> | undefined {
-    return this.#open.get(streamId);
+    let stream = this.#open.chain(streamId >>> 1);
+    while (stream !== undefined && stream.id !== streamId) stream = stream.chained;
+    return stream;
   }
 
   /** True for a stream that nobody has opened (RFC 9113 §5.1 "idle"). */
@@ -29,25 +32,31 @@ export class StreamTable<In extends Head, Out extends Head> {
   }
 
   add(stream: Http2Stream<In, Out>): void {
-    if (stream.id === 0) this.#unsent.add(stream);
-    else this.#open.set(stream.id, stream);
+    if (stream.id === 0) this.#unsent.push(stream);
+    else this.#open.add(stream);
   }
 
   /** Gives a stream its identifier, which must be the next one. */
   assign(stream: Http2Stream<In, Out>, streamId: number): void {
-    this.#unsent.delete(stream);
+    this.#deleteUnsent(stream);
     stream.id = streamId;
     this.highestId = streamId;
-    this.#open.set(streamId, stream);
+    this.#open.add(stream);
   }
 
   delete(stream: Http2Stream<In, Out>): void {
-    if (stream.id === 0) this.#unsent.delete(stream);
-    else this.#open.delete(stream.id);
+    if (stream.id === 0) this.#deleteUnsent(stream);
+    else this.#open.delete(stream);
   }
 
-  /** The streams as of now, unsent ones included, for callers that may close some on the way. */
+  /** The streams as of now, in the order of their heads, unsent ones last, for callers that may close some on the way. */
   all(): Http2Stream<In, Out>[] {
-    return [...this.#open.values(), ...this.#unsent];
+    return [...this.#open.all().sort((one, other) => one.id - other.id), ...this.#unsent];
+  }
+
+  #deleteUnsent(stream: Http2Stream<In, Out>): void {
+    // Nearly always it is the only one: its head goes out as soon as it was opened.
+    const at = this.#unsent.lastIndexOf(stream);
+    if (at >= 0) this.#unsent.splice(at, 1);
   }
 }

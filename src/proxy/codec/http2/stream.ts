@@ -1,3 +1,4 @@
+import type { Chained } from "../../chained-table.ts";
 import type { HeaderList, HttpStream, StreamFault, StreamListener } from "../message.ts";
 import type { Http2Connection } from "./connection.ts";
 import type { ReceiveWindow, SendingStream } from "./flow-control.ts";
@@ -10,11 +11,15 @@ type Backlog = SendingStream["backlog"];
  * One stream: its state, and our side of it as its owner sees it. Once it is over (reset, faulted, or done both ways)
  * calls on it do nothing, since the owner may not have heard of it yet.
  */
-export class Http2Stream<In extends Head, Out extends Head> implements HttpStream<Out>, SendingStream {
+export class Http2Stream<In extends Head, Out extends Head>
+  implements HttpStream<Out>, SendingStream, Chained<Http2Stream<In, Out>>
+{
   readonly #connection: Http2Connection<In, Out>;
   readonly listener: StreamListener<In>;
   /** 0 until a client's head goes out: identifiers must rise in the order of heads (RFC 9113 §5.1.1). */
   id: number;
+  /** Of `StreamTable`. */
+  chained: Http2Stream<In, Out> | undefined;
   isOver = false;
 
   received: MessageState = MessageState.Head;
@@ -55,6 +60,10 @@ export class Http2Stream<In extends Head, Out extends Head> implements HttpStrea
     this.window = window;
     this.sendWindow = sendWindow;
     this.listener = attach(this);
+  }
+
+  get hash(): number {
+    return this.id >>> 1;
   }
 
   sendInformational(head: Out): void {
