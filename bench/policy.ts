@@ -25,6 +25,10 @@ const SERVICES = 1_000;
 const RULES = 10;
 const ROUNDS = 7;
 const SWAPS = 5_000;
+/** Memory is looked at this often meanwhile. */
+const LOOKS = 4;
+/** After so long without a request, a sidecar has given back what it does not need (src/proxy/sidecar/idle-memory.ts). */
+const REST_MS = 25_000;
 /** The load that swaps happen under. */
 const LOAD = { path: "/130", connections: 16, seconds: 5, requestsPerSecond: 500 } as const;
 
@@ -75,30 +79,32 @@ async function routes(site: Site): Promise<void> {
 async function swaps(site: Site): Promise<void> {
   const pair = await start(site, "swaps", ["catalog"]);
   const [webPid = 0] = pair.pids;
-  const residentMb = async (): Promise<string> => `${((await memory([webPid])).rssKb / 1024).toFixed(0)} MB`;
+  const residentMb = async (): Promise<string> => ((await memory([webPid])).rssKb / 1024).toFixed(0);
   for (let warm = 0; warm < 2; warm++) await loadOpenLoop({ ...LOAD, port: pair.port });
   const still = await loadOpenLoop({ ...LOAD, port: pair.port });
-  const before = await residentMb();
+  const sizes = [await residentMb()];
   let swapping = true;
   const load = (async () => {
     const found = [];
     while (swapping) found.push(await loadOpenLoop({ ...LOAD, port: pair.port }));
     return found;
   })();
-  const timesMs = (await swapMany(pair)).sort((a, b) => a - b);
+  const timesMs = (await swapMany(pair, async () => void sizes.push(await residentMb()))).sort((a, b) => a - b);
   swapping = false;
   const slices = await load;
-  const after = await residentMb();
+  await Bun.sleep(REST_MS);
+  const rested = await residentMb();
   const p99Ms = median(slices.map(({ p99Us }) => p99Us)) / 1000;
   const times = [0.5, 0.99, 1].map((share) => percentile(timesMs, share).toFixed(1));
   show(`${SWAPS} swaps, pushed until in force`, `p50 ${times[0]} ms, p99 ${times[1]} ms, at most ${times[2]} ms`);
   show("p99 of requests, without and during swaps", `${(still.p99Us / 1000).toFixed(1)} and ${p99Ms.toFixed(1)} ms`);
   show("requests that failed meanwhile", String(slices.reduce((sum, { failed }) => sum + failed, 0)));
-  show("RSS of the sidecar, before and after", `${before} and ${after}`);
+  show(`RSS of the sidecar, before and after each ${SWAPS / LOOKS}`, `${sizes.join(", ")} MB`);
+  show("and after a rest", `${rested} MB`);
 }
 
 /** Pushes to web's sidecar, one after the other; each one's milliseconds until its status says that it is in force. */
-async function swapMany(pair: Pair): Promise<number[]> {
+async function swapMany(pair: Pair, look: () => Promise<void>): Promise<number[]> {
   const { mesh } = pair;
   const first = await snapshotOfWeb(pair);
   let waiting: { readonly revision: number; readonly resolve: () => void } | undefined;
@@ -116,6 +122,7 @@ async function swapMany(pair: Pair): Promise<number[]> {
     mesh.control.publish(subjects.config("shop", "web"), data);
     await promise;
     timesMs.push(performance.now() - startMs);
+    if (timesMs.length % (SWAPS / LOOKS) === 0) await look();
   }
   subscription.stop();
   return timesMs;

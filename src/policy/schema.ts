@@ -74,7 +74,7 @@ export {
   partsOf,
 } from "./schema/access-policy.ts";
 export { JWT_ALGORITHMS, type JwtSpec } from "./schema/jwt.ts";
-export { LOAD_BALANCERS } from "./schema/load-balancer.ts";
+export { DEFAULT_LOAD_BALANCER, LOAD_BALANCERS } from "./schema/load-balancer.ts";
 export { type RequestMatch, type RouteMatch, requestMatch, routeMatch, type StringMatch } from "./schema/match.ts";
 export { type MeshSpec, meshSpec, namespaceDefaults } from "./schema/mesh.ts";
 export { type MtlsMode, mtlsMode } from "./schema/mtls.ts";

@@ -18,7 +18,7 @@ import {
 import { canonicalJson } from "../policy/canonical.ts";
 import { parseServiceRef, serviceRef, spiffeId } from "../policy/names.ts";
 import { localPrincipal } from "../policy/principal.ts";
-import { partsOf, type ServiceSpec } from "../policy/schema.ts";
+import { DEFAULT_LOAD_BALANCER, partsOf, type ServiceSpec } from "../policy/schema.ts";
 import { accessDefaultOf, callableServices, policiesOf, type ServiceName, trustDomainOf } from "./call-graph.ts";
 import { compileJwt } from "./compile-jwt.ts";
 import {
@@ -39,9 +39,6 @@ import {
   type SnapshotRateLimit,
   type SnapshotUpstream,
 } from "./snapshot.ts";
-
-/** Takes in both load and latency, and needs no tuning: slow instances get less by themselves. */
-const LOAD_BALANCER = "peak-ewma";
 
 /**
  * The snapshot of a declared service as of `state`; undefined when the service is not declared.
@@ -192,7 +189,7 @@ function compileUpstream(state: MeshState, target: ServiceName): SnapshotUpstrea
     spiffeId: spiffeId(trustDomainOf(state), target.namespace, target.name),
     ports: compilePorts(state, target.namespace, declared.value),
     subsets: subsets ?? {},
-    loadBalancer: loadBalancer?.algorithm ?? LOAD_BALANCER,
+    loadBalancer: loadBalancer?.algorithm ?? DEFAULT_LOAD_BALANCER,
     ...(balancing === undefined ? {} : { balancing }),
     connectionPool: compileConnectionPool(connectionPool),
     ...(outlierDetection === undefined ? {} : { outlierDetection: compileOutlierDetection(outlierDetection) }),

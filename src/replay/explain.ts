@@ -2,31 +2,23 @@
 
 import { faultText } from "../events/describe.ts";
 import type { MeshState } from "../events/state.ts";
-import { keyOf } from "../policy/document-key.ts";
 import { formatDuration } from "../policy/duration.ts";
-import { type DocumentKey, MESH_NAMESPACE } from "../policy/names.ts";
+import { MESH_NAMESPACE } from "../policy/names.ts";
 import { renderInline } from "../policy/render.ts";
-import type { PolicyKind, ServiceSpec } from "../policy/schema.ts";
-import type { ServiceName } from "../projections/call-graph.ts";
-import { formatOrigin, type RuleOrigin, type SnapshotFault, type SnapshotRouteRule } from "../projections/snapshot.ts";
+import type { PolicyKind } from "../policy/schema.ts";
+import {
+  formatOrigin,
+  type RuleOrigin,
+  type SnapshotFault,
+  type SnapshotRetries,
+  type SnapshotRouteRule,
+} from "../projections/snapshot.ts";
 import type { AuditFinding, Decision } from "../proxy/filters/access.ts";
 import { describeNearest } from "../proxy/filters/denial.ts";
 import type { FieldPath } from "./blame.ts";
-import { type Call, type Judgement, type Obstacle, refOf } from "./call.ts";
-
-/** One thing that the answer rests on. */
-export interface Fact {
-  readonly about: string;
-  readonly text: string;
-  /** Where it is written; undefined for what is so by default. */
-  readonly place?: Place | undefined;
-}
-
-export interface Place {
-  readonly key: DocumentKey;
-  /** Steps from the document's `spec`. */
-  readonly path: FieldPath;
-}
+import type { Call, Judgement, Obstacle } from "./call.ts";
+import { type Fact, type Place, placeIn } from "./fact.ts";
+import { serviceFacts } from "./service-facts.ts";
 
 const OBSTACLES: Readonly<Record<Obstacle, string>> = {
   bad_path: "refused with 400: the path can be read in more than one way",
@@ -63,33 +55,12 @@ export function resultText({ allowed, obstacle, outcomes, fault }: Judgement): s
   return `${text}${fault === undefined ? "" : ` (${fault})`}${part}`;
 }
 
-function serviceFacts(
-  service: ServiceName,
-  { ports, loadBalancer, connectionPool, outlierDetection, certificateTtl }: ServiceSpec,
-): Fact[] {
-  const at = (field: string): Place => place("Service", service.namespace, service.name, [field]);
-  const protocols = ports.map(({ port, protocol }) => `${port} ${protocol}`).join(", ");
-  return [
-    { about: "service", text: `${refOf(service)} on ${protocols}`, place: at("ports") },
-    { about: "balancing", text: loadBalancer?.algorithm ?? "least-request", place: loadBalancer && at("loadBalancer") },
-    ...(connectionPool === undefined
-      ? []
-      : [{ about: "circuit", text: fieldsText(connectionPool), place: at("connectionPool") }]),
-    ...(outlierDetection === undefined
-      ? []
-      : [{ about: "outliers", text: fieldsText(outlierDetection), place: at("outlierDetection") }]),
-    ...(certificateTtl === undefined
-      ? []
-      : [{ about: "certificates", text: `live ${certificateTtl}`, place: at("certificateTtl") }]),
-  ];
-}
-
 function routeFacts({ source, rule, outcomes, obstacle }: Judgement, isDeclared: boolean): Fact[] {
   if (source === undefined) {
     const hasRoutes = obstacle === "no_route" || obstacle === "unreachable";
     return isDeclared && !hasRoutes ? [{ about: "route", text: "none: every call goes to the whole service" }] : [];
   }
-  const { origin, timeoutMs, retries } = source;
+  const { origin, timeoutMs, idleTimeoutMs, retries } = source;
   const at = (...path: FieldPath): Place => rulePlace("Route", origin, path);
   const matches = source.match.length === 0 ? "matches every call" : "matches";
   return [
@@ -105,6 +76,9 @@ function routeFacts({ source, rule, outcomes, obstacle }: Judgement, isDeclared:
       text: timeoutMs === undefined ? "none" : formatDuration(timeoutMs),
       place: timeoutMs === undefined ? undefined : at("timeout"),
     },
+    ...(idleTimeoutMs === undefined
+      ? []
+      : [{ about: "idle timeout", text: formatDuration(idleTimeoutMs), place: at("idleTimeout") }]),
     {
       about: "retries",
       text: retries === undefined || rule?.retries === undefined ? "none" : retriesText(retries),
@@ -151,13 +125,15 @@ function matchPath(match: readonly unknown[]): FieldPath {
   return match.length === 0 ? [] : ["match"];
 }
 
-function retriesText({
-  attempts,
-  on,
-  perTryTimeoutMs,
-}: NonNullable<NonNullable<Judgement["source"]>["retries"]>): string {
+function retriesText({ attempts, on, statusCodes, perTryTimeoutMs, backoff, budget }: SnapshotRetries): string {
   const each = perTryTimeoutMs === undefined ? "" : ` of ${formatDuration(perTryTimeoutMs)} each`;
-  return `up to ${attempts}${each} on ${on.join(", ")}`;
+  const codes = statusCodes === undefined ? "" : ` (${statusCodes.join(", ")})`;
+  const waits = backoff && `after ${formatDuration(backoff.baseMs)} to ${formatDuration(backoff.maxMs)}`;
+  return [
+    `up to ${attempts}${each} on ${on.join(", ")}${codes}`,
+    ...(waits === undefined ? [] : [waits]),
+    `at most ${budget.percent}% of the requests and ${budget.minPerSecond} a second`,
+  ].join(", ");
 }
 
 function backendsText(outcomes: Judgement["outcomes"]): string {
@@ -227,22 +203,11 @@ function limitFacts({ limits, outcomes }: Judgement): Fact[] {
 
 function rulePlace(kind: PolicyKind, { document, rule }: RuleOrigin, path: FieldPath): Place {
   const [namespace = "", name = ""] = document.split("/");
-  return place(kind, namespace, name, ["rules", rule, ...path]);
-}
-
-function place(kind: PolicyKind, namespace: string, name: string, path: FieldPath): Place {
-  return { key: keyOf(kind, namespace, name), path };
+  return placeIn(kind, namespace, name, ["rules", rule, ...path]);
 }
 
 function meshPlace(state: MeshState): Place | undefined {
-  return state.mesh?.value.access === undefined ? undefined : place("Mesh", MESH_NAMESPACE, "default", ["access"]);
-}
-
-function fieldsText(fields: Readonly<Record<string, unknown>>): string {
-  return Object.entries(fields)
-    .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `${name} ${String(value)}`)
-    .join(", ");
+  return state.mesh?.value.access === undefined ? undefined : placeIn("Mesh", MESH_NAMESPACE, "default", ["access"]);
 }
 
 /** At most one decimal. */

@@ -7,9 +7,35 @@ import { applied, document, service } from "../events/scenario.ts";
 const policy = (name: string, dryRun: boolean, ...rules: object[]) =>
   document("AccessPolicy", `shop/${name}`, { service: "catalog", rules, ...(dryRun ? { dryRun } : {}) });
 
+/** Everything that callers of a service can be told of how to spread, guard and repeat their calls. */
+const guarded = document("Service", "shop/guarded", {
+  ports: [{ port: 8080, protocol: "http" }],
+  loadBalancer: { algorithm: "maglev", hash: { cookie: "session" }, slowStart: "30s", failover: "catalog" },
+  connectionPool: { maxRequests: 3, idleTimeout: "1m" },
+  outlierDetection: { consecutive5xx: 5, failurePercentage: { threshold: 85 } },
+  healthCheck: { http: { path: "/healthz" }, interval: "2s" },
+});
+
 const state = applied(
   INITIAL_STATE,
   "shop",
+  guarded,
+  document("Route", "shop/guarded", {
+    service: "guarded",
+    rules: [
+      {
+        idleTimeout: "1m",
+        retries: {
+          attempts: 3,
+          perTryTimeout: "1s",
+          on: ["5xx", "retriable-status-codes"],
+          statusCodes: [425],
+          backoff: { base: "25ms", max: "250ms" },
+          budget: { percent: 10, minPerSecond: 1 },
+        },
+      },
+    ],
+  }),
   service("shop/web"),
   service("shop/orders"),
   service("shop/catalog", ["v1"]),
@@ -22,13 +48,14 @@ const state = applied(
     ],
   }),
   policy("front", false, { allow: { from: ["shop/web"] } }, { audit: { paths: ["/old/*"] } }),
+  document("AccessPolicy", "shop/guarded", { service: "guarded", rules: [{ allow: { from: ["shop/web"] } }] }),
   policy("trial", true, { deny: { paths: ["/old/*"] } }),
 );
 
-function facts(source: string, method: string, path: string): Record<string, string> {
+function facts(source: string, method: string, path: string, name = "catalog"): Record<string, string> {
   const call: Call = {
     source: { namespace: "shop", name: source },
-    destination: { namespace: "shop", name: "catalog" },
+    destination: { namespace: "shop", name },
     method,
     path,
     headers: [],
@@ -41,12 +68,25 @@ describe("a call is explained", () => {
   test("part by part", () => {
     expect(facts("web", "GET", "/items")).toMatchObject({
       service: "shop/catalog on 8080 http",
+      balancing: "peak-ewma, the default",
       route: "shop/catalog rule 0 matches",
       backends: "100% shop/catalog v1",
       timeout: "2s",
       access: "allowed by shop/front[0]@1",
       "rate limit": "none",
       result: "allowed: it reaches shop/catalog",
+    });
+  });
+
+  test("with how its caller spreads, guards and repeats it", () => {
+    expect(facts("web", "GET", "/items", "guarded")).toMatchObject({
+      balancing: "maglev, hash { cookie: session }, slowStart 30s, failover catalog",
+      circuit: "maxRequests 3, idleTimeout 1m",
+      outliers: "consecutive5xx 5, failurePercentage { threshold: 85 }",
+      health: "http { path: /healthz }, interval 2s",
+      "idle timeout": "1m",
+      retries:
+        "up to 3 of 1s each on 5xx, retriable-status-codes (425), after 25ms to 250ms, at most 10% of the requests and 1 a second",
     });
   });
 

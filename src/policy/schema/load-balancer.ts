@@ -6,6 +6,9 @@ import { dnsLabel, duration, headerName } from "./primitives.ts";
 /** Envoy's names, and that of Finagle and Linkerd for the default. */
 export const LOAD_BALANCERS = ["peak-ewma", "least-request", "round-robin", "random", "ring-hash", "maglev"] as const;
 
+/** Takes in both load and latency, and needs no tuning: slow instances get less by themselves. */
+export const DEFAULT_LOAD_BALANCER = "peak-ewma" satisfies (typeof LOAD_BALANCERS)[number];
+
 /** What the requests that belong together have in common. */
 export const hashKey = z.union(
   [
