@@ -96,7 +96,7 @@ async function keysOf({ dir, caDir, trustDomain, caKeyFile }: KeysOptions): Prom
 
 async function installCertificate(path: string, options: InstallOptions): Promise<void> {
   const { custody, trustDomain } = await keysOf(options);
-  const [certificate, root] = await Promise.all([readFile(path, "utf8"), readFile(options.root, "utf8")]);
+  const [certificate, root] = await Promise.all([certificateText(path), certificateText(options.root)]);
   const installed = await installIssuer(custody, { certificate, root, trustDomain, nowMs: Date.now() });
   if (!installed.ok) throw new Failure(`${path}: ${installed.error}; nothing was changed`);
   const { rootPem, rootFingerprint, notAfterMs } = installed.value;
@@ -113,6 +113,12 @@ async function installCertificate(path: string, options: InstallOptions): Promis
     const { decided } = await sendDirectly(context, command, { reason: options.reason, dryRun: false });
     for (const warning of decided.warnings) note(warning);
     if (decided.revision !== undefined) note(`revision ${decided.revision}: heddle ca status shows how far it is`);
+  });
+}
+
+function certificateText(path: string): Promise<string> {
+  return readFile(path, "utf8").catch((cause: unknown) => {
+    throw new Failure(`${path}: the certificate cannot be read`, { cause });
   });
 }
 

@@ -53,6 +53,7 @@ const REVOKE_HELP = `
 Without --serial and --instance the service as a whole is revoked: peers refuse it within a second, its connections are
 closed, and nothing is signed for it until it is reinstated. With --serial one certificate is revoked, and whoever holds
 it lawfully gets another. With --instance nothing more is signed for that instance, and its certificate is revoked.
+An instance says its name itself: a join token that may be in the wrong hands has to be revoked as well (heddle token revoke).
 
 Example:
   heddle identity revoke shop/orders --reason "key found in a log"

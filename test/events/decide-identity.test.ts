@@ -34,6 +34,25 @@ describe("revoking", () => {
     expect(revocation(after(two, revoke()))?.serials.size).toBe(0);
   });
 
+  test("an instance, with a word about the tokens by which it could come back under another name", () => {
+    const token = (publicKey: string, usesMax?: number, name = "orders") =>
+      ({ type: "TokenCreated", namespace: "shop", service: name, publicKey, ...(usesMax ? { usesMax } : {}) }) as const;
+    const used = {
+      type: "TokenUsed",
+      namespace: "shop",
+      service: "orders",
+      publicKey: "USED",
+      instance: "vm-1",
+    } as const;
+    const events = [token("USED", 1), used, token("U2", 2, "web"), token("UOPEN0123456789"), token("UTWO", 2)];
+    const state = foldChange(shop, changeAfter(shop, "shop", events));
+    const [warning, ...more] = decided(state, "shop", revoke({ instance: "vm-1", serial: "0a" })).decision.warnings;
+    expect(more).toEqual([]);
+    expect(warning).toContain("the join tokens UOPEN0123456, UTWO of shop/orders can join again under another name");
+    expect(decided(state, "shop", revoke({ serial: "0a" })).decision.warnings).toEqual([]);
+    expect(decided(shop, "shop", revoke({ instance: "vm-1" })).decision.warnings).toEqual([]);
+  });
+
   test("is remembered for as long as a certificate can live", () => {
     const old = foldChange(
       shop,
