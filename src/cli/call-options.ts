@@ -27,6 +27,8 @@ export interface CallOptions extends ConnectionOptions {
 type Header = readonly [name: string, value: string];
 
 const HEADER = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*$/;
+/** RFC 9110 §9.1: a method is a token. */
+const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
 /** Adds the arguments and options of a command that asks about one call. */
 export function callArguments(command: Command): Command {
@@ -49,6 +51,7 @@ export function callOf(
   { namespace, header, ip, port, sni, claim, label }: CallOptions,
 ): Call {
   if (method !== undefined && path === undefined) throw new UsageError("a method needs a path, such as GET /items");
+  if (method !== undefined && !METHOD.test(method)) throw new UsageError(`'${method}' is no method, such as GET`);
   const [from, to]: ServiceName[] = [source, destination].map((text) => parseServiceArgument(text, namespace));
   if (from === undefined || to === undefined) throw new UsageError("name who calls, and who is called");
   const claims = claim === undefined ? undefined : Object.fromEntries(claim);

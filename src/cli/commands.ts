@@ -7,6 +7,7 @@
  */
 
 import { Command } from "commander";
+import { safeLines } from "./safe-text.ts";
 
 export type Run = (command: Command, args: readonly string[]) => Promise<void>;
 
@@ -15,6 +16,8 @@ export interface CommandEntry {
   readonly summary: string;
   /** Not for people: help does not show it. */
   readonly hidden?: boolean;
+  /** It only shows, and may do so for long: it ends when nobody reads any more. Others see their work through. */
+  readonly endsUnread?: boolean;
   readonly load: () => Promise<{ readonly run: Run }>;
 }
 
@@ -50,7 +53,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "make calls of a service fail on purpose, for a while",
     load: () => import("./fault.ts"),
   },
-  { name: "log", summary: "show who changed what, when and why", load: () => import("./log.ts") },
+  {
+    name: "log",
+    summary: "show who changed what, when and why",
+    endsUnread: true,
+    load: () => import("./log.ts"),
+  },
   { name: "show", summary: "show one change in full", load: () => import("./show.ts") },
   { name: "diff", summary: "show what differs between two moments", load: () => import("./diff.ts") },
   { name: "at", summary: "run a command that reads, as of a moment of the past", load: () => import("./at.ts") },
@@ -64,7 +72,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "who-can", summary: "show which services may call one", load: () => import("./who-can.ts") },
   { name: "bisect", summary: "find the change that broke something, by trying", load: () => import("./bisect.ts") },
   { name: "impact", summary: "show what traffic did before and after a change", load: () => import("./impact.ts") },
-  { name: "top", summary: "show rate, errors and latency of services", load: () => import("./top.ts") },
+  {
+    name: "top",
+    summary: "show rate, errors and latency of services",
+    endsUnread: true,
+    load: () => import("./top.ts"),
+  },
   {
     name: "what-if",
     summary: "show which recorded calls policy files would deny or allow",
@@ -84,7 +97,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./check.ts"),
   },
   { name: "verify", summary: "prove that the ledger is what was written", load: () => import("./verify.ts") },
-  { name: "export", summary: "write the ledger out, one CloudEvent a line", load: () => import("./export.ts") },
+  {
+    name: "export",
+    summary: "write the ledger out, one CloudEvent a line",
+    endsUnread: true,
+    load: () => import("./export.ts"),
+  },
   { name: "sink", summary: "send every change to a webhook", load: () => import("./sink.ts") },
   { name: "import", summary: "make a ledger out of an export, in an empty mesh", load: () => import("./import.ts") },
   { name: "audit", summary: "report who had access to what, and how that changed", load: () => import("./audit.ts") },
@@ -96,7 +114,7 @@ export const COMMANDS: readonly CommandEntry[] = [
 /** A command that throws rather than ends the process, and whose complaints look like ours. */
 export function newCommand(name: string): Command {
   return new Command(name).exitOverride().configureOutput({
-    outputError: (text, write) => write(text.replace(/^error: (?:command-argument value )?/, "heddle: ")),
+    outputError: (text, write) => write(safeLines(text.replace(/^error: (?:command-argument value )?/, "heddle: "))),
   });
 }
 

@@ -22,6 +22,7 @@ import { isFree } from "./free-port.ts";
 import { VERSION } from "./program.ts";
 import { ready } from "./readiness.ts";
 import { chosenServer, type ServerOptions, serverOptions } from "./server-options.ts";
+import { onStopSignals } from "./stop-signals.ts";
 
 const CERTIFICATE_TTL_MIN_MS = 60_000;
 const CERTIFICATE_TTL_MAX_MS = 90 * 24 * 3_600_000;
@@ -189,11 +190,11 @@ async function listenAddress(text: string | undefined, logger: Logger): Promise<
   return { ...DEFAULT_LISTEN, port: 0 };
 }
 
-/** Aborts at the first SIGTERM or SIGINT, and when the process that started this one is gone. A second signal ends it. */
+/** Aborts at the first signal to stop, and when the process that started this one is gone. A second signal ends it. */
 function stopRequested(): AbortSignal {
   const controller = new AbortController();
   const onSignal = (): void => (controller.signal.aborted ? process.exit(EXIT_FAILED) : controller.abort());
-  process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
+  onStopSignals(onSignal);
   process.on("disconnect", () => controller.abort());
   return controller.signal;
 }

@@ -6,6 +6,8 @@ import { type Command, CommanderError } from "commander";
 import { COMMANDS, newCommand, runEntry } from "./commands.ts";
 import { EXIT_FAILED, EXIT_USAGE, Failure, UsageError } from "./failure.ts";
 import { VERSION } from "./program.ts";
+import { safeLines } from "./safe-text.ts";
+import { guardStandardStreams } from "./standard-streams.ts";
 
 /**
  * Runs one command line (without the program's own name) and resolves with the exit code: 0 done, 1 failed, 2 bad
@@ -59,14 +61,14 @@ function report(error: unknown, env: NodeJS.ProcessEnv): number {
   }
   const debug = env.HEDDLE_DEBUG === "1";
   const text = error instanceof Error ? (debug ? error.stack : error.message) : String(error);
-  if (text !== "") process.stderr.write(`heddle: ${text}\n`);
+  if (text !== "") process.stderr.write(safeLines(`heddle: ${text}\n`));
   return error instanceof Failure ? error.exitCode : EXIT_FAILED;
 }
 
 if (import.meta.main) {
-  // `heddle log | head`: whoever reads has seen enough.
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : EXIT_FAILED));
-  const code = await main(process.argv.slice(2), process.env);
+  const args = process.argv.slice(2);
+  guardStandardStreams(COMMANDS.find(({ name }) => name === args[0])?.endsUnread === true);
+  const code = await main(args, process.env);
   // A command may have decided on its own code without an error to tell, as `wait` does.
   if (code !== 0) process.exitCode = code;
 }

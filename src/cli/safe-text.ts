@@ -8,6 +8,11 @@ export function safeText(text: string): string {
   return text.replace(UNSAFE, "\uFFFD");
 }
 
+/** As `safeText`, for a text whose own line ends are meant. */
+export function safeLines(text: string): string {
+  return text.split("\n").map(safeText).join("\n");
+}
+
 /** What JSON leaves as it is though a terminal acts upon it: C1 controls, and formatting characters. */
 const UNSAFE_IN_JSON = /[\u007f-\u009f\p{Cf}\u2028\u2029]/gu;
 

@@ -7,6 +7,7 @@ import type { WorkerOrder } from "../proxy/sidecar/workers/messages.ts";
 import { Worker } from "../proxy/sidecar/workers/worker.ts";
 import { EXIT_FAILED, UsageError } from "./failure.ts";
 import { dataPlaneOptions, declareSidecarOptions, type SidecarArguments } from "./sidecar-options.ts";
+import { onStopSignals } from "./stop-signals.ts";
 
 export async function run(command: Command, args: readonly string[]): Promise<void> {
   await declareSidecarOptions(command)
@@ -18,7 +19,7 @@ async function runWorker(parsed: SidecarArguments): Promise<void> {
   const send = process.send?.bind(process);
   if (send === undefined) throw new UsageError("sidecar-worker is started by `heddle sidecar --workers`, not by hand");
   // A terminal, or a supervisor, signals every process at once: what that means is the sidecar's to say.
-  process.on("SIGTERM", () => {}).on("SIGINT", () => {});
+  onStopSignals(() => {});
   const options = await dataPlaneOptions(parsed);
   const over = Promise.withResolvers<string | undefined>();
   const worker = new Worker({

@@ -27,6 +27,7 @@ import {
   parseHealthCheck,
   type SidecarArguments,
 } from "./sidecar-options.ts";
+import { onStopSignals } from "./stop-signals.ts";
 import { Supervisor } from "./supervisor.ts";
 import { spawnWorker } from "./worker-child.ts";
 
@@ -85,7 +86,7 @@ async function runSidecar(options: SidecarArguments, args: readonly string[]): P
   // The first signal drains, the second does not wait.
   let signals = 0;
   const onSignal = (): void => (++signals === 1 ? stop.resolve() : process.exit(EXIT_FAILED));
-  process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
+  onStopSignals(onSignal);
   await stop.promise;
   await sidecar.drain();
   await ending.disposeAsync();

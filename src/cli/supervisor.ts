@@ -42,6 +42,15 @@ export class Supervisor {
     return new Supervisor(options, await options.launch());
   }
 
+  /**
+   * Stops one after the other. From the beginning none is started again: who stops us, such as systemd, may have told
+   * all processes at once, and those whose turn comes late have ended by then.
+   */
+  static async stopInTurn(supervisors: readonly Supervisor[]): Promise<void> {
+    for (const supervisor of supervisors) supervisor.#stopping.abort();
+    for (const supervisor of supervisors) await supervisor.stop();
+  }
+
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#child.stop();
@@ -64,6 +73,8 @@ export class Supervisor {
         if (signal.aborted) return;
         try {
           this.#child = await launch();
+          // Told to stop meanwhile: `stop` ends it.
+          if (signal.aborted) return;
           note(`${name} is back (process ${this.#child.pid})`);
           break;
         } catch (error) {

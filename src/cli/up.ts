@@ -10,6 +10,7 @@ import { directoryPath } from "./context.ts";
 import { startControlChild } from "./control-child.ts";
 import { EXIT_FAILED, Failure, UsageError } from "./failure.ts";
 import { note, painter, printText } from "./output.ts";
+import { onStopSignals } from "./stop-signals.ts";
 import { type SupervisedChild, Supervisor } from "./supervisor.ts";
 import { checkServerOptions, serverLauncher, type UpServerOptions } from "./up-server.ts";
 
@@ -79,16 +80,16 @@ async function up(options: Options): Promise<void> {
     });
   } finally {
     // Control first: it takes leave of the server.
-    for (const supervisor of running.reverse()) await supervisor.stop();
+    await Supervisor.stopInTurn(running.reverse());
   }
   process.exit(0);
 }
 
-/** Aborts at the first SIGTERM or SIGINT; a second one does not wait. */
+/** Aborts at the first signal to stop; a second one does not wait. */
 function stopRequested(): AbortSignal {
   const controller = new AbortController();
   const onSignal = (): void => (controller.signal.aborted ? process.exit(EXIT_FAILED) : controller.abort());
-  process.on("SIGTERM", onSignal).on("SIGINT", onSignal).on("SIGHUP", onSignal);
+  onStopSignals(onSignal);
   return controller.signal;
 }
 

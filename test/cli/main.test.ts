@@ -5,6 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import manifest from "../../package.json";
+import { selfCommand } from "../../src/cli/program.ts";
 import { CommandLine, type Outcome } from "./cli-mesh.ts";
 
 /** Runs `heddle …` where there is no mesh. */
@@ -73,4 +74,24 @@ test("what fails exits with 1 and one line, with a stack only when asked for", a
   delete process.env.HEDDLE_DEBUG;
   expect(debugged.stderr).toContain("    at ");
   await rm(root, { recursive: true, force: true });
+});
+
+test("what is typed comes back without what a terminal would act upon", async () => {
+  for (const args of [["\u001b[31mred"], ["get", "--\u001b]0;title\u0007"], ["token", "create", "\u009b2J"]]) {
+    const { code, stderr } = await heddle(...args);
+    expect(code).toBe(2);
+    expect(stderr).toContain("\uFFFD");
+    expect(stderr.replaceAll("\n", "")).not.toMatch(/\p{Cc}/u);
+  }
+});
+
+test("a method that is none is refused where a call is asked about", async () => {
+  const { code, stderr } = await heddle("explain", "shop/web", "shop/catalog", "G T", "/");
+  expect([code, stderr]).toEqual([2, "heddle: 'G T' is no method, such as GET\n"]);
+});
+
+test("output for which the disk is full is said, and fails the command", async () => {
+  const child = Bun.spawn([...selfCommand(["version"])], { stdout: Bun.file("/dev/full"), stderr: "pipe" });
+  expect(await new Response(child.stderr).text()).toMatch(/^heddle: the output could not be written: ENOSPC.*\n$/);
+  expect(await child.exited).toBe(1);
 });

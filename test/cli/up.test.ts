@@ -83,6 +83,11 @@ async function natsPid(): Promise<number> {
   return Number((await readFile(join(path, "nats", "lock"), "utf8")).split(" ")[0]);
 }
 
+/** The process of `heddle up`, which nats-server's lock names as the one that looks after it. */
+async function upPid(): Promise<number> {
+  return Number((await readFile(join(path, "nats", "lock"), "utf8")).split("\n")[1]?.split(" ")[0]);
+}
+
 /** The process of the replica that was ready last, as its log tells. */
 async function controlPid(): Promise<number> {
   const lines = (await readFile(join(path, "control.log"), "utf8")).trim().split("\n");
@@ -145,6 +150,23 @@ test("takes over from one that was killed, and from the server that it left behi
   expect(await natsPid()).not.toBe(left);
   await apply("web");
   expect(await revisions()).toBe(3);
+}, 60_000);
+
+test("goes on when nobody reads what it says any more, and when the disk for that is full", async () => {
+  // `sh` makes what a terminal that was closed leaves behind, and a full disk, for which /dev/full stands.
+  const script = '{ "$0" "$@" 2>&1 >/dev/full; echo "ended with $?" >&3; } 3>&1 | true';
+  const [program = "", ...args] = selfCommand(["up", "--dir", path, "--control-listen", "127.0.0.1:0", "--port", "0"]);
+  const shell = Bun.spawn(["sh", "-c", script, program, ...args], { stdin: "ignore", stdout: "pipe" });
+  running.push(shell);
+  await eventually(() => apply("orders"), 30_000);
+  const control = await controlPid();
+  process.kill(control, "SIGKILL");
+  await eventually(async () => expect(await controlPid()).not.toBe(control));
+  await apply("web");
+  expect(await revisions()).toBe(3);
+  // Whom the lock names looks after nats-server: it is still there to be stopped.
+  process.kill(await upPid(), "SIGTERM");
+  await eventually(() => expect(natsPid()).rejects.toThrow("ENOENT"));
 }, 60_000);
 
 test("a command that nobody would decide says so soon", async () => {

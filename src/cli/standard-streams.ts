@@ -1,0 +1,22 @@
+/** The standard output and error, whose readers may leave, and whose disk may be full. */
+
+import { EXIT_FAILED } from "./failure.ts";
+
+/**
+ * Sees to it that nobody's leaving ends what is under way: a change that was sent, or a mesh that runs. Only a command
+ * that does nothing but show (`endsUnread`) ends with its reader, as in `heddle log | head`. Output that could not be
+ * written is said, and fails the command; remarks that could not are lost.
+ */
+export function guardStandardStreams(endsUnread: boolean): void {
+  let isTold = false;
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    const isReaderGone = error.code === "EPIPE";
+    if (!isReaderGone && !isTold) {
+      isTold = true;
+      process.stderr.write(`heddle: the output could not be written: ${error.message}\n`);
+      process.exitCode = EXIT_FAILED;
+    }
+    if (endsUnread) process.exit(isReaderGone ? 0 : EXIT_FAILED);
+  });
+  process.stderr.on("error", () => {});
+}
