@@ -28,6 +28,8 @@ export interface SidecarSpec {
   readonly outboundTls?: SidecarOptions["outboundTls"];
   /** The sidecar's wall clock; the real one by default. */
   readonly wallMs?: () => number;
+  /** And its monotonic one, by which it judges others; its timers keep to the real one. */
+  readonly monotonicMs?: () => number;
 }
 
 export interface TestSidecar {
@@ -80,7 +82,11 @@ export async function startTestSidecar(nats: TestNats, spec: SidecarSpec, number
     endpoints: directReader(bus, ENDPOINT_BUCKET),
     accessLog,
     logger: leanLogger("silent"),
-    runtime: { ...systemRuntime(spec.limits), wallMs: spec.wallMs ?? Date.now },
+    runtime: {
+      ...systemRuntime(spec.limits),
+      wallMs: spec.wallMs ?? Date.now,
+      ...(spec.monotonicMs === undefined ? {} : { monotonicMs: spec.monotonicMs }),
+    },
     onQuit: () => {},
   });
   const started: TestSidecar = {
