@@ -10,10 +10,11 @@ export function summarise(document: PolicyDocument): string {
       return said.filter(Boolean).join(", ");
     }
     case "Service": {
-      const { ports, subsets } = document.spec;
+      const { ports, subsets, external } = document.spec;
       const named = Object.keys(subsets ?? {});
       const listens = ports.map(({ port, protocol }) => `${port} ${protocol}`).join(", ");
-      return named.length === 0 ? listens : `${listens}; subsets ${named.join(", ")}`;
+      const whose = external === undefined ? "" : `; ${external.identity}`;
+      return named.length === 0 ? `${listens}${whose}` : `${listens}; subsets ${named.join(", ")}${whose}`;
     }
     case "Route": {
       const { service, rules } = document.spec;

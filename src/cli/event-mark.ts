@@ -47,6 +47,7 @@ export function markOf(event: DomainEvent, before?: MeshState): Mark {
     case "MtlsModeSet":
     case "NamespaceDefaultsSet":
     case "ServiceMtlsSet":
+    case "ServiceExternalSet":
     case "AccessDefaultSet":
     case "AccessPolicyDefaultSet":
     case "AccessDryRunStarted":

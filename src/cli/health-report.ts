@@ -3,6 +3,7 @@
 import { CLOCK_TOLERANCE_MS } from "../control/admission.ts";
 import type { CheckReply, StatusReply } from "../control/protocol.ts";
 import { documentsOf } from "../events/documents.ts";
+import { untrustedExternals } from "../events/external-services.ts";
 import type { MeshState } from "../events/state.ts";
 import type { ConnectionFacts } from "../nats/connection.ts";
 import { serviceRef } from "../policy/names.ts";
@@ -185,6 +186,11 @@ function policyFindings(facts: HealthFacts): Finding[] {
   return [
     warning("mutual TLS is strict everywhere", weakMtls(documents), "set it back once everybody has a sidecar"),
     strangersFinding(facts),
+    warning(
+      "other meshes that are called are trusted",
+      untrustedExternals(state),
+      "heddle ca federate, with their bundle",
+    ),
     finding("policy", "calls that no rule allows are refused", open ? "warn" : "ok", {
       detail: open ? "Mesh/_mesh/default spec.access is allow" : "",
       hint: "set it to deny, and allow what is meant: heddle allow",

@@ -8,13 +8,16 @@ import type { HealthFacts } from "./health-report.ts";
 /** A leaf is renewed at half life; one that is so near its end has failed to. */
 const LEAF_WARN_MS = 15 * 60_000;
 
-export function instanceFindings({ control, nowMs, version }: HealthFacts): Finding[] {
+export function instanceFindings({ control, nowMs, version, state }: HealthFacts): Finding[] {
   const group = "instances";
   if (control === undefined) return [{ group, check: "instances", verdict: "skip", detail: "nobody to ask" }];
   const { services } = control.status;
   const { heard, silent } = views(control.status);
   const running = new Set(heard.map(({ service }) => service));
+  const isOurs = ({ namespace, name }: (typeof services)[number]): boolean =>
+    state.namespaces.get(namespace)?.services.get(name)?.value.external === undefined;
   const idle = services
+    .filter(isOurs)
     .map((service) => serviceRef(service.namespace, service.name))
     .filter((ref) => !running.has(ref));
   const undeclared = heard.filter(({ wanted }) => wanted === undefined);

@@ -24,6 +24,7 @@ import { eventsTowards } from "./document-events.ts";
 import { documentAt, documentsOf } from "./documents.ts";
 import type { DomainEvent } from "./domain-events.ts";
 import { evolve } from "./evolve.ts";
+import { distrustWarnings } from "./external-services.ts";
 import { mtlsLeaps } from "./mtls-mode.ts";
 import type { MeshState, Origin } from "./state.ts";
 
@@ -73,7 +74,8 @@ export function decide(
   const found = findings.warnings.slice(0, WARNINGS_MAX).map(({ key, path, message }) => {
     return `${placeIn(key, path)}: ${message}`;
   });
-  const leaps = mtlsLeaps(state, afterEvents(state, events));
+  const after = afterEvents(state, events);
+  const leaps = [...mtlsLeaps(state, after), ...distrustWarnings(after, events)];
   return ok({ events: mark === undefined ? events : [mark, ...events], warnings: [...warnings, ...leaps, ...found] });
 }
 

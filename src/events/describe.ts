@@ -125,6 +125,7 @@ const SERVICE_EVENTS = [
   "CertificateTtlSet",
   "JwtValidationSet",
   "ServiceMtlsSet",
+  "ServiceExternalSet",
   "ServiceRemoved",
 ] as const satisfies DomainEvent["type"][];
 
@@ -158,6 +159,9 @@ function serviceSentence(event: ServiceEvent): string {
       return `set how long certificates of ${service} live from ${event.from ?? "the default"} to ${event.to ?? "the default"}`;
     case "ServiceMtlsSet":
       return `set mTLS of ${service} from ${event.from ?? "the default"} to ${event.to ?? "the default"}`;
+    case "ServiceExternalSet":
+      if (event.to === undefined) return `made ${service} a service of this mesh`;
+      return `said that ${service} is ${event.to.identity} at ${itemList(event.to.addresses)}`;
     case "JwtValidationSet":
       return `set the tokens that ${service} validates from ${tokens(event.from)} to ${tokens(event.to)}`;
     case "ServiceRemoved":

@@ -147,6 +147,8 @@ function serviceEvents(target: Target, before: ServiceSpec | undefined, after: S
   if (certificateTtl !== undefined) events.push({ type: "CertificateTtlSet", ...target, ...certificateTtl });
   const mtls = fieldChange(before, after, "mtls");
   if (mtls !== undefined) events.push({ type: "ServiceMtlsSet", ...target, ...mtls });
+  const external = fieldChange(before, after, "external");
+  if (external !== undefined) events.push({ type: "ServiceExternalSet", ...target, ...external });
   const jwt = fieldChange(before, after, "jwt");
   if (jwt !== undefined) events.push({ type: "JwtValidationSet", ...target, ...jwt });
   return events;

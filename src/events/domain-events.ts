@@ -114,6 +114,8 @@ const certificateTtlSet = servicePart("CertificateTtlSet", serviceSpec.shape.cer
 const serviceMtlsSet = servicePart("ServiceMtlsSet", mtlsMode);
 /** Which tokens of end users the service validates. */
 const jwtValidationSet = servicePart("JwtValidationSet", serviceSpec.shape.jwt);
+/** A service became another mesh's, or is one of ours again, or is to be found elsewhere. */
+const serviceExternalSet = servicePart("ServiceExternalSet", serviceSpec.shape.external);
 const serviceRemoved = z.strictObject({ type: z.literal("ServiceRemoved"), namespace, name });
 
 /** A new route, or one whose rules changed in more than what the narrower events below can say. */
@@ -261,6 +263,7 @@ export const domainEvent = z.discriminatedUnion("type", [
   certificateTtlSet,
   jwtValidationSet,
   serviceMtlsSet,
+  serviceExternalSet,
   serviceRemoved,
   routeDefined,
   trafficShifted,

@@ -144,6 +144,8 @@ function evolveNamespace(state: NamespaceState, event: NamespaceEvent, origin: O
       return withServiceField(state, event.name, "certificateTtl", event.to, origin, maps);
     case "ServiceMtlsSet":
       return withServiceField(state, event.name, "mtls", event.to, origin, maps);
+    case "ServiceExternalSet":
+      return withServiceField(state, event.name, "external", event.to, origin, maps);
     case "JwtValidationSet":
       return withServiceField(state, event.name, "jwt", event.to, origin, maps);
     case "ServiceRemoved": {
@@ -155,15 +157,7 @@ function evolveNamespace(state: NamespaceState, event: NamespaceEvent, origin: O
       return { ...state, routes: maps.withEntry(state.routes, event.name, route) };
     }
     case "TrafficShifted":
-      return withRouteRule(
-        state,
-        event,
-        origin,
-        (rule) => {
-          return rule.backends === undefined ? rule : { ...rule, backends: withWeights(rule.backends, event.to) };
-        },
-        maps,
-      );
+      return withRouteRule(state, event, origin, (rule) => shifted(rule, event.to), maps);
     case "RouteTimeoutSet":
       return withRouteRule(state, event, origin, (rule) => withField(rule, "timeout", event.to), maps);
     case "RouteRetriesSet":
@@ -203,6 +197,10 @@ function evolveNamespace(state: NamespaceState, event: NamespaceEvent, origin: O
       return unheard;
     }
   }
+}
+
+function shifted(rule: RouteRule, to: EventOf<"TrafficShifted">["to"]): RouteRule {
+  return rule.backends === undefined ? rule : { ...rule, backends: withWeights(rule.backends, to) };
 }
 
 function withMesh(state: MeshState, part: Partial<MeshSpec>, origin: Origin): MeshState {

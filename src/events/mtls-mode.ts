@@ -7,6 +7,8 @@ import { MESH_DEFAULTS, type MeshState } from "./state.ts";
 
 /** By port number: what is said closest to it. */
 export function mtlsModes(state: MeshState, namespace: string, service: ServiceSpec): Map<number, MtlsMode> {
+  // Between meshes nobody is believed without a certificate.
+  if (service.external !== undefined) return new Map(service.ports.map(({ port }) => [port, "strict"]));
   const inherited = service.mtls ?? namespaceMode(state, namespace);
   return new Map(service.ports.map(({ port, mtls = inherited }) => [port, mtls]));
 }

@@ -4,6 +4,7 @@
  */
 
 import { checkAccessRule, checkJwt } from "./check-access.ts";
+import { checkExternal, checkExternalRule } from "./check-external.ts";
 import { documentKey } from "./document-key.ts";
 import { parseDuration } from "./duration.ts";
 import { type DocumentKey, parseServiceRef, type ServiceRef, serviceRef } from "./names.ts";
@@ -49,6 +50,7 @@ export interface CheckResult {
 type ServiceDocument = Extract<PolicyDocument, { kind: "Service" }>;
 type RouteDocument = Extract<PolicyDocument, { kind: "Route" }>;
 type AccessPolicyDocument = Extract<PolicyDocument, { kind: "AccessPolicy" }>;
+type RateLimitDocument = Extract<PolicyDocument, { kind: "RateLimit" }>;
 type TargetedDocument = Exclude<PolicyDocument, { kind: "Mesh" | "Service" }>;
 type Say = (document: PolicyDocument, path: DocumentPath, message: string) => void;
 
@@ -98,7 +100,16 @@ class Check {
     if (document.kind === "Service") this.#service(document);
     else if (document.kind === "Route") this.#route(document);
     else if (document.kind === "AccessPolicy") this.#accessPolicy(document);
-    else if (document.kind === "RateLimit") this.#target(document);
+    else if (document.kind === "RateLimit") this.#rateLimit(document);
+  }
+
+  #rateLimit(document: RateLimitDocument): void {
+    if (this.#target(document)?.external === undefined) return;
+    this.#error(
+      document,
+      ["spec", "service"],
+      "is another mesh's: the called side counts, and so it is for them to limit",
+    );
   }
 
   #find(namespace: string, name: string): ServiceSpec | undefined {
@@ -123,6 +134,7 @@ class Check {
       if (ports.has(port)) this.#error(document, ["spec", "ports", index, "port"], `port ${port} is listed twice`);
       ports.add(port);
     }
+    for (const { path, message } of checkExternal(document.spec)) this.#error(document, path, message);
     const tokens = checkJwt(document.spec);
     for (const { path, message } of tokens.errors) this.#error(document, path, message);
     for (const { path, message } of tokens.warnings) this.#warn(document, path, message);
@@ -210,8 +222,17 @@ class Check {
 
   #accessPolicy(document: AccessPolicyDocument): void {
     const target = this.#target(document);
+    if (target?.external !== undefined && document.spec.dryRun === true) {
+      this.#error(
+        document,
+        ["spec", "dryRun"],
+        "cannot be tried out: nobody here decides about calls of another mesh's service",
+      );
+    }
     for (const [index, rule] of document.spec.rules.entries()) {
       if (target !== undefined) {
+        const errors = target.external === undefined ? [] : checkExternalRule(rule, ["spec", "rules", index]);
+        for (const { path, message } of errors) this.#error(document, path, message);
         const warnings = checkAccessRule(rule, ["spec", "rules", index], target);
         for (const { path, message } of warnings) this.#warn(document, path, message);
       }

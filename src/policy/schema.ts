@@ -73,6 +73,7 @@ export {
   type HeaderMatch,
   partsOf,
 } from "./schema/access-policy.ts";
+export { parseExternalAddress, parseExternalIdentity } from "./schema/external.ts";
 export { JWT_ALGORITHMS, type JwtSpec } from "./schema/jwt.ts";
 export { DEFAULT_LOAD_BALANCER, LOAD_BALANCERS } from "./schema/load-balancer.ts";
 export { type RequestMatch, type RouteMatch, requestMatch, routeMatch, type StringMatch } from "./schema/match.ts";

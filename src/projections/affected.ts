@@ -81,6 +81,8 @@ function affectedBy(transition: Transition, event: NamespaceEvent): Iterable<Ser
     case "ServiceRemoved":
       return presence(transition, event);
     case "ServiceMtlsSet":
+    case "ServiceExternalSet":
+      // Who may call without an identity depends on it, as on modes.
       return declaredServices(after);
     case "ServicePortsSet":
       // Who may call without an identity depends on whether anybody has to have one.

@@ -18,7 +18,13 @@ import {
 import { canonicalJson } from "../policy/canonical.ts";
 import { parseServiceRef, serviceRef, spiffeId } from "../policy/names.ts";
 import { localPrincipal } from "../policy/principal.ts";
-import { DEFAULT_LOAD_BALANCER, partsOf, type ServiceSpec } from "../policy/schema.ts";
+import {
+  DEFAULT_LOAD_BALANCER,
+  parseExternalAddress,
+  parseExternalIdentity,
+  partsOf,
+  type ServiceSpec,
+} from "../policy/schema.ts";
 import { accessDefaultOf, callableServices, policiesOf, type ServiceName, trustDomainOf } from "./call-graph.ts";
 import { compileJwt } from "./compile-jwt.ts";
 import {
@@ -204,7 +210,16 @@ function compileUpstream(state: MeshState, target: ServiceName): SnapshotUpstrea
       ),
     ),
     ...compileFaults(state, namespace, target),
+    ...compileExternal(declared.value),
   };
+}
+
+/** Its own name takes the place of the one that it has here. */
+function compileExternal({ external }: ServiceSpec): Partial<Pick<SnapshotUpstream, "spiffeId" | "external">> {
+  const identity = external && parseExternalIdentity(external.identity);
+  if (external === undefined || identity === undefined) return {};
+  const addresses = external.addresses.flatMap((text) => parseExternalAddress(text) ?? []);
+  return { spiffeId: external.identity, external: { trustDomain: identity.trustDomain, addresses } };
 }
 
 /** The latest first: whoever injects one means it to be met. */

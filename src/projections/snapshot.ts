@@ -65,6 +65,13 @@ const snapshotUpstream = z.strictObject({
   routes: z.array(snapshotRouteRule),
   /** Absent: none. */
   faults: z.array(snapshotInjectedFault).optional(),
+  /** It is another mesh's, whose roots alone vouch for it; it is where this says, and announces nothing here. Absent: ours. */
+  external: z
+    .strictObject({
+      trustDomain: z.string(),
+      addresses: z.array(z.strictObject({ host: z.string(), port: z.int().min(1).max(65_535) })).min(1),
+    })
+    .optional(),
 });
 
 /** A rule's conditions as policy has them; callers of the own trust domain stand as `namespace/name`, `namespace/*` or `*`. */

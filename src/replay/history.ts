@@ -81,6 +81,7 @@ export function kindOfEvent(event: DomainEvent): PolicyKind | undefined {
     case "CertificateTtlSet":
     case "JwtValidationSet":
     case "ServiceMtlsSet":
+    case "ServiceExternalSet":
     case "ServiceRemoved":
       return "Service";
     case "RouteDefined":

@@ -19,6 +19,9 @@ export function serviceFacts(service: ServiceName, spec: ServiceSpec): Fact[] {
   const protocols = ports.map(({ port, protocol }) => `${port} ${protocol}`).join(", ");
   return [
     { about: "service", text: `${refOf(service)} on ${protocols}`, place: at("ports") },
+    ...(spec.external === undefined
+      ? []
+      : [{ about: "external", text: fieldsText(spec.external), place: at("external") }]),
     { about: "balancing", text: balancingText(loadBalancer), place: loadBalancer && at("loadBalancer") },
     ...FIELDS.flatMap(([about, field]): Fact[] => {
       const value = spec[field];

@@ -151,6 +151,15 @@ const ROWS: [DomainEvent, string][] = [
     },
     "set the tokens that shop/catalog validates from none to https://id.example (required)",
   ],
+  [
+    {
+      type: "ServiceExternalSet",
+      ...target,
+      to: { identity: "spiffe://b.local/ns/shop/sa/pay", addresses: ["b:1", "c:2"] },
+    },
+    "said that shop/catalog is spiffe://b.local/ns/shop/sa/pay at b:1, c:2",
+  ],
+  [{ type: "ServiceExternalSet", ...target }, "made shop/catalog a service of this mesh"],
   [{ type: "ServiceMtlsSet", ...target, to: "permissive" }, "set mTLS of shop/catalog from the default to permissive"],
   [
     { type: "NamespaceDefaultsSet", name: "legacy", to: { mtls: "permissive", access: "allow" } },

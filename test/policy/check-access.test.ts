@@ -32,7 +32,23 @@ const HTTP = "ports: [{ port: 80, protocol: http }]";
 const TCP = "ports: [{ port: 5432, protocol: tcp }]";
 const provider = (uri: string): string => `{ issuer: i, audiences: [a], jwksUri: "${uri}" }`;
 
+const THEIRS = `${HTTP}
+  external: { identity: "spiffe://b.local/ns/shop/sa/pay", addresses: ["10.0.0.1:15006"] }`;
+const ONLY =
+  "policy here says only which services may call a service of another mesh; what they may do there, is said there";
+
 test.each<[string, string, string[]]>([
+  [THEIRS, "allow: { from: [shop/pay] }", []],
+  [
+    `${THEIRS}\n  mtls: permissive\n  subsets: { v1: { version: v1 } }`,
+    "allow: { methods: [GET] }",
+    [
+      "error spec.subsets: is for the other mesh to say: its sidecars enforce it, and not ours",
+      "error spec.mtls: is for the other mesh to say: its sidecars enforce it, and not ours",
+      `error spec.rules.0.allow.methods: cannot be enforced: ${ONLY}`,
+    ],
+  ],
+  [THEIRS, "deny: { from: [shop/pay] }", [`error spec.rules.0.deny: cannot be enforced: ${ONLY}`]],
   [HTTP, "allow: { ports: [80], methods: [GET] }", []],
   [HTTP, "allow: { ports: [80, 81] }", ["warning spec.rules.0.allow.ports.1: the service has no port 81; it has 80"]],
   [TCP, "allow: { from: [none], ports: [5432] }", []],

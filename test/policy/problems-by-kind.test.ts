@@ -45,7 +45,7 @@ describe("service", () => {
       "port: 80",
       [
         "f:4:1 spec.ports: is missing; write a list",
-        "f:5:3 spec.port: unknown field `port`; did you mean ports? allowed here: ports, subsets, loadBalancer, connectionPool, outlierDetection, healthCheck, certificateTtl, mtls, jwt",
+        "f:5:3 spec.port: unknown field `port`; did you mean ports? allowed here: ports, subsets, loadBalancer, connectionPool, outlierDetection, healthCheck, certificateTtl, mtls, jwt, external",
       ],
     ],
     [

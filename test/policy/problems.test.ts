@@ -101,7 +101,7 @@ describe("text", () => {
       "apiVersion: heddle/v1\nkind: Service\nmetadata: shop/x\nspec:",
       [
         'f:3:11 metadata: "shop/x" must be a map; write a map with namespace, name',
-        "f:4:1 spec: has no value; write a map with ports, subsets, loadBalancer, connectionPool, outlierDetection, healthCheck, certificateTtl, mtls, jwt",
+        "f:4:1 spec: has no value; write a map with ports, subsets, loadBalancer, connectionPool, outlierDetection, healthCheck, certificateTtl, mtls, jwt, external",
       ],
     ],
     [

@@ -30,6 +30,7 @@ export class TestMesh {
   #instances = 0;
 
   private constructor(
+    private readonly trustDomain: string,
     readonly nats: TestNats,
     readonly control: NatsBus,
     readonly snapshots: SnapshotPublisher,
@@ -40,7 +41,7 @@ export class TestMesh {
     this.quota = serveQuota({ bus: control, state, monotonicMs: () => performance.now() });
   }
 
-  static async start(): Promise<TestMesh> {
+  static async start(trustDomain = "mesh.local"): Promise<TestMesh> {
     const nats = await startTestNats();
     const { bus } = await nats.connectControl();
     await ensureTrafficStream(bus);
@@ -53,9 +54,9 @@ export class TestMesh {
       warn,
     });
     await endpoints.start();
-    const authority = await openAuthority(nats.directory.path, { trustDomain: "mesh.local", nowMs: Date.now() });
+    const authority = await openAuthority(nats.directory.path, { trustDomain, nowMs: Date.now() });
     const signing: SigningService = serveSigning(bus, {
-      trustDomain: "mesh.local",
+      trustDomain,
       ttlMs: 3_600_000,
       issuer: () => authority.issuer,
       bundle: () => [authority.rootPem],
@@ -63,14 +64,14 @@ export class TestMesh {
       now: Date.now,
       audit: () => {},
     });
-    const mesh = new TestMesh(nats, bus, snapshots, endpoints, async () => {
+    const mesh = new TestMesh(trustDomain, nats, bus, snapshots, endpoints, async () => {
       signing.stop();
       mesh.quota.stop();
       await snapshots.stop();
       await endpoints.stop();
     });
     mesh.ledger.record("_mesh", [
-      { type: "MeshDeclared", spec: { trustDomain: "mesh.local", mtls: "strict", access: "deny" } },
+      { type: "MeshDeclared", spec: { trustDomain, mtls: "strict", access: "deny" } },
       { type: "RootAdded", fingerprint: authority.rootFingerprint, pem: authority.rootPem },
     ]);
     await snapshots.start(mesh.ledger.state);
@@ -100,7 +101,7 @@ export class TestMesh {
   }
 
   async startSidecar(spec: SidecarSpec): Promise<TestSidecar> {
-    const started = await startTestSidecar(this.nats, spec, ++this.#instances);
+    const started = await startTestSidecar(this.nats, { trustDomain: this.trustDomain, ...spec }, ++this.#instances);
     this.#sidecars.add(started);
     return {
       ...started,

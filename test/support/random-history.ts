@@ -41,6 +41,7 @@ const ACTS = [
   "pool",
   "outlier",
   "modes",
+  "external",
   "port-modes",
   "health",
   "route",
@@ -155,6 +156,16 @@ function serviceEvents(state: MeshState, one: Step): DomainEvent[] {
     case "modes": {
       const to = (["disabled", "permissive", undefined] as const)[index % 3];
       return [{ type: "ServiceMtlsSet", ...at, ...(to === undefined ? {} : { to }) }];
+    }
+    case "external": {
+      const identity = "spiffe://other.local/ns/shop/sa/catalog";
+      return [
+        {
+          type: "ServiceExternalSet",
+          ...at,
+          ...(index % 2 === 0 ? { to: { identity, addresses: ["10.0.0.1:1"] } } : {}),
+        },
+      ];
     }
     case "port-modes": {
       const from = services.get(service)?.value.ports ?? [];

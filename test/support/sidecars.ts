@@ -20,6 +20,7 @@ export interface SidecarSpec {
   readonly appPort: number;
   /** Where it listens for single ports of its Service. */
   readonly appPorts?: SidecarOptions["applicationPorts"];
+  readonly trustDomain?: string;
   readonly labels?: Record<string, string>;
   readonly limits?: Partial<Limits>;
   readonly appHealth?: SidecarOptions["appHealth"];
@@ -56,7 +57,7 @@ export async function startTestSidecar(nats: TestNats, spec: SidecarSpec, number
   const sidecar = await Sidecar.start({
     namespace,
     service,
-    trustDomain: "mesh.local",
+    trustDomain: spec.trustDomain ?? "mesh.local",
     instance,
     labels: spec.labels ?? {},
     version: "test",

@@ -1,6 +1,7 @@
 /** A service: its ports, its subsets, and how callers spread and guard their calls to it. */
 
 import { z } from "zod";
+import { external } from "./external.ts";
 import { healthCheck } from "./health-check.ts";
 import { jwtSpec } from "./jwt.ts";
 import { loadBalancer } from "./load-balancer.ts";
@@ -39,6 +40,8 @@ export const serviceSpec = z.strictObject({
   /** Absent: as the namespace or the mesh says. */
   mtls: mtlsMode.optional(),
   jwt: jwtSpec.optional(),
+  /** It is another mesh's. Absent: one of ours, wherever its instances announce themselves. */
+  external: external.optional(),
 });
 
 export type ServiceSpec = z.infer<typeof serviceSpec>;

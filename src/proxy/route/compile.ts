@@ -40,6 +40,8 @@ export interface Upstream {
   readonly balancing: SnapshotUpstream["balancing"];
   readonly connectionPool: SnapshotUpstream["connectionPool"];
   readonly outlierDetection: SnapshotUpstream["outlierDetection"];
+  /** Where it is, and whose; undefined: it is one of this mesh's. */
+  readonly external: SnapshotUpstream["external"];
   /** Those that are for this caller. */
   readonly faults: readonly InjectedFault[];
 }
@@ -212,7 +214,8 @@ export function compileRoutes(snapshot: ServiceSnapshot, labels: CallingInstance
 }
 
 function compileUpstream(source: SnapshotUpstream, self: CallingInstance): Upstream {
-  const { namespace, name, spiffeId, ports, loadBalancer, balancing, connectionPool, outlierDetection } = source;
+  const { namespace, name, spiffeId, ports, loadBalancer, balancing, connectionPool, outlierDetection, external } =
+    source;
   const ref = serviceRef(namespace, name);
   const faults = (source.faults ?? []).flatMap((one) => {
     const alternatives = ownAlternatives(one.match, self);
@@ -220,7 +223,19 @@ function compileUpstream(source: SnapshotUpstream, self: CallingInstance): Upstr
       ? []
       : [{ matches: compileMatch(alternatives, ports), fault: one.fault, source: one }];
   });
-  return { ref, namespace, name, spiffeId, ports, loadBalancer, balancing, connectionPool, outlierDetection, faults };
+  return {
+    ref,
+    namespace,
+    name,
+    spiffeId,
+    ports,
+    loadBalancer,
+    balancing,
+    connectionPool,
+    outlierDetection,
+    external,
+    faults,
+  };
 }
 
 /** The fault that is injected into a call of the service; undefined: none is. */

@@ -56,7 +56,7 @@ export class LocalDataPlane implements DataPlane {
       revocation: this.#trust.revocation,
       onRefused: (peer, refusal) => this.#trust.refused("outbound", peer, refusal),
     };
-    this.#upstreams = new UpstreamDirectory(runtime, () => this.#trust.identity, peers, options.labels);
+    this.#upstreams = new UpstreamDirectory(runtime, this.#trust, peers, options.labels);
     this.#applications = new Applications(options, runtime);
     this.#jwks = new JwksCache({
       runtime,
@@ -90,7 +90,8 @@ export class LocalDataPlane implements DataPlane {
     if (isLessBelieved) this.#closeRevoked();
     this.#listeners?.review();
     if (!acceptedBy(policy).plaintext) this.#drainPlaintext();
-    return upstreams.map(({ ref }) => ref);
+    // Those of other meshes announce nothing here.
+    return upstreams.filter(({ external }) => external === undefined).map(({ ref }) => ref);
   }
 
   replaceEndpoints(set: EndpointSet): boolean {

@@ -63,6 +63,14 @@ export class PeerTrust {
     return previous;
   }
 
+  /** What to show to servers of a trust domain: that domain's roots alone vouch for them. Undefined where it is not trusted. */
+  identityTowards(trustDomain: string): TlsIdentity | undefined {
+    const { identity } = this;
+    if (identity === undefined || trustDomain === identity.trustDomain) return identity;
+    const roots = this.#federation.find((domain) => domain.trustDomain === trustDomain)?.trustBundle;
+    return roots && { ...identity, trustBundle: roots.join("\n") };
+  }
+
   /** Every trust domain that is believed; undefined: ours alone. */
   get domains(): TrustDomains | undefined {
     return this.#domains;

@@ -15,6 +15,13 @@ import { ServiceEndpoints } from "../upstream/endpoints.ts";
 import { Pool } from "../upstream/pool.ts";
 import type { ClusterView } from "./data-plane.ts";
 
+/** What to show peers, and by whom theirs must be vouched for; asked at every dial. */
+export interface PeerIdentities {
+  readonly identity: TlsIdentity | undefined;
+  /** For peers of that trust domain. */
+  identityTowards(trustDomain: string): TlsIdentity | undefined;
+}
+
 export type PeerChecks = Pick<PeerTls, "revocation" | "onRefused">;
 
 interface Entry {
@@ -22,6 +29,8 @@ interface Entry {
   readonly endpoints: ServiceEndpoints;
   /** Whom the service's sidecars must prove to be; undefined until policy names the service. */
   spiffeId: string | undefined;
+  /** Where it is, if it is another mesh's. */
+  external: Upstream["external"];
   /** Its sidecars take no TLS. */
   plaintext: boolean;
   /** The set last taken, for the state directory. */
@@ -32,7 +41,7 @@ interface Entry {
 
 export class UpstreamDirectory {
   readonly #runtime: Runtime;
-  readonly #identity: () => TlsIdentity | undefined;
+  readonly #identities: PeerIdentities;
   readonly #peers: PeerChecks;
   readonly #labels: Readonly<Record<string, string>>;
   readonly #entries = new Map<ServiceRef, Entry>();
@@ -42,19 +51,18 @@ export class UpstreamDirectory {
   #measured: ReadonlySet<ServiceRef> = new Set();
 
   /**
-   * @param identity what to show peers; asked at every dial.
    * @param peers whom not to believe, and who is told of it.
    * @param labels of our own instance: near endpoints are preferred.
    */
   constructor(
     runtime: Runtime,
-    identity: () => TlsIdentity | undefined,
+    identities: PeerIdentities,
     peers: PeerChecks = {},
     labels: Readonly<Record<string, string>> = {},
   ) {
     this.#runtime = runtime;
     this.#labels = labels;
-    this.#identity = identity;
+    this.#identities = identities;
     this.#peers = peers;
   }
 
@@ -74,6 +82,8 @@ export class UpstreamDirectory {
   /** Takes a newer set; false where it is not newer. */
   replace(set: EndpointSet): boolean {
     const entry = this.#entry(serviceRef(set.namespace, set.name));
+    // Whoever calls itself so here is not it.
+    if (entry.external !== undefined) return false;
     if (!entry.endpoints.replace(set, (endpoint) => this.#pool(entry, endpoint))) return false;
     entry.set = set;
     this.#byApplication = undefined;
@@ -85,18 +95,25 @@ export class UpstreamDirectory {
     this.#byApplication = undefined;
     const wanted = new Map(upstreams.map((upstream) => [upstream.ref, upstream]));
     for (const [ref, entry] of this.#entries) {
-      if (wanted.has(ref)) continue;
+      // One that is another mesh's now, or no longer, is another service by the same name.
+      const isSame = (wanted.get(ref)?.external === undefined) === (entry.external === undefined);
+      if (wanted.has(ref) && isSame) continue;
       entry.endpoints.closeAll();
       this.#entries.delete(ref);
     }
     for (const [ref, upstream] of wanted) {
       const entry = this.#entry(ref);
+      // That of another mesh may be said anew: whoever is somebody else now gets nothing more.
+      if (entry.spiffeId !== undefined && entry.spiffeId !== upstream.spiffeId) {
+        for (const { pool } of entry.endpoints.all) pool.closeConnections(({ id }) => id !== upstream.spiffeId);
+      }
       entry.spiffeId = upstream.spiffeId;
       const plaintext = isPlaintext(upstream.ports);
       if (plaintext !== entry.plaintext) for (const { pool } of entry.endpoints.all) pool.retireConnections();
       entry.plaintext = plaintext;
       entry.applicationPorts = upstream.ports.map(({ port }) => port);
       entry.endpoints.configure(upstream);
+      if (upstream.external !== undefined) this.#locate(entry, upstream);
     }
   }
 
@@ -161,6 +178,18 @@ export class UpstreamDirectory {
     }));
   }
 
+  /** Takes the endpoints of a service of another mesh from policy, where they have changed. */
+  #locate(entry: Entry, { namespace, name, external }: Upstream): void {
+    const unchanged = JSON.stringify(entry.external?.addresses) === JSON.stringify(external?.addresses);
+    entry.external = external;
+    if (unchanged) return;
+    const endpoints = (external?.addresses ?? []).map(({ host, port }): Endpoint => {
+      return { instance: authorityOf({ host, port }), host, port, labels: {} };
+    });
+    const set = { namespace, name, version: entry.endpoints.version + 1, endpoints };
+    entry.endpoints.replace(set, (endpoint) => this.#pool(entry, endpoint));
+  }
+
   #entry(service: ServiceRef): Entry {
     let entry = this.#entries.get(service);
     if (entry === undefined) {
@@ -168,6 +197,7 @@ export class UpstreamDirectory {
         endpoints: new ServiceEndpoints(this.#runtime.monotonicMs, this.#labels),
         ref: service,
         spiffeId: undefined,
+        external: undefined,
         plaintext: false,
         set: undefined,
         applicationPorts: [],
@@ -187,19 +217,27 @@ export class UpstreamDirectory {
       mayDial: () => entry.endpoints.breaker.takes("maxConnections"),
       tls: () => {
         if (entry.plaintext) return "plaintext";
-        const identity = this.#identity();
-        if (identity === undefined || entry.spiffeId === undefined) return undefined;
-        const { spiffeId: expectedSpiffeId, ref } = entry;
-        const serverName = `${ref.split("/").reverse().join(".")}.${identity.trustDomain}`;
-        return { ...this.#peers, identity, expectedSpiffeId, serverName };
+        const { spiffeId: expectedSpiffeId, external } = entry;
+        const { identity: own } = this.#identities;
+        const identity = external === undefined ? own : this.#identities.identityTowards(external.trustDomain);
+        if (identity === undefined || expectedSpiffeId === undefined) return undefined;
+        return { ...this.#peers, identity, expectedSpiffeId, serverName: serverNameOf(expectedSpiffeId) };
       },
     });
   }
 }
 
+/** `catalog.shop.mesh.local` of `spiffe://mesh.local/ns/shop/sa/catalog`: as the service is called where it is. */
+function serverNameOf(spiffeId: string): string {
+  const [, , trustDomain, , namespace, , service] = spiffeId.split("/");
+  return `${service}.${namespace}.${trustDomain}`;
+}
+
 function indexByApplication(entries: ReadonlyMap<ServiceRef, Entry>): Map<string, ServiceRef | undefined> {
   const index = new Map<string, ServiceRef | undefined>();
-  for (const [ref, { applicationPorts, endpoints }] of entries) {
+  for (const [ref, { applicationPorts, endpoints, external }] of entries) {
+    // Nobody is intercepted on the way to a sidecar's own address.
+    if (external !== undefined) continue;
     for (const { endpoint } of endpoints.all) {
       for (const port of applicationPorts) {
         const key = authorityOf({ host: canonicalHost(endpoint.host), port });

@@ -7,8 +7,10 @@ import { UpstreamDirectory } from "../../../src/proxy/sidecar/upstream-directory
 import { SidecarMetrics } from "../../../src/telemetry/sidecar-metrics.ts";
 import { snapshot, upstream } from "../fixture.ts";
 
+const NOBODY = { identity: undefined, identityTowards: () => undefined };
+
 test("the gauges of an upstream go when policy no longer knows it", () => {
-  const directory = new UpstreamDirectory(systemRuntime(), () => undefined);
+  const directory = new UpstreamDirectory(systemRuntime(), NOBODY);
   const metrics = new SidecarMetrics();
   const shown = (...names: string[]): string[][] => {
     const upstreams = Object.fromEntries(names.map((name) => [`shop/${name}`, upstream("shop", name)]));
@@ -27,7 +29,7 @@ test("the gauges of an upstream go when policy no longer knows it", () => {
 });
 
 test("a service is found by an endpoint's host and its own port, as long as no other is there too", () => {
-  const directory = new UpstreamDirectory(systemRuntime(), () => undefined);
+  const directory = new UpstreamDirectory(systemRuntime(), NOBODY);
   const known = (name: string, port: number) => upstream("shop", name, { ports: [{ port, protocol: "tcp" }] });
   const keep = (...upstreams: ReturnType<typeof known>[]): void => {
     const byRef = Object.fromEntries(upstreams.map((one) => [`shop/${one.name}`, one]));
