@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import type { Command } from "commander";
 import { readCredentials } from "../nats/credentials.ts";
 import { openDirectory } from "../nats/directory.ts";
+import { messageOf } from "../projections/backoff.ts";
 import { directoryPath, meshSource, requireDirectory } from "./context.ts";
 import { ContextStore, type StoredContext } from "./context-store.ts";
 import { Failure, UsageError } from "./failure.ts";
@@ -105,9 +106,11 @@ async function use(name: string): Promise<void> {
 
 async function list({ output }: OutputOptions): Promise<void> {
   const store = ContextStore.of(process.env);
-  const views = await Promise.all((await store.names()).map((name) => viewOf(store, name)));
+  const found = await Promise.allSettled((await store.names()).map((name) => viewOf(store, name)));
+  const views = found.flatMap((view) => (view.status === "fulfilled" ? [view.value] : []));
+  const damaged = found.flatMap((view) => (view.status === "rejected" ? [messageOf(view.reason)] : []));
   print(output, views, () => {
-    if (views.length === 0) return "no contexts yet: add one with `heddle context add`";
+    if (found.length === 0) return "no contexts yet: add one with `heddle context add`";
     const rows = views.map((view) => [
       view.inUse ? "*" : "",
       safeText(view.name),
@@ -116,6 +119,7 @@ async function list({ output }: OutputOptions): Promise<void> {
     ]);
     return table(["", "name", "mesh", "as"], rows);
   });
+  if (damaged.length > 0) throw new Failure(damaged.join("\n"));
 }
 
 async function show(name: string | undefined, { output }: OutputOptions): Promise<void> {

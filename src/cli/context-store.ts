@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { ServerAddress } from "../nats/connection.ts";
 import { type Credentials, formatCredentials, parseCredentials } from "../nats/credentials.ts";
-import { makePrivateDirectory, readIfPresent, writePrivateFile } from "../nats/private-file.ts";
+import { isAbsent, makePrivateDirectory, readIfPresent, writePrivateFile } from "../nats/private-file.ts";
 import { parseJson } from "../policy/json.ts";
 import { nearest } from "../policy/nearest.ts";
 import { Failure, UsageError } from "./failure.ts";
@@ -54,8 +54,8 @@ export class ContextStore {
 
   /** All names, in order. */
   async names(): Promise<string[]> {
-    const files = await readdir(join(this.root, "contexts")).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return [];
+    const files = await readdir(join(this.root, "contexts")).catch((error: unknown) => {
+      if (isAbsent(error)) return [];
       throw error;
     });
     return files
@@ -70,7 +70,9 @@ export class ContextStore {
     const text = await readIfPresent(path);
     if (text === undefined) throw new Failure(await this.#unknown(name));
     const parsed = contextFile.safeParse(parseJson(text));
-    if (!parsed.success) throw new Failure(`${path}: is no context: ${z.prettifyError(parsed.error)}`);
+    if (!parsed.success) {
+      throw new Failure(`${path} is damaged: forget it with \`heddle context remove ${name}\`, and add it again`);
+    }
     if (parsed.data.kind === "directory") return { kind: "directory", directory: parsed.data.directory };
     const { url, tls, creds } = parsed.data;
     const pems = Object.fromEntries(Object.entries(tls ?? {}).filter(([, pem]) => pem !== undefined));

@@ -19,6 +19,7 @@ import { caKeyFileOption, readSeal } from "./ca-secret.ts";
 import { requireDirectory } from "./context.ts";
 import { EXIT_FAILED, Failure, UsageError } from "./failure.ts";
 import { isFree } from "./free-port.ts";
+import { operatorNameProblem } from "./operator-name.ts";
 import { VERSION } from "./program.ts";
 import { ready } from "./readiness.ts";
 import { chosenServer, type ServerOptions, serverOptions } from "./server-options.ts";
@@ -175,8 +176,10 @@ function parseFirstOperator(text: string | undefined): FirstOperator | undefined
   if (text === undefined) return undefined;
   const equals = text.lastIndexOf("=");
   const [name, publicKey] = [text.slice(0, Math.max(equals, 0)), text.slice(equals + 1)];
-  if (name !== "" && isUserPublicKey(publicKey)) return { name, publicKey };
-  throw new UsageError(`--first-operator: '${text}' is not NAME=KEY with a user's public nkey (U…)`);
+  if (operatorNameProblem(name) === undefined && isUserPublicKey(publicKey)) return { name, publicKey };
+  throw new UsageError(
+    `--first-operator: '${text}' is not NAME=KEY with an operator's name and a user's public nkey (U…)`,
+  );
 }
 
 /** What was asked for; without that the usual port, or any other where a replica beside this one has it. */

@@ -12,6 +12,7 @@ import { type ConnectionOptions, connectionOptions, withOperator } from "./conte
 import { Failure, UsageError } from "./failure.ts";
 import { fetchCredentials, handOver, reportRevoked } from "./grant.ts";
 import { currentState } from "./known-mesh.ts";
+import { parseOperatorName } from "./operator-name.ts";
 import { note, type OutputFormat, outputOption, print, table } from "./output.ts";
 import { sendDirectly } from "./proposal.ts";
 import { safeText } from "./safe-text.ts";
@@ -49,7 +50,7 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
 function addCommand(command: Command): void {
   connectionOptions(reasonOption(command))
     .description("Let somebody in, with a key of their own. Their commands are signed with it.")
-    .argument("<name>", "who, as the history will call them")
+    .argument("<name>", "who, as the history will call them", parseOperatorName)
     .addOption(
       new Option("--role <role>", "admin: everything; editor: policy of some namespaces; viewer: look")
         .choices(OPERATOR_ROLES)

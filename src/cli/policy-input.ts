@@ -23,9 +23,17 @@ export async function readDocuments(files: readonly string[], stdin: ByteStream)
   const sources = await readPolicySources(files, stdin);
   if (!sources.ok) return refuseFiles(sources.error);
   const { documents, problems } = readPolicy(sources.value);
-  if (problems.length > 0) return refuseFiles([...problems, ...lintAlone(documents)]);
+  if (problems.length > 0) return refuseFiles([...problems, ...lintAlone(documents).filter(isNewsBeside(problems))]);
   if (documents.length === 0) throw new Failure(`there are no documents in ${files.join(", ")}`);
   return [...documents];
+}
+
+/** Not for what is said of the same place already, if perhaps with more words. */
+function isNewsBeside(said: readonly Problem[]): (problem: Problem) => boolean {
+  return ({ file, line, column, message }) =>
+    !said.some((other) => {
+      return other.file === file && other.line === line && other.column === column && other.message.startsWith(message);
+    });
 }
 
 /** Runs the checks across documents: says warnings; says errors and throws `Failure`. */

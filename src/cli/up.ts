@@ -9,6 +9,7 @@ import { parseAddress } from "./address.ts";
 import { directoryPath } from "./context.ts";
 import { startControlChild } from "./control-child.ts";
 import { EXIT_FAILED, Failure, UsageError } from "./failure.ts";
+import { operatorNameProblem, parseOperatorName } from "./operator-name.ts";
 import { note, painter, printText } from "./output.ts";
 import { onStopSignals } from "./stop-signals.ts";
 import { type SupervisedChild, Supervisor } from "./supervisor.ts";
@@ -29,7 +30,7 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
   await command
     .description("Start a mesh on this machine: NATS and a control replica. What it holds outlives it.")
     .option("--dir <directory>", "where its state is (default: $HEDDLE_DIR or ./.heddle)")
-    .option("--operator <name>", "name of the first operator, who may do anything (default: $USER)")
+    .option("--operator <name>", "name of the first operator, who may do anything (default: $USER)", parseOperatorName)
     .option("--trust-domain <domain>", `trust domain of a new mesh (default: ${MESH_DEFAULTS.trustDomain})`)
     .option("--port <port>", "port of NATS; 0: any (default: the last one, else 4222 or any)")
     .option(
@@ -100,7 +101,7 @@ async function openOrCreate({ dir, operator, trustDomain }: Options): Promise<Di
   }
   const existing = await openDirectory(path);
   if (existing === undefined) {
-    const name = operator ?? ([process.env.USER, process.env.LOGNAME].find(Boolean) || DEFAULT_OPERATOR);
+    const name = operator ?? userName(process.env) ?? DEFAULT_OPERATOR;
     return createDirectory(path, { trustDomain: trustDomain ?? MESH_DEFAULTS.trustDomain, operator: name });
   }
   const known = existing.context.trustDomain;
@@ -112,6 +113,11 @@ async function openOrCreate({ dir, operator, trustDomain }: Options): Promise<Di
     throw new UsageError(`the operator of the mesh in ${existing.path} is ${name}, not ${operator}: use another --dir`);
   }
   return existing;
+}
+
+/** Who the system says its user is, where an operator can be called so. */
+function userName({ USER, LOGNAME }: NodeJS.ProcessEnv): string | undefined {
+  return [USER, LOGNAME].find((name) => name !== undefined && operatorNameProblem(name) === undefined);
 }
 
 function controlArguments(directory: Directory, { controlListen }: Options): string[] {

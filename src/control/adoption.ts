@@ -1,11 +1,12 @@
 /** A copied ledger and a mesh with keys of its own: what has to be recorded so that the one can go on with the other. */
 
 import { sha256Hex } from "../events/chain.ts";
+import { SYSTEM_ACTOR } from "../events/commands.ts";
 import type { DomainEvent } from "../events/domain-events.ts";
 import type { MeshState } from "../events/state.ts";
 import { canonicalJson } from "../policy/canonical.ts";
 import { ADOPTION_COMMAND } from "../replay/verify.ts";
-import { type FirstOperator, SYSTEM_ACTOR } from "./bootstrap.ts";
+import type { FirstOperator } from "./bootstrap.ts";
 import type { ChangeDraft } from "./ledger.ts";
 
 export interface Adopter {

@@ -1,14 +1,12 @@
 /** The first change of a ledger: who may command, whom the mesh trusts, and that it is closed until somebody opens it. */
 
 import { sha256Hex } from "../events/chain.ts";
+import { SYSTEM_ACTOR } from "../events/commands.ts";
 import type { DomainEvent } from "../events/domain-events.ts";
 import { MESH_DEFAULTS, type MeshState } from "../events/state.ts";
 import { canonicalJson } from "../policy/canonical.ts";
 import { MESH_NAMESPACE } from "../policy/names.ts";
 import { type Ledger, namespaceRevision } from "./ledger.ts";
-
-/** The name under which the control plane itself acts. */
-export const SYSTEM_ACTOR = "heddle";
 
 /** The ledger and what this replica was started with do not belong together. For the person who starts it. */
 export class BootstrapError extends Error {

@@ -4,11 +4,11 @@
  */
 
 import { sha256Hex } from "../events/chain.ts";
+import { SYSTEM_ACTOR } from "../events/commands.ts";
 import type { DomainEvent } from "../events/domain-events.ts";
 import type { MeshState } from "../events/state.ts";
 import { canonicalJson } from "../policy/canonical.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { SYSTEM_ACTOR } from "./bootstrap.ts";
 import type { Ledger } from "./ledger.ts";
 
 /** Between two looks at the clock. */

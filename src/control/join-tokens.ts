@@ -6,11 +6,11 @@
 
 import type { Asker } from "../ca/sign-service.ts";
 import { sha256Hex } from "../events/chain.ts";
+import { SYSTEM_ACTOR } from "../events/commands.ts";
 import type { DomainEvent } from "../events/domain-events.ts";
 import type { JoinToken, MeshState } from "../events/state.ts";
 import { canonicalJson } from "../policy/canonical.ts";
 import { serviceRef } from "../policy/names.ts";
-import { SYSTEM_ACTOR } from "./bootstrap.ts";
 import type { Ledger } from "./ledger.ts";
 
 /** Appends that may lose in a row to whoever changes the namespace meanwhile. */

@@ -6,13 +6,13 @@
 
 import type { AuthorityKeeper } from "../ca/authority-keeper.ts";
 import { sha256Hex } from "../events/chain.ts";
+import { SYSTEM_ACTOR } from "../events/commands.ts";
 import type { DomainEvent } from "../events/domain-events.ts";
 import { activeRoot, type MeshState, type RootRotation } from "../events/state.ts";
 import { canonicalJson } from "../policy/canonical.ts";
 import { MESH_NAMESPACE } from "../policy/names.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Acknowledgements, Unacknowledged } from "./acknowledgements.ts";
-import { SYSTEM_ACTOR } from "./bootstrap.ts";
 import type { Ledger } from "./ledger.ts";
 
 /** Between two looks at who has acknowledged. */

@@ -10,7 +10,16 @@ import { serialNumber } from "./trust-events.ts";
 /** A user's nkey in NATS's text form. */
 const userPublicKey = z.string().regex(/^U[A-Z2-7]{55}$/, "is no user's public nkey (U…)");
 /** Names of people and pipelines, as logs and files show them. */
-const OPERATOR_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._@-]{0,62}[A-Za-z0-9])?$/;
+export const OPERATOR_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._@-]{0,62}[A-Za-z0-9])?$/;
+/** What `OPERATOR_NAME` asks for, in words. */
+export const OPERATOR_NAME_WORDS = "up to 64 letters, digits, dots, - _ and @, with a letter or digit at either end";
+/** The name under which the control plane itself acts. Nobody else may look like it in the history. */
+export const SYSTEM_ACTOR = "heddle";
+
+/** Whether a name is the control plane's own, or could pass for it. */
+export function isSystemName(name: string): boolean {
+  return name.toLowerCase() === SYSTEM_ACTOR;
+}
 
 const service = z.strictObject({ namespace: z.string().regex(DNS_LABEL), name: z.string().regex(DNS_LABEL) });
 

@@ -3,7 +3,7 @@
 import { MESH_NAMESPACE } from "../policy/names.ts";
 import { nearest } from "../policy/nearest.ts";
 import type { Result } from "../policy/result.ts";
-import type { CommandBody, Refusal } from "./commands.ts";
+import { type CommandBody, isSystemName, type Refusal } from "./commands.ts";
 import { type Plan, problem, type RefusalProblem, recording, refuse } from "./decision-plan.ts";
 import type { MeshState } from "./state.ts";
 
@@ -16,6 +16,9 @@ export function planOperatorAdd(
 ): Result<Plan, Refusal> {
   const { name, publicKey, role } = body;
   const problems = [...meshWideProblems(namespace), ...usedKeyProblems(state, publicKey)];
+  if (isSystemName(name)) {
+    problems.push(problem("name", `${name} is how history calls the control plane itself: choose another name`));
+  }
   if (operatorNamed(state, name) !== undefined) {
     problems.push(
       problem("name", `there is an operator ${name} already: revoke that one first, or choose another name`),

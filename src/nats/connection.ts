@@ -98,7 +98,10 @@ export async function connectBus(options: ConnectOptions): Promise<NatsBus> {
     } catch (error) {
       const refused = error instanceof NatsError && error.isAuthError();
       if (refused)
-        throw new PermissionDenied(`${url} refuses the credentials of ${credentials.name}`, { cause: error });
+        throw new PermissionDenied(
+          `${url} refuses the credentials of ${credentials.name}: they were revoked, have expired, or are another mesh's`,
+          { cause: error },
+        );
       if (retryUntil === undefined || retryUntil.aborted) throw new Error(whyNot(url, error), { cause: error });
     }
     await abortableDelay(RECONNECT_WAIT_MS + Math.random() * RECONNECT_JITTER_MS, retryUntil);

@@ -142,13 +142,8 @@ export class Directory {
 /** Opens a directory; undefined where there is none. Rejects, naming the file, when its context is damaged. */
 export async function openDirectory(path: string): Promise<Directory | undefined> {
   const root = resolve(path);
-  let text: string;
-  try {
-    text = await readFile(contextFile(root), "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
+  const text = await readIfPresent(contextFile(root));
+  if (text === undefined) return undefined;
   return new Directory(root, parseFile(contextFile(root), text, directoryContext));
 }
 

@@ -32,12 +32,18 @@ export async function writePrivateFile(path: string, content: string | Uint8Arra
   }
 }
 
+/** Whether an error says that there is nothing of that name, be it that what stands for its folder is a file. */
+export function isAbsent(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return code === "ENOENT" || code === "ENOTDIR";
+}
+
 /** The whole file, or undefined where there is none. One read: a file that is replaced meanwhile is never cut short. */
 export async function readIfPresent(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    if (isAbsent(error)) return undefined;
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 /** `heddle context`: meshes by name, and which of them a command means. */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CliMesh, type Outcome } from "./cli-mesh.ts";
@@ -112,4 +112,28 @@ test("what cannot be is said", async () => {
     expect(outcome.code).toBe(code);
   }
   expect((await heddle(["context", "add", "prod", "--creds", alice, "--force"])).code).toBe(0);
+});
+
+test("one damaged context hides no other, and says how to be rid of it", async () => {
+  const heddle = await somebody();
+  await heddle(["context", "add", "prod", "--creds", alice]);
+  await heddle(["context", "add", "stage", "--creds", alice]);
+  await writeFile(join(root, `home-${homes}`, "config", "heddle", "contexts", "stage.json"), "{");
+  const listed = await heddle(["context", "list"]);
+  expect(listed.code).toBe(1);
+  expect(listed.stdout).toContain("prod");
+  expect(listed.stderr).toEndWith(
+    "stage.json is damaged: forget it with `heddle context remove stage`, and add it again\n",
+  );
+  expect((await heddle(["context", "remove", "stage"])).code).toBe(0);
+  expect((await heddle(["context", "list"])).code).toBe(0);
+});
+
+test("a home that is no folder, as of users who have none, holds no contexts", async () => {
+  const heddle = await somebody();
+  const none = { HOME: "/dev/null", XDG_CONFIG_HOME: "" };
+  expect((await heddle(["context", "list"], none)).stderr).toBe("");
+  expect((await heddle(["log", "--dir", mesh.path], none)).code).toBe(0);
+  expect((await heddle(["log"], none)).stderr).toContain("there is no mesh in .heddle");
+  expect((await heddle(["log", "--dir", "/dev/null"], none)).stderr).toContain("there is no mesh in /dev/null");
 });

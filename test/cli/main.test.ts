@@ -47,7 +47,9 @@ describe("bad usage exits with 2 and one line", () => {
     [["help", "aply"], "heddle: unknown command 'aply'\n"],
     [["version", "--loud"], "heddle: unknown option '--loud'\n"],
     [["token", "create", "orders"], "heddle: 'orders' is no service; write NAMESPACE/NAME, such as shop/orders\n"],
-    [["up", "--port", "70000"], "heddle: --port: '70000' is no port\n"],
+    [["up", "--port", "70000"], "heddle: --port: '70000' is no port; write one from 0 (any free one) to 65535\n"],
+    [["up", "--operator", "\u001b[31mroot"], expect.stringContaining("An operator's name is up to 64 letters")],
+    [["up", "--operator", "heddle"], expect.stringContaining("History calls the control plane itself heddle")],
     [["up", "--trust-domain", "Mesh!"], expect.stringContaining("--trust-domain")],
     [["control", "--nats-url", "nats://127.0.0.1:1", "--creds", "x"], expect.stringContaining("heddle: ")],
   ])("%p", async (args, complaint) => {
@@ -83,6 +85,20 @@ test("what is typed comes back without what a terminal would act upon", async ()
     expect(stderr).toContain("\uFFFD");
     expect(stderr.replaceAll("\n", "")).not.toMatch(/\p{Cc}/u);
   }
+});
+
+test("a document that is there twice is said once", async () => {
+  const root = await mkdtemp(join(tmpdir(), "heddle-main-"));
+  const service = "apiVersion: heddle/v1\nkind: Service\nmetadata: { namespace: shop, name: a }\n";
+  const text = [8080, 9090].map((port) => `${service}spec: { ports: [{ port: ${port}, protocol: http }] }\n`);
+  const { code, stderr } = await new CommandLine(join(root, "none")).heddle(["apply", "-f", "-"], {
+    stdin: text.join("---\n"),
+  });
+  await rm(root, { recursive: true, force: true });
+  expect(code).toBe(1);
+  expect(stderr).toBe(
+    "(standard input):6:1 Service/shop/a is declared twice: first at (standard input):1:1; keep one of the two\nheddle: nothing was changed: 1 problem\n",
+  );
 });
 
 test("a method that is none is refused where a call is asked about", async () => {

@@ -53,6 +53,7 @@ describe("operators", () => {
     ["an editor of nothing", two, "_mesh", adding("bob", other, "editor"), "needs at least one namespace"],
     ["an admin of a part", two, "_mesh", adding("bob", other, "admin", "shop"), "may change every namespace"],
     ["a viewer of a part", two, "_mesh", adding("bob", other, "viewer", "shop"), "may change none"],
+    ["the control plane's name", two, "_mesh", adding("Heddle", other, "viewer"), "calls the control plane itself"],
     ["within a namespace", two, "shop", adding("bob", other, "viewer"), "this command is for shop"],
     ["revoking within one", two, "shop", revoking("alice"), "this command is for shop"],
     ["revoking nobody", two, "_mesh", revoking("alise"), "there is no operator alise; did you mean alice?"],
