@@ -7,7 +7,7 @@ import { err, ok, type Result } from "../policy/result.ts";
 import { BUNDLE_ROOTS_MAX, decodePem, encodePem, parseBundle } from "./workload/pem.ts";
 
 /** Bytes of a bundle that is read: 64 roots of some kilobytes. */
-const BUNDLE_BYTES_MAX = 512 * 1024;
+export const BUNDLE_BYTES_MAX = 512 * 1024;
 /** How often a consumer should look for a newer one; roots are trusted long before they sign. */
 const REFRESH_HINT_S = 3_600;
 

@@ -1,6 +1,7 @@
 /** `heddle identity` and `heddle ca` as people and scripts call them, against a mesh that runs. */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { toJwkSet } from "../../src/ca/spiffe-bundle.ts";
 import { forgeAuthority } from "../ca/forge.ts";
 import { CliMesh } from "./cli-mesh.ts";
 
@@ -81,6 +82,32 @@ test("another trust domain is trusted by its bundle, and no longer", async () =>
   expect(await done("ca", "unfederate", "spiffe://other.local")).toContain("no longer trusts workloads of other.local");
   const wrong = await mesh.heddle(["ca", "federate", "other.local", "--bundle", await mesh.file("x.json", "{}")]);
   expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining("neither PEM nor a JWK set")]);
+}, 60_000);
+
+test("a bundle is fetched where its owner publishes it: written when it has changed, and never from elsewhere", async () => {
+  const [first, second] = [(await forgeAuthority("first")).root.pem, (await forgeAuthority("second")).root.pem];
+  let answer = () => Response.json(toJwkSet([first], 1));
+  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => answer() });
+  const url = `http://127.0.0.1:${server.port}/bundle.json`;
+  const federate = (bundle = url) => mesh.heddle(["ca", "federate", "published.local", "--bundle", bundle]);
+  expect((await federate()).stdout).toContain("trusts workloads of published.local, by 1 root");
+  expect((await federate()).stdout).toContain("nothing to change");
+  answer = () => Response.json(toJwkSet([first, second], 2));
+  expect((await federate()).stdout).toContain("published.local, by 2 roots");
+  for (const [bad, why] of [
+    [() => Response.json(toJwkSet([first], 1)), "is older (1) than the one in force (2)"],
+    [() => new Response("", { status: 503 }), "answered with 503"],
+    [() => Response.redirect("/elsewhere"), "cannot be fetched"],
+    [() => new Response("x".repeat(600_000)), "larger than"],
+  ] as const) {
+    answer = bad;
+    expect(await federate()).toMatchObject({ code: 1, stderr: expect.stringContaining(why) });
+  }
+  await server.stop(true);
+  expect(await federate("http://192.0.2.1/bundle.json")).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("give an https URL"),
+  });
 }, 60_000);
 
 test("a request for an external root stays the same until it is answered, and what is no answer changes nothing", async () => {

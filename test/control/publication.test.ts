@@ -109,10 +109,13 @@ describe("out", () => {
 describe("status", () => {
   test("names services and what each should enforce; all of it has effect", async () => {
     const revision = await apply("orders", "web");
-    expect((await askStatus(mesh.ada)).services).toMatchObject([
-      { namespace: "shop", name: "orders", expectedRevision: revision },
-      { namespace: "shop", name: "web", expectedRevision: revision },
-    ]);
+    // Decided, and published a moment later.
+    await eventually(async () => {
+      expect((await askStatus(mesh.ada)).services).toMatchObject([
+        { namespace: "shop", name: "orders", expectedRevision: revision },
+        { namespace: "shop", name: "web", expectedRevision: revision },
+      ]);
+    });
     expect((await askStatus(mesh.ada)).notEnforced).toEqual([]);
     const permissive =
       "apiVersion: heddle/v1\nkind: Mesh\nmetadata: { name: default }\nspec: { trustDomain: mesh.local, mtls: permissive }\n";
