@@ -24,12 +24,19 @@ function handler<C extends ConnectionInput>(make: (output: SocketOutput) => C): 
   };
 }
 
-/** A cleartext HTTP/2 server on an ephemeral port of the loopback address: the codec, and just enough socket. */
+/**
+ * A cleartext HTTP/2 server on an ephemeral port of the loopback address: the codec, and just enough socket.
+ * @param onConnection told of each connection.
+ */
 export function listenHttp2(
   accept: AcceptStream,
   limits: Limits = DEFAULT_LIMITS,
+  onConnection: () => void = () => {},
 ): TCPSocketListener<Peer<Http2ServerConnection>> {
-  const make = (output: SocketOutput) => new Http2ServerConnection({ output, limits, accept, scheme: "http" });
+  const make = (output: SocketOutput): Http2ServerConnection => {
+    onConnection();
+    return new Http2ServerConnection({ output, limits, accept, scheme: "http" });
+  };
   return Bun.listen<Peer<Http2ServerConnection>>({ hostname: "127.0.0.1", port: 0, socket: handler(make) });
 }
 
