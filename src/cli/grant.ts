@@ -1,5 +1,7 @@
 /** Credentials for a key that the ledger has just been told of: what `operator add` and `token create` end with. */
 
+import { access, constants, stat } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import { MESH_DEFAULTS } from "../events/state.ts";
 import { type Credentials, formatCredentials, writeCredentials } from "../nats/credentials.ts";
 import type { UserKey } from "../nats/keys.ts";
@@ -36,6 +38,23 @@ async function meshOf(context: OperatorContext): Promise<NonNullable<Credentials
     trustDomain: mesh?.value.trustDomain ?? MESH_DEFAULTS.trustDomain,
     ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
   };
+}
+
+/**
+ * Rejects with `Failure` where credentials could not be handed over afterwards: a key that the ledger knows and nobody
+ * has would be left.
+ */
+export async function requireOut(out: string | undefined): Promise<void> {
+  if (out === undefined) return;
+  const folder = dirname(resolve(out));
+  await access(folder, constants.W_OK).catch(() => {
+    throw new Failure(`--out: ${folder} does not exist or cannot be written to; nothing was changed`);
+  });
+  const isFolder = await stat(out).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
+  if (isFolder) throw new Failure(`--out: ${out} is a folder: name a file; nothing was changed`);
 }
 
 /** Hands credentials over: into a file that only its owner reads, or on the standard output. */

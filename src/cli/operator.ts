@@ -10,7 +10,7 @@ import { collect, parseNamespace, reasonOption } from "./change-options.ts";
 import { confirm } from "./confirm.ts";
 import { type ConnectionOptions, connectionOptions, withOperator } from "./context.ts";
 import { Failure, UsageError } from "./failure.ts";
-import { fetchCredentials, handOver, reportRevoked } from "./grant.ts";
+import { fetchCredentials, handOver, reportRevoked, requireOut } from "./grant.ts";
 import { currentState } from "./known-mesh.ts";
 import { parseOperatorName } from "./operator-name.ts";
 import { note, type OutputFormat, outputOption, print, table } from "./output.ts";
@@ -70,6 +70,7 @@ async function add(name: string, options: AddOptions): Promise<void> {
   const { role, namespace: namespaces = [], reason, out } = options;
   if (role === "editor" && namespaces.length === 0)
     throw new UsageError("--namespace: name what the editor may change");
+  await requireOut(out);
   const key = createUserKey();
   await withOperator(options, async (context) => {
     const { publicKey } = key;

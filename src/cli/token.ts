@@ -11,13 +11,15 @@ import { namespaceOption, parseCount, reasonOption } from "./change-options.ts";
 import { confirm } from "./confirm.ts";
 import { type ConnectionOptions, connectionOptions, withOperator } from "./context.ts";
 import { Failure, UsageError } from "./failure.ts";
-import { fetchCredentials, handOver, reportRevoked } from "./grant.ts";
+import { fetchCredentials, handOver, reportRevoked, requireOut } from "./grant.ts";
 import { currentState } from "./known-mesh.ts";
 import { formatRelative } from "./moment.ts";
 import { note, type OutputFormat, outputOption, print, table } from "./output.ts";
 import { sendDirectly } from "./proposal.ts";
 import { safeText } from "./safe-text.ts";
 
+/** What ends later than years have four digits is meant to last for ever, and is a slip. */
+const TTL_MAX_MS = 100 * 365 * 24 * 3_600_000;
 /** Characters of a token's name that have to be given at least. */
 const ID_LENGTH_MIN = 4;
 
@@ -74,9 +76,10 @@ async function create(text: string, { ttl, uses, reason, out, ...connection }: C
     throw new UsageError(`'${text}' is no service; write NAMESPACE/NAME, such as shop/orders`);
   }
   const ttlMs = ttl === undefined ? undefined : parseDuration(ttl);
-  if (ttl !== undefined && !(ttlMs !== undefined && ttlMs > 0)) {
-    throw new UsageError(`--ttl: '${ttl}' is no duration; write one such as 24h`);
+  if (ttl !== undefined && !(ttlMs !== undefined && ttlMs > 0 && ttlMs <= TTL_MAX_MS)) {
+    throw new UsageError(`--ttl: '${ttl}' is no duration of at most 100 years; write one such as 24h`);
   }
+  await requireOut(out);
   const key = createUserKey();
   const body: CommandBody = {
     kind: "token-create",

@@ -214,6 +214,16 @@ test("says at once why the control replica does not start, and leaves nothing ru
 
 test("makes tokens that are good for one service, readable by their owner only", async () => {
   await up("--port", "0");
+  for (const out of [join(root, "none", "orders.creds"), root]) {
+    const refused = await line.heddle(["token", "create", "shop/orders", "--out", out]);
+    expect([refused.code, refused.stderr]).toEqual([
+      1,
+      expect.stringMatching(/^heddle: --out: .*nothing was changed\n$/),
+    ]);
+  }
+  const forever = await line.heddle(["token", "create", "shop/orders", "--ttl", "99999999h"]);
+  expect([forever.code, forever.stderr]).toEqual([2, expect.stringContaining("at most 100 years")]);
+  expect(await revisions()).toBe(1);
   const file = join(root, "orders.creds");
   const made = await line.heddle(["token", "create", "shop/orders", "--out", file]);
   expect([made.code, made.stdout]).toEqual([0, ""]);
