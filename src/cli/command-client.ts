@@ -33,7 +33,9 @@ const CREDENTIALS_TIMEOUT_MS = 15_000;
 /** A replica answers a ping within a round trip. One that is just being started again is waited for. */
 const PING_TIMEOUT_MS = 500;
 const PINGS_MAX = 6;
-/** On top of what `wait` was given: the answer still has to arrive. */
+/** A replica that is asked to wait may be gone before it answers: it is asked anew this often. */
+const WAIT_SLICE_MS = 5_000;
+/** On top of that: the answer still has to arrive. */
 const WAIT_GRACE_MS = 5_000;
 
 export interface CommandInput {
@@ -69,7 +71,14 @@ export async function sendCommand(sender: CommandSender, input: CommandInput): P
   const signed = { command, signature: Buffer.from(signature).toString("base64url") };
   const subject = subjects.command(sender.credentials.publicKey, namespace);
   const what = `change the namespace ${namespace}`;
-  return ask(sender, { subject, payload: signed, answer: commandReply, timeoutMs: COMMAND_TIMEOUT_MS, what });
+  return ask(sender, {
+    subject,
+    payload: signed,
+    answer: commandReply,
+    timeoutMs: COMMAND_TIMEOUT_MS,
+    what,
+    isCommand: true,
+  });
 }
 
 /** Every instance of the mesh and what it should enforce. Rejects as `sendCommand` does. */
@@ -93,9 +102,27 @@ export function askRotation(sender: CommandSender): Promise<RotationReply> {
 
 /** Waits, at most `timeoutMs`, until every connected instance enforces `revision`. Rejects as `sendCommand` does. */
 export function askWait(sender: CommandSender, request: { revision: number; timeoutMs: number }): Promise<WaitReply> {
+  return waitUntil(sender, request.revision, performance.now() + request.timeoutMs);
+}
+
+async function waitUntil(sender: CommandSender, revision: number, deadlineMs: number): Promise<WaitReply> {
   const subject = subjects.query(sender.credentials.publicKey, "wait");
-  const timeoutMs = request.timeoutMs + WAIT_GRACE_MS;
-  return ask(sender, { subject, payload: request, answer: waitReply, timeoutMs, what: "wait" });
+  for (;;) {
+    const startMs = performance.now();
+    const leftMs = Math.max(0, Math.ceil(deadlineMs - startMs));
+    const sliceMs = Math.min(leftMs, WAIT_SLICE_MS);
+    const payload = { revision, timeoutMs: sliceMs };
+    const timeoutMs = sliceMs + WAIT_GRACE_MS;
+    try {
+      const reply = await ask(sender, { subject, payload, answer: waitReply, timeoutMs, what: "wait" });
+      if (reply.applied || sliceMs === leftMs) return reply;
+    } catch (error) {
+      const isAway = error instanceof Failure && error.cause instanceof RequestTimeout;
+      if (!isAway || performance.now() >= deadlineMs) throw error;
+    }
+    // One that is about to stop answers before the time is up.
+    if (performance.now() - startMs < sliceMs) await Bun.sleep(PING_TIMEOUT_MS);
+  }
 }
 
 /** What the mesh says of a key. Rejects as `sendCommand` does. */
@@ -127,6 +154,8 @@ interface Question<T> {
   readonly timeoutMs: number;
   /** Completes "… may not". */
   readonly what: string;
+  /** It changes something: without an answer nobody knows whether it did. */
+  readonly isCommand?: true;
 }
 
 async function ask<T>(sender: CommandSender, question: Question<T>): Promise<T> {
@@ -138,7 +167,7 @@ async function ask<T>(sender: CommandSender, question: Question<T>): Promise<T> 
     await findReplica(sender);
     reply = await bus.request(subject, data, { timeoutMs });
   } catch (cause) {
-    throw new Failure(unansweredText(cause, credentials.name, what, timeoutMs), { cause });
+    throw new Failure(unansweredText(cause, credentials.name, question), { cause });
   }
   const parsed = answer.safeParse(parseJson(reply));
   if (parsed.success) return parsed.data;
@@ -164,13 +193,14 @@ async function findReplica({ bus, credentials }: CommandSender): Promise<void> {
   }
 }
 
-function unansweredText(cause: unknown, name: string, what: string, timeoutMs: number): string {
+function unansweredText(cause: unknown, name: string, { what, timeoutMs, isCommand }: Question<unknown>): string {
   if (cause instanceof NoResponders) {
     return "no control replica is running: start one with `heddle up` (or `heddle control`)";
   }
   if (cause instanceof PermissionDenied) return `${name} may not ${what}: the credentials do not allow it`;
   if (cause instanceof RequestTimeout) {
-    return `no answer within ${timeoutMs / 1000} s; a command may have been carried out: see \`heddle log\``;
+    const doubt = isCommand ? "; the command may have been carried out: see `heddle log`" : "";
+    return `no answer within ${timeoutMs / 1000} s${doubt}`;
   }
   return cause instanceof Error ? cause.message : String(cause);
 }
