@@ -1,13 +1,16 @@
 /**
  * The truth table of access: callers × methods × paths × ports × headers × tokens, asked of real sidecars, of the function
- * that decides in them and in `explain`, and of the rules as a person would read them. All three give the same answers.
+ * that decides in them, of `heddle explain` and `heddle can`, and of the rules as a person would read them. All give the same
+ * answers.
  */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
+import { callOf } from "../../../src/cli/call-options.ts";
 import type { ServiceSnapshot } from "../../../src/projections/snapshot.ts";
 import { compileAccess } from "../../../src/proxy/filters/access.ts";
 import type { AccessPeer } from "../../../src/proxy/filters/access-input.ts";
+import { CallJudge } from "../../../src/replay/call.ts";
 import { eventually, type TestSidecar } from "../../support/mesh.ts";
 import { TwoHops } from "../../support/two-hops.ts";
 
@@ -140,7 +143,22 @@ async function allowedBySidecars(row: Row): Promise<boolean> {
   return true;
 }
 
-test(`${ROWS.length} rows: sidecars, the function that decides, and a reader agree`, async () => {
+/** What `heddle explain` and `heddle can` make of the arguments that describe the row; undefined of callers that they do not know. */
+function explained(judge: CallJudge, row: Row): boolean | undefined {
+  if (row.caller === "none") return undefined;
+  const call = callOf([row.caller, "shop/catalog", row.method, row.path], {
+    output: "json",
+    ip: "127.0.0.1",
+    port: row.port,
+    header: Object.entries(headersOf({ ...row, token: undefined })),
+    ...(row.token === undefined ? {} : { claim: [["groups", row.token]] }),
+  });
+  const { allowed, obstacle } = judge.judge(call);
+  if (!allowed) expect(obstacle).toBe("denied");
+  return allowed;
+}
+
+test(`${ROWS.length} rows: sidecars, the function that decides, explain, and a reader agree`, async () => {
   const dump = (await (await fetch(`${hops.catalog.admin}/config_dump`)).json()) as { snapshot: ServiceSnapshot };
   const access = compileAccess(dump.snapshot.inbound);
   const peers = new Map<string, AccessPeer>(
@@ -162,10 +180,11 @@ test(`${ROWS.length} rows: sidecars, the function that decides, and a reader agr
     });
     return { allowed, audited: audit.length > 0 };
   };
+  const judge = new CallJudge(hops.mesh.ledger.state);
   const wrong: unknown[] = [];
   for (const row of ROWS) {
     const { allowed, audited } = pure(row);
-    const answers = [expected(row), allowed, await allowedBySidecars(row)];
+    const answers = [expected(row), allowed, explained(judge, row) ?? allowed, await allowedBySidecars(row)];
     if (new Set(answers).size > 1 || audited !== (row.method === "DELETE")) wrong.push({ ...row, answers, audited });
   }
   expect(wrong).toEqual([]);
