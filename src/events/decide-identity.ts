@@ -4,6 +4,7 @@ import { serviceRef } from "../policy/names.ts";
 import { ok, type Result } from "../policy/result.ts";
 import type { CommandBody, Decision, Refusal } from "./commands.ts";
 import { problem, refuse } from "./decision-plan.ts";
+import { tokenId } from "./describe.ts";
 import { itemList } from "./item-list.ts";
 import { EMPTY_NAMESPACE, type IdentityRevocation, type MeshState } from "./state.ts";
 
@@ -13,9 +14,6 @@ export type IdentityCommand = Extract<CommandBody, { kind: "revoke-identity" | "
 const SERIALS_MAX = 1_000;
 /** Instances of one service for which nothing is signed. */
 const INSTANCES_MAX = 1_000;
-
-/** Of a key, as `heddle token list` shows it and `heddle token revoke` takes it. */
-const TOKEN_NAME_LENGTH = 12;
 
 /** No events where everything is as the command wants it already. */
 export function decideIdentity(state: MeshState, namespace: string, body: IdentityCommand): Result<Decision, Refusal> {
@@ -42,7 +40,7 @@ function waysBack(
       within === namespace && service === name && (usesMax === undefined || instances.length < usesMax),
   );
   if (good.length === 0) return [];
-  const names = itemList(good.map(({ publicKey }) => publicKey.slice(0, TOKEN_NAME_LENGTH)));
+  const names = itemList(good.map(({ publicKey }) => tokenId(publicKey)));
   const of = `the join token${good.length === 1 ? "" : "s"} ${names} of ${serviceRef(namespace, name)}`;
   return [
     `whoever holds ${of} can join again under another name: if that may be somebody you do not trust, heddle token revoke`,

@@ -52,9 +52,13 @@ function stepped(rotation: RootRotation, { revision }: Origin): RootRotation {
   return { ...rotation, step: revision };
 }
 
-/** The same way back: it is the new root that goes now. Where there is none yet, there is nothing to go back from. */
-function reversed({ from, to }: RootRotation, origin: Origin): RootRotation | undefined {
-  return to === undefined ? undefined : { from: to, to: from, paused: false, step: origin.revision, origin };
+/**
+ * The same way back: it is the new root that goes now. Where there is none yet, there is nothing to go back from. What everybody
+ * must have taken up stays as it was: calling it off changes no snapshot, unless the former root is to sign again, which
+ * is an event of its own before this one.
+ */
+function reversed({ from, to, ...rest }: RootRotation, origin: Origin): RootRotation | undefined {
+  return to === undefined ? undefined : { ...rest, from: to, to: from, paused: false, origin };
 }
 
 /** One root signs at a time; the one before it stays trusted until it is retired. */

@@ -89,25 +89,28 @@ test("under constant load nothing fails, though the replica that began it dies o
   expect(late.revision).toBeGreaterThan(0);
 }, 120_000);
 
+/** An instance that has taken up all there is, but no certificate under another root. */
+const STRAGGLER: InstanceStatus = {
+  instance: "straggler",
+  namespace: "shop",
+  service: "web",
+  state: "ready",
+  host: "127.0.0.1",
+  port: 0,
+  labels: {},
+  revision: 1_000_000,
+  certificateExpiry: "2099-01-01T00:00:00Z",
+  startedAt: new Date().toISOString(),
+  version: "test",
+};
+
 test("paused it stays where it is; called off, the new root goes and the former one stays", async () => {
   const { active: [former = ""] = [] } = await roots();
   const load = await mesh.load();
   // An instance that takes up everything but a new certificate: it holds the last step up for as long as it is there.
   const { bus } = await mesh.control.nats.connectControl();
   const straggle = (lifecycle: "ready" | "gone"): void => {
-    const status: InstanceStatus = {
-      instance: "straggler",
-      namespace: "shop",
-      service: "web",
-      state: lifecycle,
-      host: "127.0.0.1",
-      port: 0,
-      labels: {},
-      revision: 1_000_000,
-      certificateExpiry: "2099-01-01T00:00:00Z",
-      startedAt: new Date().toISOString(),
-      version: "test",
-    };
+    const status = { ...STRAGGLER, state: lifecycle };
     bus.publish(subjects.status("shop", "web", "straggler"), new TextEncoder().encode(JSON.stringify(status)));
   };
   const beating = setInterval(() => straggle("ready"), 500);
@@ -126,6 +129,32 @@ test("paused it stays where it is; called off, the new root goes and the former 
   const { active, retired } = await roots();
   expect(active).toEqual([former]);
   expect(retired).toContain(paused?.to ?? "");
+  await load.another();
+  await load.stop();
+  expect(load.failures).toEqual([]);
+}, 120_000);
+
+test("called off before the new root signs, it ends as well, though no sidecar hears anything new of it", async () => {
+  const { active: [former = ""] = [] } = await roots();
+  const load = await mesh.load();
+  const { bus } = await mesh.control.nats.connectControl();
+  // One that takes up nothing holds the new root up before it signs.
+  const straggler = (lifecycle: "ready" | "gone"): void => {
+    const status = { ...STRAGGLER, revision: 1, state: lifecycle };
+    bus.publish(subjects.status("shop", "web", "straggler"), new TextEncoder().encode(JSON.stringify(status)));
+  };
+  const beating = setInterval(() => straggler("ready"), 500);
+  straggler("ready");
+  await bus.flush();
+  await rotate("start");
+  await reaches("added");
+  await rotate("pause");
+  await rotate("resume");
+  expect((await rotate("abort")).kind).toBe("decided");
+  clearInterval(beating);
+  straggler("gone");
+  await over();
+  expect((await roots()).active).toEqual([former]);
   await load.another();
   await load.stop();
   expect(load.failures).toEqual([]);

@@ -48,7 +48,7 @@ describe("revoking", () => {
     const state = foldChange(shop, changeAfter(shop, "shop", events));
     const [warning, ...more] = decided(state, "shop", revoke({ instance: "vm-1", serial: "0a" })).decision.warnings;
     expect(more).toEqual([]);
-    expect(warning).toContain("the join tokens UOPEN0123456, UTWO of shop/orders can join again under another name");
+    expect(warning).toContain("the join tokens OPEN0123, TWO of shop/orders can join again under another name");
     expect(decided(state, "shop", revoke({ serial: "0a" })).decision.warnings).toEqual([]);
     expect(decided(shop, "shop", revoke({ instance: "vm-1" })).decision.warnings).toEqual([]);
   });
