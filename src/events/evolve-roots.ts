@@ -3,8 +3,8 @@
 import type { DomainEvent } from "./domain-events.ts";
 import type { MeshState, Origin, RootRotation, TrustRoot } from "./state.ts";
 
-type Roots = Pick<MeshState, "roots" | "rotation">;
-type RootEvent = Extract<
+export type Roots = Pick<MeshState, "roots" | "rotation">;
+export type RootEvent = Extract<
   DomainEvent,
   {
     type:
@@ -17,6 +17,10 @@ type RootEvent = Extract<
       | "RootRotationAborted";
   }
 >;
+
+export function isRootEvent(event: DomainEvent): event is RootEvent {
+  return event.type.startsWith("Root");
+}
 
 export function evolveRoots({ roots, rotation }: Roots, event: RootEvent, origin: Origin): Roots {
   switch (event.type) {

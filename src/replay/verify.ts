@@ -6,6 +6,7 @@
 
 import { type ChainProblem, verifyChain } from "../events/chain.ts";
 import { FIRST_PREVIOUS, type RecordedChange } from "../events/change.ts";
+import { evolveRoots, isRootEvent, type Roots } from "../events/evolve-roots.ts";
 import { advanceMark, FIRST_MARK, isSameMark, type LedgerMark } from "../events/ledger-mark.ts";
 import type { Operator } from "../events/state.ts";
 import { MESH_NAMESPACE } from "../policy/names.ts";
@@ -102,8 +103,10 @@ class Check {
   readonly #marks = new Map<number, LedgerMark>();
   readonly #hashes = new Map<number, string>();
   readonly #wanted: ReadonlySet<number>;
-  /** Whether an operator has started a change of roots that has not ended. */
-  #isRotating: boolean;
+  /** What says whether an operator has started a change of roots that has not ended; called off, it still has to. */
+  #roots: Roots = { roots: new Map(), rotation: undefined };
+  /** Part of a ledger does not tell what was begun before it begins. */
+  #mayBeRotating: boolean;
   #mark: LedgerMark;
   #last: number;
   #first: string | undefined;
@@ -114,8 +117,7 @@ class Check {
     const { noted = [], base = FIRST_MARK } = options;
     this.#mark = base;
     this.#last = base.revision;
-    // Part of a ledger does not tell what was begun before it begins.
-    this.#isRotating = options.base !== undefined;
+    this.#mayBeRotating = options.base !== undefined;
     const heads = noted.flatMap(({ heads: known }) => [...(known?.values() ?? [])]);
     this.#wanted = new Set([...noted.map(({ mark }) => mark.revision), ...heads.map(({ revision }) => revision)]);
   }
@@ -205,8 +207,9 @@ class Check {
       this.#notes.push({ revision, message: ADOPTED });
       return undefined;
     }
+    const isRotating = this.#mayBeRotating || this.#roots.rotation !== undefined;
     for (const { type } of change.data.events) {
-      if (OWN_EVENTS.has(type) || (ROTATION_STEPS.has(type) && this.#isRotating)) continue;
+      if (OWN_EVENTS.has(type) || (ROTATION_STEPS.has(type) && isRotating)) continue;
       return ROTATION_STEPS.has(type) ? "nobody had started to change roots" : `${type} is for operators only`;
     }
     return undefined;
@@ -227,12 +230,14 @@ class Check {
     return may ? undefined : `${name} is ${role} and could not change ${namespace}`;
   }
 
-  #learn({ namespace, change }: RecordedChange): void {
+  #learn({ namespace, revision, change }: RecordedChange): void {
     if (namespace !== MESH_NAMESPACE) return;
+    const origin = { revision, actor: change.data.actor.name, time: change.time };
     for (const event of change.data.events) {
-      if (event.type === "RootRotationStarted") this.#isRotating = true;
-      else if (event.type === "RootRetired" || event.type === "RootRotationAborted") this.#isRotating = false;
-      else if (event.type === "OperatorAdded") {
+      if (isRootEvent(event)) {
+        this.#roots = evolveRoots(this.#roots, event, origin);
+        if (event.type === "RootRetired") this.#mayBeRotating = false;
+      } else if (event.type === "OperatorAdded") {
         const { name, publicKey, role, namespaces } = event;
         this.#operators.set(publicKey, { name, publicKey, role, namespaces, revokedMs: undefined });
       } else if (event.type === "OperatorRevoked") {

@@ -334,6 +334,28 @@ describe("a ledger that nobody touched", () => {
     expect((await verifyStored(ledger.stored)).problems).toMatchObject([{ kind: "unsigned", revision: 12 }]);
   });
 
+  test("may hold what the control plane does after a change of roots was called off, and no more", async () => {
+    const rotate = (ledger: SignedLedger, action: "start" | "abort", event: DomainEvent): void => {
+      const body = { kind: "rotate-root", action } as const;
+      ledger.append("_mesh", signed(ada, { namespace: "_mesh", body, reason: action }, [event]));
+    };
+    const next = { type: "RootAdded", fingerprint: "bb", pem: "PEM" } as const;
+    const ledger = build();
+    rotate(ledger, "start", { type: "RootRotationStarted", from: "aa" });
+    ledger.unsigned("_mesh", [next]);
+    rotate(ledger, "abort", { type: "RootRotationAborted" });
+    ledger.unsigned("_mesh", [{ type: "RootRetired", fingerprint: "bb" }]);
+    expect((await verifyStored(ledger.stored)).problems).toEqual([]);
+    ledger.unsigned("_mesh", [{ ...next, fingerprint: "cc" }]);
+    expect((await verifyStored(ledger.stored)).problems).toMatchObject([{ kind: "unsigned", revision: 13 }]);
+
+    const early = build();
+    rotate(early, "start", { type: "RootRotationStarted", from: "aa" });
+    rotate(early, "abort", { type: "RootRotationAborted" });
+    early.unsigned("_mesh", [next]);
+    expect((await verifyStored(early.stored)).problems).toMatchObject([{ kind: "unsigned", revision: 11 }]);
+  });
+
   test("is found by a head of sixteen digits", async () => {
     const { mark } = await verifyStored(stored.slice(0, 5));
     const short = { revision: 5, digest: mark.digest.slice(0, 16) };
