@@ -7,7 +7,7 @@ import { COMMANDS, newCommand, runEntry } from "./commands.ts";
 import { EXIT_FAILED, EXIT_USAGE, Failure, UsageError } from "./failure.ts";
 import { VERSION } from "./program.ts";
 import { safeLines } from "./safe-text.ts";
-import { guardStandardStreams } from "./standard-streams.ts";
+import { flushStandardStreams, guardStandardStreams } from "./standard-streams.ts";
 
 /**
  * Runs one command line (without the program's own name) and resolves with the exit code: 0 done, 1 failed, 2 bad
@@ -70,5 +70,10 @@ if (import.meta.main) {
   guardStandardStreams(COMMANDS.find(({ name }) => name === args[0])?.endsUnread === true);
   const code = await main(args, process.env);
   // A command may have decided on its own code without an error to tell, as `wait` does.
-  if (code !== 0) process.exitCode = code;
+  if (code !== 0) {
+    process.exitCode = code;
+    // The client of NATS does not let go of a server that accepts connections and says nothing.
+    await flushStandardStreams();
+    process.exit();
+  }
 }

@@ -20,3 +20,9 @@ export function guardStandardStreams(endsUnread: boolean): void {
   });
   process.stderr.on("error", () => {});
 }
+
+/** Resolves when all that was written so far has gone out, or cannot any more. */
+export async function flushStandardStreams(): Promise<void> {
+  const streams = [process.stdout, process.stderr];
+  await Promise.all(streams.map((stream) => new Promise<void>((resolve) => stream.write("", () => resolve()))));
+}

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import manifest from "../../package.json";
 import { selfCommand } from "../../src/cli/program.ts";
+import { createDirectory } from "../../src/nats/directory.ts";
 import { CommandLine, type Outcome } from "./cli-mesh.ts";
 
 /** Runs `heddle …` where there is no mesh. */
@@ -111,3 +112,20 @@ test("output for which the disk is full is said, and fails the command", async (
   expect(await new Response(child.stderr).text()).toMatch(/^heddle: the output could not be written: ENOSPC.*\n$/);
   expect(await child.exited).toBe(1);
 });
+
+test("a server that accepts connections and says nothing is given up, and the command ends", async () => {
+  const mute = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+  const root = await mkdtemp(join(tmpdir(), "heddle-main-"));
+  await createDirectory(join(root, "mesh"), { trustDomain: "mesh.local", operator: "ada" });
+  const url = `nats://127.0.0.1:${mute.port}`;
+  const { code, stderr } = await new CommandLine(join(root, "mesh")).heddle([
+    "status",
+    "--dir",
+    join(root, "mesh"),
+    "--nats-url",
+    url,
+  ]);
+  mute.stop(true);
+  await rm(root, { recursive: true, force: true });
+  expect([code, stderr]).toEqual([1, `heddle: NATS at ${url} is out of reach: is the mesh running? (\`heddle up\`)\n`]);
+}, 60_000);
