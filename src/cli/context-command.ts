@@ -2,12 +2,12 @@
 
 import { resolve } from "node:path";
 import type { Command } from "commander";
-import { readCredentials } from "../nats/credentials.ts";
 import { openDirectory } from "../nats/directory.ts";
 import { messageOf } from "../projections/backoff.ts";
 import { directoryPath, meshSource, requireDirectory } from "./context.ts";
 import { ContextStore, type StoredContext } from "./context-store.ts";
 import { Failure, UsageError } from "./failure.ts";
+import { givenCredentials } from "./given-credentials.ts";
 import { note, type OutputFormat, outputOption, print, table } from "./output.ts";
 import { safeText } from "./safe-text.ts";
 import { chosenServer, type ServerOptions, serverOfCredentials, serverOptions } from "./server-options.ts";
@@ -79,7 +79,7 @@ async function add(name: string, options: ServerOptions & { force?: true }): Pro
     const { path } = await requireDirectory(options.dir);
     await store.addDirectory(name, path);
   } else {
-    const credentials = await readCredentials(options.creds);
+    const credentials = await givenCredentials(options.creds);
     const known =
       options.dir === undefined
         ? serverOfCredentials(credentials)

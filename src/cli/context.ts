@@ -6,10 +6,11 @@ import { readEventLog } from "../events/jetstream-log.ts";
 import type { EventLog } from "../events/log.ts";
 import { PermissionDenied } from "../nats/bus.ts";
 import { connectBus, type NatsBus, type ServerAddress } from "../nats/connection.ts";
-import { type Credentials, readCredentials } from "../nats/credentials.ts";
+import type { Credentials } from "../nats/credentials.ts";
 import { type Directory, openDirectory } from "../nats/directory.ts";
 import { ContextStore, type ServerContext } from "./context-store.ts";
 import { Failure, UsageError } from "./failure.ts";
+import { givenCredentials } from "./given-credentials.ts";
 import { chosenServer, type ServerOptions, serverOfCredentials, serverOptions } from "./server-options.ts";
 
 /** Where a mesh's state is when nobody says otherwise. */
@@ -105,7 +106,7 @@ export async function meshSource(
 
 async function operatorTarget(options: ConnectionOptions): Promise<OperatorTarget> {
   const { dir, natsUrl, creds, context } = options;
-  const given = creds === undefined ? undefined : await readCredentials(creds);
+  const given = creds === undefined ? undefined : await givenCredentials(creds);
   // Credentials may tell where they are good; a directory or context that is named goes before that.
   const isNamed = dir !== undefined || context !== undefined;
   const own = given === undefined || isNamed ? undefined : await chosenServer(options, serverOfCredentials(given));

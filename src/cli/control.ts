@@ -8,7 +8,7 @@ import type { ListenAddress } from "../control/monitoring.ts";
 import { type ControlReplica, startControl } from "../control/replica.ts";
 import { openAccounts } from "../nats/accounts.ts";
 import { connectBus, type ServerAddress } from "../nats/connection.ts";
-import { type Credentials, readCredentials } from "../nats/credentials.ts";
+import type { Credentials } from "../nats/credentials.ts";
 import { readTrust } from "../nats/directory.ts";
 import { isUserPublicKey } from "../nats/keys.ts";
 import type { NatsTrust } from "../nats/trust.ts";
@@ -19,6 +19,7 @@ import { caKeyFileOption, readSeal } from "./ca-secret.ts";
 import { requireDirectory } from "./context.ts";
 import { EXIT_FAILED, Failure, UsageError } from "./failure.ts";
 import { isFree } from "./free-port.ts";
+import { givenCredentials } from "./given-credentials.ts";
 import { operatorNameProblem } from "./operator-name.ts";
 import { VERSION } from "./program.ts";
 import { ready } from "./readiness.ts";
@@ -140,7 +141,7 @@ async function controlTarget(options: Options): Promise<Target> {
     const trust = natsKeys === undefined ? undefined : await readTrust(natsKeys);
     return {
       server: own,
-      credentials: await readCredentials(creds),
+      credentials: await givenCredentials(creds),
       caPath: caDir,
       trustDomain,
       operator: named,
@@ -154,7 +155,7 @@ async function controlTarget(options: Options): Promise<Target> {
       `NATS has never run in ${directory.path}: start it with \`heddle up\`, or name one with --nats-url`,
     );
   }
-  const credentials = creds === undefined ? await directory.controlCredentials() : await readCredentials(creds);
+  const credentials = creds === undefined ? await directory.controlCredentials() : await givenCredentials(creds);
   const { name, publicKey } = await directory.operatorCredentials();
   return {
     server,

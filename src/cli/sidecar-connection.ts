@@ -3,13 +3,14 @@
 import { join } from "node:path";
 import { MESH_DEFAULTS } from "../events/state.ts";
 import { connectBus, type ServerAddress } from "../nats/connection.ts";
-import { type Credentials, mintServiceUser, readCredentials } from "../nats/credentials.ts";
+import { type Credentials, mintServiceUser } from "../nats/credentials.ts";
 import { LateBus } from "../nats/late-bus.ts";
 import { parseServiceRef, serviceRef } from "../policy/names.ts";
 import { messageOf } from "../projections/backoff.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { directoryPath, requireDirectory } from "./context.ts";
 import { Failure, UsageError } from "./failure.ts";
+import { givenCredentials } from "./given-credentials.ts";
 import { chosenServer, serverOfCredentials } from "./server-options.ts";
 import type { SidecarArguments } from "./sidecar-options.ts";
 
@@ -49,7 +50,7 @@ export async function connectionTarget(options: SidecarArguments, service: Servi
 
 /** Another service's credentials would connect, and then be refused everything that this one needs. */
 async function readServiceCredentials(path: string, { namespace, name }: ServiceRefParts): Promise<Credentials> {
-  const credentials = await readCredentials(path);
+  const credentials = await givenCredentials(path);
   const service = serviceRef(namespace, name);
   if (parseServiceRef(credentials.name) === undefined || credentials.name === service) return credentials;
   throw new UsageError(

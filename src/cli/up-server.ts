@@ -2,13 +2,13 @@
 
 import { resolve } from "node:path";
 import { connectBus } from "../nats/connection.ts";
-import { readCredentials } from "../nats/credentials.ts";
 import type { Directory } from "../nats/directory.ts";
 import { type ServerTlsFiles, startServer } from "../nats/embedded-server.ts";
 import { findServerBinary } from "../nats/server-binary.ts";
 import { advertisedHost, isLoopback, portNumber } from "./address.ts";
 import { UsageError } from "./failure.ts";
 import { isFree } from "./free-port.ts";
+import { givenCredentials } from "./given-credentials.ts";
 import { note } from "./output.ts";
 import { readPem } from "./server-options.ts";
 import { careForServerTls, ensureServerTls, SERVER_CA_PATH } from "./server-tls.ts";
@@ -76,7 +76,7 @@ async function useExternal(directory: Directory, url: string, options: UpServerO
   const { tlsCa, tlsCert, tlsKey, creds } = options;
   const before = directory.context;
   const credentials = await directory.operatorCredentials();
-  if (creds !== undefined) await readCredentials(creds);
+  if (creds !== undefined) await givenCredentials(creds);
   const files = { ca: tlsCa, cert: tlsCert, key: tlsKey };
   const given = Object.entries(files).flatMap(([name, path]) => (path === undefined ? [] : [[name, resolve(path)]]));
   const same = before.external === true && before.url === url;

@@ -1,7 +1,7 @@
 /** `heddle context`: meshes by name, and which of them a command means. */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CliMesh, type Outcome } from "./cli-mesh.ts";
@@ -42,6 +42,16 @@ async function somebody(): Promise<(args: readonly string[], env?: NodeJS.Proces
     return { code: await child.exited, stdout, stderr };
   };
 }
+
+test("a file of credentials that others can read is used, and warned of", async () => {
+  const heddle = await somebody();
+  const shared = join(root, "shared.creds");
+  await copyFile(alice, shared);
+  await chmod(shared, 0o644);
+  const asked = await heddle(["operator", "list", "--creds", shared]);
+  expect(asked).toMatchObject({ code: 0, stderr: expect.stringContaining(`chmod 600 ${shared}`) });
+  expect((await heddle(["operator", "list", "--creds", alice])).stderr).not.toContain("chmod");
+});
 
 test("credentials alone say which mesh; the first that is added is meant from then on", async () => {
   const heddle = await somebody();
