@@ -88,7 +88,7 @@ export function declareSidecarOptions(command: Command): Command {
     .option("--health <address>", "/healthz/ready and /healthz/live, or off", "0.0.0.0:15021")
     .option("--metrics <address>", "/metrics for Prometheus, or off", "0.0.0.0:15090")
     .option("--advertise <host>", "host under which peers find the inbound listener (default: found out)")
-    .option("--instance <name>", "name of this instance (default: from host name and inbound port)")
+    .option("--instance <name>", "name of this instance (default: from host name and inbound port)", parseInstance)
     .option("--label <name=value>", "label of this instance, such as version=v2; repeatable", collect, [])
     .option("--locality <region/zone>", "where this instance is: near ones are called first, such as eu-west/a")
     .option("--weight <n>", "this instance's share of calls, compared with the others' (default: 1)", parseWeight)
@@ -147,6 +147,12 @@ function parseWeight(text: string): number {
     throw new InvalidArgumentError(`write a number above 0, at most ${WEIGHT_MAX}`);
   }
   return weight;
+}
+
+/** Names of instances are tokens of subjects, and of paths: what has a dot or a space in it would never be heard of. */
+function parseInstance(text: string): string {
+  if (/^[A-Za-z0-9_-]{1,64}$/.test(text)) return text;
+  throw new InvalidArgumentError("An instance's name is up to 64 letters, digits, - and _.");
 }
 
 /** Where the instance is and how much it takes are labels as well: callers learn of them as of the others. */
@@ -245,7 +251,7 @@ function parseUpstream(text: string) {
 function parseLabels(texts: readonly string[]): Record<string, string> {
   const labels: Record<string, string> = {};
   for (const text of texts) {
-    const parts = /^([A-Za-z0-9](?:[A-Za-z0-9_./-]{0,61}[A-Za-z0-9])?)=([^=]{0,253})$/.exec(text);
+    const parts = /^([A-Za-z0-9](?:[A-Za-z0-9_./-]{0,61}[A-Za-z0-9])?)=([^=\p{Cc}\p{Cf}]{0,253})$/u.exec(text);
     if (parts?.[1] === undefined) throw new UsageError(`--label: '${text}' is no label; write NAME=VALUE`);
     if (Object.hasOwn(labels, parts[1])) throw new UsageError(`--label: ${parts[1]} is given twice`);
     labels[parts[1]] = parts[2] ?? "";

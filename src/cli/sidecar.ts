@@ -31,6 +31,9 @@ import { onStopSignals } from "./stop-signals.ts";
 import { Supervisor } from "./supervisor.ts";
 import { spawnWorker } from "./worker-child.ts";
 
+/** A sidecar that is not ready by then says once what it waits for. */
+const READY_SOON_MS = 5_000;
+
 export async function run(command: Command, args: readonly string[]): Promise<void> {
   await declareSidecarOptions(command)
     .action((options: SidecarArguments) => runSidecar(options, args))
@@ -87,6 +90,11 @@ async function runSidecar(options: SidecarArguments, args: readonly string[]): P
   let signals = 0;
   const onSignal = (): void => (++signals === 1 ? stop.resolve() : process.exit(EXIT_FAILED));
   onStopSignals(onSignal);
+  const slow = setTimeout(() => {
+    const missing = sidecar.notReady();
+    if (missing !== undefined) logger.warn({}, `not ready yet: ${missing}`);
+  }, READY_SOON_MS);
+  ending.defer(() => clearTimeout(slow));
   await stop.promise;
   await sidecar.drain();
   await ending.disposeAsync();

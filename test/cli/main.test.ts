@@ -51,6 +51,14 @@ describe("bad usage exits with 2 and one line", () => {
     [["up", "--port", "70000"], "heddle: --port: '70000' is no port; write one from 0 (any free one) to 65535\n"],
     [["up", "--operator", "\u001b[31mroot"], expect.stringContaining("An operator's name is up to 64 letters")],
     [["up", "--operator", "heddle"], expect.stringContaining("History calls the control plane itself heddle")],
+    [
+      ["sidecar", "--service", "shop/web", "--app", "127.0.0.1:1", "--instance", "web.1"],
+      expect.stringContaining("An instance's name is up to 64 letters, digits, - and _."),
+    ],
+    [
+      ["sidecar", "--service", "shop/web", "--app", "127.0.0.1:1", "--label", "a=\u001b[31m"],
+      "heddle: --label: 'a=\uFFFD[31m' is no label; write NAME=VALUE\n",
+    ],
     [["up", "--trust-domain", "Mesh!"], expect.stringContaining("--trust-domain")],
     [["control", "--nats-url", "nats://127.0.0.1:1", "--creds", "x"], expect.stringContaining("heddle: ")],
   ])("%p", async (args, complaint) => {

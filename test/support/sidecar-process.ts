@@ -9,6 +9,8 @@ const MAIN = join(import.meta.dir, "../../src/cli/main.ts");
 export interface SidecarProcess {
   readonly outboundPort: number;
   readonly adminPort: number;
+  /** All that it has logged so far. */
+  readonly log: () => string;
   readonly child: Bun.Subprocess<"ignore", "ignore", "pipe">;
 }
 
@@ -45,14 +47,16 @@ export async function startSidecarProcess(
 /** The ports that the log tells, which is read on for as long as the process lives. */
 async function listeningOn(
   log: ReadableStream<Uint8Array>,
-): Promise<Pick<SidecarProcess, "outboundPort" | "adminPort">> {
-  const ports = Promise.withResolvers<Pick<SidecarProcess, "outboundPort" | "adminPort">>();
+): Promise<Pick<SidecarProcess, "outboundPort" | "adminPort" | "log">> {
+  const ports = Promise.withResolvers<Pick<SidecarProcess, "outboundPort" | "adminPort" | "log">>();
   let text = "";
   const read = async (): Promise<void> => {
     for await (const chunk of log) {
       text += new TextDecoder().decode(chunk);
       const found = /"outbound":"127\.0\.0\.1:(\d+)","admin":"127\.0\.0\.1:(\d+)"/.exec(text);
-      if (found !== null) ports.resolve({ outboundPort: Number(found[1]), adminPort: Number(found[2]) });
+      if (found !== null) {
+        ports.resolve({ outboundPort: Number(found[1]), adminPort: Number(found[2]), log: () => text });
+      }
     }
     ports.reject(new Error(`the sidecar ended: ${text}`));
   };

@@ -73,3 +73,10 @@ test("another service's credentials are refused before anything is tried with th
   const starting = startSidecarProcess(hops.mesh, "shop/web", 1, [], ["--creds", creds]);
   await expect(starting).rejects.toThrow("is of shop/payment, not of shop/web");
 });
+
+test("a service that nobody declared is said, and a closed terminal drains as SIGTERM does", async () => {
+  const { child, log } = await startSidecarProcess(hops.mesh, "shop/ghost", 1);
+  await eventually(() => expect(log()).toContain("not ready yet: no snapshot yet: is shop/ghost declared"), 30_000);
+  child.kill("SIGHUP");
+  expect(await child.exited).toBe(0);
+}, 60_000);
