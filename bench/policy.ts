@@ -16,7 +16,7 @@ import { cpuTimeUs, memory } from "./accounting.ts";
 import { makeCertificates } from "./certificates.ts";
 import type { Site } from "./contender.ts";
 import { startPair } from "./contenders/heddle.ts";
-import { loadOpenLoop } from "./load/open-loop.ts";
+import { loadOpenLoop, type OpenLoopResult } from "./load/open-loop.ts";
 import { loadHttp1 } from "./load/wrk.ts";
 import { freePort, LOAD_CORE, pinSelf, spawnPinned, untilServing } from "./process.ts";
 import { median, percentile, spread } from "./statistics.ts";
@@ -25,6 +25,9 @@ const SERVICES = 1_000;
 const RULES = 10;
 const ROUNDS = 7;
 const SWAPS = 5_000;
+/** Of the snapshot of all routes. */
+const LARGE_SWAPS = 20;
+const LARGE_PAUSE_MS = 250;
 /** Memory is looked at this often meanwhile. */
 const LOOKS = 4;
 /** After so long without a request, a sidecar has given back what it does not need (src/proxy/sidecar/idle-memory.ts). */
@@ -74,6 +77,25 @@ async function routes(site: Site): Promise<void> {
   show(`CPU per request, 1 route of ${RULES} rules`, text(found.one));
   show(`CPU per request, ${SERVICES} routes of ${RULES} rules`, text(found.many));
   show("ratio", (median(found.many) / median(found.one)).toFixed(2));
+  await swapLarge(many);
+}
+
+/** Takes up the snapshot of a thousand routes again and again, under load, with pauses in between. */
+async function swapLarge(pair: Pair): Promise<void> {
+  const measured = { ...LOAD, port: pair.port, seconds: (LARGE_SWAPS * LARGE_PAUSE_MS) / 1000 };
+  await loadOpenLoop(measured);
+  const still = await loadOpenLoop(measured);
+  const swapping = swapMany(pair, LARGE_SWAPS, () => Bun.sleep(LARGE_PAUSE_MS));
+  const during = await loadOpenLoop(measured);
+  const timesMs = (await swapping).sort((a, b) => a - b);
+  const text = ({ p50Us, p99Us, maxUs }: OpenLoopResult): string =>
+    [p50Us, p99Us, maxUs].map((us) => (us / 1000).toFixed(1)).join(", ");
+  show(
+    `swap of ${SERVICES} routes, pushed until in force`,
+    `p50 ${median(timesMs).toFixed(0)} ms, at most ${percentile(timesMs, 1).toFixed(0)} ms`,
+  );
+  show("p50, p99 and longest of requests, without swaps", `${text(still)} ms`);
+  show(`the same with ${LARGE_SWAPS} swaps`, `${text(during)} ms, ${during.failed} failed`);
 }
 
 async function swaps(site: Site): Promise<void> {
@@ -89,7 +111,10 @@ async function swaps(site: Site): Promise<void> {
     while (swapping) found.push(await loadOpenLoop({ ...LOAD, port: pair.port }));
     return found;
   })();
-  const timesMs = (await swapMany(pair, async () => void sizes.push(await residentMb()))).sort((a, b) => a - b);
+  const look = async (done: number): Promise<void> => {
+    if (done % (SWAPS / LOOKS) === 0) sizes.push(await residentMb());
+  };
+  const timesMs = (await swapMany(pair, SWAPS, look)).sort((a, b) => a - b);
   swapping = false;
   const slices = await load;
   await Bun.sleep(REST_MS);
@@ -103,8 +128,11 @@ async function swaps(site: Site): Promise<void> {
   show("and after a rest", `${rested} MB`);
 }
 
-/** Pushes to web's sidecar, one after the other; each one's milliseconds until its status says that it is in force. */
-async function swapMany(pair: Pair, look: () => Promise<void>): Promise<number[]> {
+/**
+ * Pushes to web's sidecar, one after the other; each one's milliseconds until its status says that it is in force.
+ * @param between done after each, with how many that were.
+ */
+async function swapMany(pair: Pair, count: number, between: (done: number) => Promise<void>): Promise<number[]> {
   const { mesh } = pair;
   const first = await snapshotOfWeb(pair);
   let waiting: { readonly revision: number; readonly resolve: () => void } | undefined;
@@ -113,16 +141,20 @@ async function swapMany(pair: Pair, look: () => Promise<void>): Promise<number[]
     if (status.service === "web" && status.revision === waiting?.revision) waiting.resolve();
   });
   await mesh.control.flush();
+  // In advance: to write down a large one takes this process, which is the load's as well, some milliseconds.
+  const pushes = Array.from({ length: count }, (_, at) => {
+    const revision = first.revision + 1 + at;
+    return { revision, data: new TextEncoder().encode(JSON.stringify(altered(first, revision))) };
+  });
   const timesMs: number[] = [];
-  for (let revision = first.revision + 1; revision <= first.revision + SWAPS; revision++) {
+  for (const { revision, data } of pushes) {
     const { promise, resolve } = Promise.withResolvers<void>();
     waiting = { revision, resolve };
     const startMs = performance.now();
-    const data = new TextEncoder().encode(JSON.stringify(altered(first, revision)));
     mesh.control.publish(subjects.config("shop", "web"), data);
     await promise;
     timesMs.push(performance.now() - startMs);
-    if (timesMs.length % (SWAPS / LOOKS) === 0) await look();
+    await between(timesMs.length);
   }
   subscription.stop();
   return timesMs;

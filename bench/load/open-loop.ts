@@ -12,6 +12,10 @@ export interface OpenLoopOptions extends LoadOptions {
   readonly requestsPerSecond: number;
 }
 
+export interface OpenLoopResult extends LoadResult {
+  readonly maxUs: number;
+}
+
 /** How often it is looked which requests are due. */
 const TICK_MS = 1;
 const HEAD_END = Buffer.from("\r\n\r\n");
@@ -48,7 +52,7 @@ class Connection {
 }
 
 /** Resolves when every request that became due within `seconds` has been answered. */
-export async function loadOpenLoop(options: OpenLoopOptions): Promise<LoadResult> {
+export async function loadOpenLoop(options: OpenLoopOptions): Promise<OpenLoopResult> {
   const { port, path, connections, seconds, requestsPerSecond } = options;
   const total = Math.floor(seconds * requestsPerSecond);
   const request = Buffer.from(`GET ${path} HTTP/1.1\r\nhost: ${HOST}\r\n\r\n`, "latin1");
@@ -93,6 +97,7 @@ export async function loadOpenLoop(options: OpenLoopOptions): Promise<LoadResult
     durationUs,
     p50Us: percentile(sorted, 0.5) * 1000,
     p99Us: percentile(sorted, 0.99) * 1000,
+    maxUs: percentile(sorted, 1) * 1000,
     failed,
   };
 }

@@ -49,7 +49,7 @@ const servicePort = z.strictObject({
   mtls: mtlsMode.exclude(["strict"]).optional(),
 });
 
-const snapshotUpstream = z.strictObject({
+export const snapshotUpstream = z.strictObject({
   namespace: z.string(),
   name: z.string(),
   /** SPIFFE ID that its sidecars must prove. */

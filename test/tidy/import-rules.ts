@@ -2,7 +2,7 @@
 
 import type { Import, SourceFile } from "./source-tree.ts";
 
-/** Policy that anybody may know: names, results, durations, callers, addresses, expressions. */
+/** Policy that anybody may know: names, results, durations, callers, addresses, expressions, JSON. */
 const LEAVES = [
   "src/policy/names.ts",
   "src/policy/result.ts",
@@ -10,6 +10,7 @@ const LEAVES = [
   "src/policy/principal.ts",
   "src/policy/ip-block.ts",
   "src/policy/regex.ts",
+  "src/policy/json.ts",
 ];
 /** What the traffic ledger holds, without I/O. */
 const TRAFFIC = [
@@ -38,6 +39,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   proxy: [
     ...LEAVES,
     SNAPSHOT,
+    "src/projections/snapshot-reading.ts",
     "src/ca/workload/",
     "src/nats/bus.ts",
     "src/nats/subjects.ts",

@@ -7,8 +7,10 @@
 import { z } from "zod";
 import type { Bucket, Bus, BusSubscription } from "../../nats/bus.ts";
 import { subjects } from "../../nats/subjects.ts";
+import { parseJson } from "../../policy/json.ts";
 import { parseServiceRef, type ServiceRef } from "../../policy/names.ts";
-import { type EndpointSet, endpointSet, type ServiceSnapshot, serviceSnapshot } from "../../projections/snapshot.ts";
+import { type EndpointSet, endpointSet, type ServiceSnapshot } from "../../projections/snapshot.ts";
+import { readSnapshot, reasonOf } from "../../projections/snapshot-reading.ts";
 
 type Reader = Pick<Bucket, "get">;
 
@@ -34,6 +36,8 @@ export interface ConfigSourceOptions {
 /** Enough of a snapshot of any version to know whose it is, and whether it is newer. */
 const snapshotHead = z.object({ namespace: z.string(), name: z.string(), revision: z.int().min(0) });
 
+/** To parse what is larger takes more than a millisecond, and so does to put it in force. */
+const BYTES_AT_ONCE = 256 * 1024;
 const COMPARE_EVERY_MS = 30_000;
 const COMPARE_JITTER_MS = 10_000;
 /** Before the first snapshot is there, and after a read that failed. */
@@ -52,6 +56,8 @@ export class ConfigSource {
   /** The last of our own that could not be read. */
   #rejected = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Resolves when all snapshots have been read that were offered so far. */
+  #reading: Promise<unknown> = Promise.resolve();
   #comparing = false;
   #stopped = false;
 
@@ -113,7 +119,7 @@ export class ConfigSource {
     let delayMs = COMPARE_EVERY_MS + this.#options.random() * COMPARE_JITTER_MS;
     try {
       const entry = await this.#options.config.get(this.#key);
-      if (entry !== undefined && this.#offerSnapshot(entry.value)) this.#options.onConfirmed();
+      if (entry !== undefined && (await this.#offerSnapshot(entry.value))) this.#options.onConfirmed();
       if (this.#revision === 0) delayMs = RETRY_MS;
       for (const service of this.#followed.keys()) await this.#readEndpoints(service);
     } catch {
@@ -130,37 +136,42 @@ export class ConfigSource {
     if (entry !== undefined) this.#offerEndpoints(service, entry.value);
   }
 
-  /** True if what is now in force is not older than what is offered. */
-  #offerSnapshot(data: Uint8Array): boolean {
+  /** True if what is now in force is not older than what is offered. One is read after the other, as they came. */
+  #offerSnapshot(data: Uint8Array): Promise<boolean> {
+    const reading = this.#reading.then(() => this.#takeSnapshot(data));
+    // What goes wrong with one is for whoever offered it, and not for the next.
+    this.#reading = reading.catch(() => {});
+    return reading;
+  }
+
+  async #takeSnapshot(data: Uint8Array): Promise<boolean> {
     const { namespace, service, onRejected, onSnapshot } = this.#options;
-    const snapshot = parse(serviceSnapshot, data);
-    if (typeof snapshot === "string") return this.#rejectSnapshot(data, snapshot);
-    if (snapshot.namespace !== namespace || snapshot.name !== service) {
-      onRejected("snapshot", `it is one of ${snapshot.namespace}/${snapshot.name}`);
+    const value = parseJson(data);
+    const head = snapshotHead.safeParse(value);
+    if (!head.success) {
+      onRejected("snapshot", value === undefined ? NO_JSON : reasonOf(head.error));
       return false;
     }
-    if (snapshot.revision > this.#revision) {
-      this.#revision = snapshot.revision;
-      this.#rejected = 0;
-      this.#enforced = onSnapshot(snapshot);
+    const { revision } = head.data;
+    if (head.data.namespace !== namespace || head.data.name !== service) {
+      onRejected("snapshot", `it is one of ${head.data.namespace}/${head.data.name}`);
+      return false;
     }
+    if (revision <= this.#revision) return this.#enforced;
+    const snapshot = await read(value, data.byteLength > BYTES_AT_ONCE);
+    if (this.#stopped) return false;
+    if (typeof snapshot === "string") return this.#rejectSnapshot(revision, snapshot);
+    this.#revision = revision;
+    this.#rejected = 0;
+    this.#enforced = onSnapshot(snapshot);
     return this.#enforced;
   }
 
-  /** As `#offerSnapshot`, for one that cannot be read: never enforced in part, as what is not known may forbid something. */
-  #rejectSnapshot(data: Uint8Array, reason: string): boolean {
-    const { namespace, service, onRejected, onSnapshotRejected } = this.#options;
-    const head = parse(snapshotHead, data);
-    if (typeof head === "string" || head.namespace !== namespace || head.name !== service) {
-      onRejected("snapshot", reason);
-      return false;
-    }
-    if (head.revision <= this.#revision) return this.#enforced;
-    // It is read again at every comparison.
-    if (head.revision !== this.#rejected) {
-      this.#rejected = head.revision;
-      onSnapshotRejected(head.revision, `this version does not understand it: ${reason}`);
-    }
+  /** Never enforced in part, as what is not known may forbid something. It is read again at every comparison. */
+  #rejectSnapshot(revision: number, reason: string): false {
+    if (revision === this.#rejected) return false;
+    this.#rejected = revision;
+    this.#options.onSnapshotRejected(revision, `this version does not understand it: ${reason}`);
     return false;
   }
 
@@ -172,17 +183,27 @@ export class ConfigSource {
   }
 }
 
+const NO_JSON = "it is no JSON";
+
+/** Lets requests have their turn between the pieces; of a large one, also before the first and after the last. */
+async function read(value: unknown, isLarge: boolean): Promise<ServiceSnapshot | string> {
+  if (isLarge) await othersTurn();
+  const reading = readSnapshot(value);
+  for (;;) {
+    const step = reading.next();
+    if (step.done !== true || isLarge) await othersTurn();
+    if (step.done === true) return step.value;
+  }
+}
+
+function othersTurn(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
+}
+
 /** What the bytes say, or why they say nothing. */
 function parse<T>(schema: z.ZodType<T>, data: Uint8Array): T | string {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(data));
-  } catch {
-    return "it is no JSON";
-  }
+  const value = parseJson(data);
+  if (value === undefined) return NO_JSON;
   const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  const message = issue?.message ?? "not understood";
-  return issue === undefined || issue.path.length === 0 ? message : `${issue.path.join(".")}: ${message}`;
+  return parsed.success ? parsed.data : reasonOf(parsed.error);
 }

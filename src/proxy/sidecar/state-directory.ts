@@ -73,6 +73,8 @@ export class StateDirectory {
 
   async #write(): Promise<void> {
     while (this.#next !== undefined) {
+      // A large snapshot takes milliseconds to write down, which are not to come on top of those that it took to enforce.
+      await new Promise((resolve) => setImmediate(resolve));
       const state = this.#next;
       this.#next = undefined;
       try {

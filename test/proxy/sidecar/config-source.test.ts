@@ -1,11 +1,12 @@
 /** What a sidecar believes of its control plane's copy, and when it says that the copy is the one in force. */
 
 import { afterEach, expect, test } from "bun:test";
+import { subjects } from "../../../src/nats/subjects.ts";
 import type { ServiceSnapshot } from "../../../src/projections/snapshot.ts";
 import { ConfigSource } from "../../../src/proxy/sidecar/config-source.ts";
 import { MemoryBroker } from "../../support/memory-bus.ts";
 import { eventually } from "../../support/mesh.ts";
-import { snapshot } from "../fixture.ts";
+import { routeRule, snapshot, upstream } from "../fixture.ts";
 
 const open: ConfigSource[] = [];
 afterEach(() => {
@@ -16,6 +17,8 @@ interface Followed {
   readonly events: string[];
   /** Stores a snapshot, or something else, and has it compared, as happens after a reconnection. */
   store(value: unknown): Promise<void>;
+  /** Publishes a snapshot, as control does at a change. */
+  push(value: unknown): void;
   reconnect(): void;
 }
 
@@ -49,6 +52,7 @@ async function follow(revision = 0, unenforceable: readonly number[] = []): Prom
   return {
     events,
     reconnect,
+    push: (value) => bus.publish(subjects.config("shop", "web"), Buffer.from(JSON.stringify(value))),
     async store(value) {
       await config.put("shop.web", Buffer.from(JSON.stringify(value)));
       reconnect();
@@ -102,4 +106,23 @@ test("our own newer snapshot with what this version does not know is named with 
   await eventually(() => expect(events.slice(2)).toEqual(["enforced 7", "confirmed"]));
   await store({ ...snapshot({ revision: 7 }), quarantine: true });
   await eventually(() => expect(events.slice(4)).toEqual(["confirmed"]));
+});
+
+test("a large one is read while others have their turn, and the next one waits for it", async () => {
+  const { events, push } = await follow();
+  const rules = Array.from({ length: 10 }, (_, rule) => routeRule({}, rule));
+  const names = Array.from({ length: 1_000 }, (_, at) => `s-${at}`);
+  const upstreams = Object.fromEntries(
+    names.map((name) => [`shop/${name}`, upstream("shop", name, { routes: rules })]),
+  );
+  let turns = 0;
+  const turn = (): void => {
+    turns++;
+    if (events.length === 0) setImmediate(turn);
+  };
+  push(snapshot({ revision: 5, upstreams }));
+  turn();
+  push(snapshot({ revision: 6 }));
+  await eventually(() => expect(events).toEqual(["enforced 5", "enforced 6"]));
+  expect(turns).toBeGreaterThan(30);
 });
