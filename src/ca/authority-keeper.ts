@@ -14,6 +14,8 @@ export interface KeeperOptions {
 export class AuthorityKeeper {
   readonly #options: KeeperOptions;
   #current: Authority;
+  /** Fingerprint of the root that is to sign, whether it can or not. */
+  #wanted: string;
   /** Why nothing can be signed; undefined: it can. */
   #fault: Error | undefined;
   #onAvailability: ((available: boolean) => void) | undefined;
@@ -21,6 +23,7 @@ export class AuthorityKeeper {
   private constructor(options: KeeperOptions, current: Authority) {
     this.#options = options;
     this.#current = current;
+    this.#wanted = current.rootFingerprint;
   }
 
   /** @param root fingerprint of the root that signs by the ledger, if that has one. Rejects with `CustodyError`. */
@@ -52,14 +55,23 @@ export class AuthorityKeeper {
 
   /** Signs under this root from now on, or nothing at all where it cannot be opened: then rejects with `CustodyError`. */
   async use(root: string): Promise<void> {
+    this.#wanted = root;
     try {
-      this.#current = await this.open(root);
+      const opened = await this.open(root);
+      // Another one is to sign since.
+      if (this.#wanted !== root) return;
+      this.#current = opened;
       this.#setFault(undefined);
     } catch (error) {
-      const isOther = this.#current.rootFingerprint !== root;
+      const isOther = this.#wanted === root && this.#current.rootFingerprint !== root;
       if (isOther) this.#setFault(error instanceof Error ? error : new CustodyError(String(error)));
       throw error;
     }
+  }
+
+  /** Opens it again: a new issuing certificate may be due, or keys have come. Never goes back to a root that signs no more. */
+  renew(): Promise<void> {
+    return this.use(this.#wanted);
   }
 
   #setFault(fault: Error | undefined): void {

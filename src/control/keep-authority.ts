@@ -23,7 +23,7 @@ export async function keepAuthority(
   const keeper = await AuthorityKeeper.open(options, activeRoot(state.roots)?.fingerprint);
   const renew = async (): Promise<void> => {
     try {
-      await keeper.use(keeper.current.rootFingerprint);
+      await keeper.renew();
       warnOfEnd(keeper.current, options);
     } catch (error) {
       logger.error({ err: error }, "the certificate authority could not be opened again; the former one stays");
