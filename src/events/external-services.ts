@@ -5,8 +5,12 @@ import { parseExternalIdentity } from "../policy/schema.ts";
 import type { DomainEvent } from "./domain-events.ts";
 import { MESH_DEFAULTS, type MeshState } from "./state.ts";
 
-/** In words; undefined where it is ours, or of a trust domain that is trusted. */
-function distrust({ mesh, federation, namespaces }: MeshState, namespace: string, name: string): string | undefined {
+/** Why a service cannot be called, in words; undefined where it is ours, or of a trust domain that is trusted. */
+export function distrust(
+  { mesh, federation, namespaces }: MeshState,
+  namespace: string,
+  name: string,
+): string | undefined {
   const { external } = namespaces.get(namespace)?.services.get(name)?.value ?? {};
   const domain = external && parseExternalIdentity(external.identity)?.trustDomain;
   const own = mesh?.value.trustDomain ?? MESH_DEFAULTS.trustDomain;

@@ -3,6 +3,7 @@
  * snapshots that they would have. Only what policy decides is judged; whether anybody is there to answer is not.
  */
 
+import { distrust } from "../events/external-services.ts";
 import type { MeshState } from "../events/state.ts";
 import { type ServiceRef, serviceRef } from "../policy/names.ts";
 import { declaredServices, type ServiceName } from "../projections/call-graph.ts";
@@ -62,6 +63,7 @@ const NO_ADDRESS = "0.0.0.0";
  * - `bad_path`: the path could be read in two ways, and is refused.
  * - `undeclared_source`, `undeclared_destination`: the mesh has no such service.
  * - `revoked`: one of the two is believed no longer.
+ * - `untrusted`: the destination is another mesh's, of a trust domain that is not trusted.
  * - `unreachable`: nothing allows any call of this source to the destination.
  * - `no_route`, `no_backend`: the destination's routes have no rule for it, or one that leads nowhere.
  * - `no_token`: the destination asks for an end user's token, and the call bears none.
@@ -73,6 +75,7 @@ export type Obstacle =
   | "undeclared_source"
   | "undeclared_destination"
   | "revoked"
+  | "untrusted"
   | "unreachable"
   | "no_route"
   | "no_backend"
@@ -246,6 +249,9 @@ export class CallJudge {
     const reached = { share, service: upstream.ref, subset: subset?.name };
     const { redirect, respond, rewrite } = rule.filters ?? {};
     if (redirect !== undefined || respond !== undefined) return { ...reached, obstacle: "answered", access: undefined };
+    if (distrust(this.state, upstream.namespace, upstream.name) !== undefined) {
+      return { ...reached, obstacle: "untrusted", access: undefined };
+    }
     const decision = this.accessOf(call.source, upstream, {
       method: call.method,
       // What the called side reads is what the rule has made of it.

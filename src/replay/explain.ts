@@ -25,6 +25,7 @@ const OBSTACLES: Readonly<Record<Obstacle, string>> = {
   undeclared_source: "not possible: the mesh has no such caller",
   undeclared_destination: "not possible: the mesh has no such service",
   revoked: "refused at the handshake: an identity is revoked",
+  untrusted: "answered with 503: the service is of a trust domain that is not trusted (heddle ca federate)",
   unreachable: "denied by the caller's own sidecar: nothing allows this caller any call of the service",
   no_route: "answered with 404: no rule of the route matches",
   no_backend: "answered with 503: the rule that matches leads nowhere",

@@ -202,6 +202,7 @@ const STATUSES: Readonly<Record<Obstacle, readonly number[]>> = {
   unreachable: [403, 404, 502],
   revoked: [403, 503],
   no_route: [404],
+  untrusted: [503],
   no_backend: [503],
   no_token: [401],
   answered: [],

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { evolve } from "../../src/events/evolve.ts";
 import { INITIAL_STATE } from "../../src/events/state.ts";
 import { type Call, CallJudge } from "../../src/replay/call.ts";
 import { explain } from "../../src/replay/explain.ts";
@@ -144,3 +145,30 @@ function explainAudit(path: string): string[] {
   const found = explain(state, call, new CallJudge(state).judge(call));
   return found.filter(({ about }) => about === "audit").map(({ text }) => text);
 }
+
+test("a service of another mesh: where it is, and that nobody can be it while its trust domain is not trusted", () => {
+  const identity = "spiffe://other.local/ns/shop/sa/pay";
+  const external = { identity, addresses: ["10.0.0.1:15006"] };
+  const declared = applied(
+    state,
+    "shop",
+    document("Service", "shop/pay", { ports: [{ port: 8080, protocol: "http" }], external }),
+    document("AccessPolicy", "shop/pay", { service: "pay", rules: [{ allow: { from: ["shop/web"] } }] }),
+  );
+  const call: Call = {
+    source: { namespace: "shop", name: "web" },
+    destination: { namespace: "shop", name: "pay" },
+    method: "GET",
+    path: "/",
+    headers: [],
+  };
+  const resultIn = (mesh: typeof state): string[] =>
+    explain(mesh, call, new CallJudge(mesh).judge(call))
+      .filter(({ about }) => about === "external" || about === "result")
+      .map(({ text }) => text);
+  const whose = `identity "${identity}", addresses ["10.0.0.1:15006"]`;
+  expect(resultIn(declared)).toEqual([whose, expect.stringContaining("not trusted (heddle ca federate)")]);
+  const event = { type: "FederationTrusted" as const, trustDomain: "other.local", roots: ["-"] };
+  const trusted = evolve(declared, event, { revision: 9, actor: "", time: "" });
+  expect(resultIn(trusted)).toEqual([whose, "allowed: it reaches shop/pay"]);
+});
