@@ -200,7 +200,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
 
   upstreamHead(head: ResponseHead, end: boolean): void {
     const record = this.#record;
-    if (this.#request?.upgrade !== undefined) settleUpgrade(this.#request, head);
+    if (this.#request !== undefined) settleUpgrade(this.#request, head);
     record.status = head.status;
     record.details = "via_upstream";
     record.flags |= this.#call?.flags ?? NO_FLAGS;

@@ -7,8 +7,9 @@
  *  4. the end user's token is validated  (rules may ask for its claims; one that is no good is no token at all)
  *  5. access is decided                  (before a byte reaches the application; deny wins, default from the Mesh)
  *  6. rate limits are charged            (after access: who may not call uses up nobody's share)
- *  7. trusted headers are set            (who called is what the certificate proved, never what a header claims)
- *  8. the application is called
+ *  7. a forward is taken             (of OPTIONS and TRACE that may go no further than to us)
+ *  8. trusted headers are set            (who called is what the certificate proved, never what a header claims)
+ *  9. the application is called
  *
  * Who the caller is was settled before: by the TLS handshake, once per connection.
  */
@@ -28,6 +29,7 @@ import type { InFlight } from "./in-flight.ts";
 import type { Downstream } from "./io/downstream.ts";
 import { RequestTokens } from "./jwt/request-tokens.ts";
 import type { ValidToken } from "./jwt/token-verifier.ts";
+import { takeForward } from "./max-forwards.ts";
 import { MIRROR_FIELD } from "./mirror-field.ts";
 import type { Policy } from "./policy.ts";
 import {
@@ -153,6 +155,8 @@ export class Inbound implements Side {
       record.policyOrigin = limited.origin;
       return answer(rateLimitResponse(limited, { ...context, service }), edge);
     }
+    const last = takeForward(request, context);
+    if (last !== undefined) return answer(last, edge);
     const application = this.#options.applications.at(port.port, protocolOf(port));
     if (application === undefined) return answer(faultResponse("no_application", { ...context, service }), edge);
     record.upstreamCluster = `inbound|${port.port}||`;

@@ -7,8 +7,9 @@
  *  4. host → service, rules → backend    (route; a miss says why)
  *  5. the circuit is closed              (a service with enough on its hands gets no more, and the caller knows at once)
  *  6. the rule's filters                 (what it answers itself costs no call; what it rewrites is rewritten once)
- *  7. trusted headers are set            (nobody's word is taken for what only the mesh knows; no filter can set them)
- *  8. timeout, retries, balancing        (the call; timeouts enclose retries, retries enclose balancing)
+ *  7. a forward is taken                 (of a bound on forwards: the mesh stands in for nobody's answer before policy has)
+ *  8. trusted headers are set            (nobody's word is taken for what only the mesh knows; no filter can set them)
+ *  9. timeout, retries, balancing        (the call; timeouts enclose retries, retries enclose balancing)
  */
 
 import { parseServiceRef, type ServiceRef, serviceRef } from "../policy/names.ts";
@@ -22,6 +23,7 @@ import { describeDenial } from "./filters/denial.ts";
 import { asksForTcp, headerValue } from "./headers.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Downstream } from "./io/downstream.ts";
+import { takeForward } from "./max-forwards.ts";
 import { Mirroring } from "./mirroring.ts";
 import { isPlaintext } from "./mtls.ts";
 import { changeRequest, drawDelayMs, type OwnAnswer, ownAnswer, responseChange } from "./outbound-filters.ts";
@@ -100,7 +102,7 @@ export class Outbound implements Side {
     record.sourcePrincipal = policy.spiffeId;
 
     const authority = meantAuthority(request, downstream, routes);
-    if (authority === undefined) return this.#leaveMesh(downstream, policy, record, context);
+    if (authority === undefined) return this.#leaveMesh(request, downstream, policy, record, context);
 
     const tunnel = asksForTcp(request);
     if (!tunnel) {
@@ -132,6 +134,8 @@ export class Outbound implements Side {
       const own = ownAnswer(filters, route, request, context, this.#options.runtime.random);
       if (own !== undefined) return this.#answerOf(own, this.#counter(upstream, port, policy));
     }
+    const last = takeForward(request, context);
+    if (last !== undefined) return answer(last, this.#counter(upstream, port, policy));
     const endpoints = this.#options.endpoints(upstream.ref);
     if (endpoints?.breaker.takes("maxRequests") === false) {
       const response = faultResponse("overflow", { ...context, service: upstream.ref });
@@ -218,7 +222,13 @@ export class Outbound implements Side {
   }
 
   /** For a redirected connection to somebody whom the mesh does not know. */
-  #leaveMesh(downstream: Downstream, policy: Policy, record: RequestRecord, context: FaultContext): Admission {
+  #leaveMesh(
+    request: RequestHead,
+    downstream: Downstream,
+    policy: Policy,
+    record: RequestRecord,
+    context: FaultContext,
+  ): Admission {
     const { redirect } = downstream.facts;
     const { passthrough, telemetry } = this.#options;
     if (passthrough === undefined || redirect === undefined) {
@@ -227,6 +237,8 @@ export class Outbound implements Side {
     if (passthrough.isOwn(downstream)) {
       return answer(faultResponse("loop", context), this.#missCounter(policy, undefined));
     }
+    const last = takeForward(request, context);
+    if (last !== undefined) return answer(last, this.#missCounter(policy, undefined));
     record.routeName = "allow_any";
     record.upstreamCluster = PASSTHROUGH;
     const edge: Edge = { ...this.#unknownEdge(policy), serviceName: PASSTHROUGH, security: "none" };

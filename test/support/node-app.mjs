@@ -62,6 +62,10 @@ const routes = {
     if (date !== null) response.setHeader("date", date);
     response.end();
   },
+  "/upgrade-required": (_request, response) => {
+    response.writeHead(426, { connection: "upgrade", upgrade: "websocket, h2c, IRC/6.9", "content-length": 0 });
+    response.end();
+  },
   "/trailers": (_request, response) => {
     response.writeHead(200, { trailer: "x-checksum" });
     response.write("body");

@@ -44,6 +44,8 @@ export interface ResponseHead {
   headers: HeaderList;
   /** Body length if announced; undefined when unknown until its end. */
   contentLength: number | undefined;
+  /** Of a 426: the protocols that the request must be repeated in (RFC 9110 §15.5.22). Only HTTP/1.1 can say them. */
+  upgrade?: string | undefined;
   version: HttpVersion;
 }
 

@@ -57,6 +57,22 @@ test("OPTIONS * arrives as it is: it asks about the server, not about a path", a
   expect(text).toContain('"method":"OPTIONS","url":"*"');
 });
 
+test("OPTIONS and TRACE go no further than their caller lets them (RFC 9110 §7.6.2)", async () => {
+  const send = (method: string, forwards: string): Promise<string> =>
+    exchange(
+      `${method} /bounded HTTP/1.1\r\nhost: catalog\r\nmax-forwards: ${forwards}\r\n\r\n`,
+      /\r\n\r\n(?:$|\{.*\})/,
+    );
+  // One hop is the caller's sidecar, the next that of the called service, and the last the application.
+  for (const forwards of ["0", "1"]) {
+    expect(await send("OPTIONS", forwards)).toMatch(/^HTTP\/1\.1 200 .+server: heddle.+content-length: 0\r\n/s);
+    expect(await send("TRACE", forwards)).toMatch(/^HTTP\/1\.1 501 .+server: heddle/s);
+  }
+  expect(await send("OPTIONS", "2")).toContain('"max-forwards","0"');
+  expect(await send("GET", "0")).toContain('"max-forwards","0"');
+  expect(await send("OPTIONS", "many")).toContain('"max-forwards","many"');
+});
+
 test("a caller that is answered before it has said all need not say the rest, and holds no stream open", async () => {
   const client = connectHttp2(hops.web.outbound);
   try {
@@ -198,6 +214,13 @@ test("HEAD keeps the length of what it does not bring; 204 and 304 have no body"
     const both = `GET /status?code=${code} HTTP/1.1\r\nhost: catalog\r\n\r\nGET /y HTTP/1.1\r\nhost: catalog\r\n\r\n`;
     expect(await exchange(both, '"/y"')).toStartWith(`HTTP/1.1 ${code} `);
   }
+});
+
+test("a 426 says over both hops which protocols it wants (RFC 9110 §15.5.22)", async () => {
+  const text = await exchange("GET /upgrade-required HTTP/1.1\r\nhost: catalog\r\n\r\n", "\r\n\r\n");
+  expect(text).toStartWith("HTTP/1.1 426 ");
+  expect(text).toContain("\r\nconnection: upgrade\r\nupgrade: websocket, irc/6.9\r\n");
+  expect(text).not.toContain("x-heddle-");
 });
 
 test("only the mesh says who called: what a client claims is dropped", async () => {

@@ -25,7 +25,18 @@ export function deliverBody<H>(
   listener: StreamListener<H> | undefined,
   ends: boolean,
 ): boolean {
-  switch (body.step(input)) {
+  return deliverStep(body.step(input), body, owner, listener, ends);
+}
+
+/** Passes on what a step brought that was taken already; false when it brought nothing. */
+export function deliverStep<H>(
+  step: BodyStep,
+  body: BodyReader,
+  owner: BodyOwner,
+  listener: StreamListener<H> | undefined,
+  ends: boolean,
+): boolean {
+  switch (step) {
     case BodyStep.needMore:
       return false;
     case BodyStep.data:

@@ -7,8 +7,8 @@ import type {
   StreamFault,
   StreamListener,
 } from "../message.ts";
-import { type BodyOwner, deliverBody } from "./body-delivery.ts";
-import { BodyReader } from "./body-reader.ts";
+import { type BodyOwner, deliverBody, deliverStep } from "./body-delivery.ts";
+import { BodyReader, BodyStep } from "./body-reader.ts";
 import { type ClientStreamOwner, Http1ClientStream } from "./client-stream.ts";
 import { FAULTS } from "./fault.ts";
 import { FieldSection } from "./field-section.ts";
@@ -16,6 +16,7 @@ import { parseResponseHead } from "./head-parser.ts";
 import { HeadReader } from "./head-reader.ts";
 import type { InputBuffer } from "./input-buffer.ts";
 import { InputPump, type PumpOwner } from "./input-pump.ts";
+import { withoutLength } from "./without-length.ts";
 
 export interface Http1ClientOptions {
   readonly output: ConnectionOutput;
@@ -233,6 +234,7 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
     }
     this.#persistent = !section.close && (head.version === "1.1" || section.keepAlive);
     stream.declineTunnel();
+    if (head.status === 426) head.upgrade = section.offers;
     this.#phase = "body";
     if (head.status === 204) withoutLength(head);
     if (method === "HEAD" || head.status === 204 || head.status === 304 || head.contentLength === 0) {
@@ -241,13 +243,31 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
       stream.listener.onHead(head, true);
       return;
     }
-    if (section.chunked) this.#body.beginChunked();
-    else if (head.contentLength !== undefined) this.#body.beginLength(head.contentLength);
+    if (section.chunked) {
+      this.#beginChunks(stream, head);
+      return;
+    }
+    if (head.contentLength !== undefined) this.#body.beginLength(head.contentLength);
     else {
       this.#body.beginUntilClose();
       this.#persistent = false;
     }
     stream.listener.onHead(head, false);
+  }
+
+  /**
+   * Looks at what came along with the head before it passes the head on: where not even that can be read, nobody has
+   * been told of a response yet, and there can still be a better answer than half of one.
+   */
+  #beginChunks(stream: Http1ClientStream, head: ResponseHead): void {
+    this.#body.beginChunked();
+    const step = this.#body.step(this.#input);
+    if (step === BodyStep.fault) {
+      this.#fail(this.#body.fault ?? FAULTS.chunkSize);
+      return;
+    }
+    stream.listener.onHead(head, false);
+    if (this.#stream === stream) deliverStep(step, this.#body, this, stream.listener, true);
   }
 
   /** The peer will send no more, and all that it sent has been looked at, unless the listener paused. */
@@ -369,16 +389,5 @@ export class Http1ClientConnection implements ClientConnection, ClientStreamOwne
 
   get wantsPause(): boolean {
     return this.#pump.paused && (this.#phase === "body" || this.#phase === "tunnel");
-  }
-}
-
-/** RFC 9110 §8.6: a length in 1xx, 204 or a 2xx to CONNECT means nothing; passed on, it could come to mean something. */
-function withoutLength(head: ResponseHead): void {
-  head.contentLength = undefined;
-  const { headers } = head;
-  for (let at = 0; at < headers.length; at += 2) {
-    if (headers[at] !== "content-length") continue;
-    headers.splice(at, 2);
-    return;
   }
 }

@@ -29,12 +29,16 @@ export class FieldSection {
   keepAlive = false;
   /** First protocol of `Upgrade` that `Connection` confirms; never `h2c`, which is not passed on. */
   upgrade: string | undefined;
+  /** All of them, as a list. */
+  offers: string | undefined;
   /** Value of `Expect`, lower-cased. */
   expect: string | undefined;
 
   readonly #fieldsMax: number;
   /** Options of `Connection` other than `close` and `keep-alive`: names of fields to remove. */
   #options: string[] | undefined;
+  /** Members of `Upgrade`. */
+  #protocols: string[] | undefined;
 
   constructor(limits: Limits) {
     this.#fieldsMax = limits.headerCountMax;
@@ -102,7 +106,9 @@ export class FieldSection {
     this.close = false;
     this.keepAlive = false;
     this.upgrade = undefined;
+    this.offers = undefined;
     this.expect = undefined;
+    this.#protocols = undefined;
     this.#options = undefined;
   }
 
@@ -124,7 +130,7 @@ export class FieldSection {
       case FieldKind.connection:
         return this.#connection(value);
       case FieldKind.upgrade:
-        this.upgrade ??= listMembers(value)[0];
+        this.#protocols = [...(this.#protocols ?? []), ...listMembers(value)];
         return undefined;
       case FieldKind.expect:
         this.expect = this.expect === undefined ? value.toLowerCase() : `${this.expect}, ${value.toLowerCase()}`;
@@ -176,11 +182,18 @@ export class FieldSection {
   #settle(): StreamFault | undefined {
     if (this.chunked && this.contentLength !== undefined) return FAULTS.lengthAndCoding;
     const options = this.#options;
-    // Passing `h2c` on would let a client talk to the application past every policy (h2c smuggling).
-    if (this.upgrade === "h2c" || !options?.includes("upgrade")) this.upgrade = undefined;
-    else if (this.upgrade !== undefined && !isProtocol(this.upgrade)) this.upgrade = undefined;
+    const protocols = this.#protocols;
+    if (protocols !== undefined && options?.includes("upgrade") === true) this.#settleUpgrade(protocols);
     if (options !== undefined) this.headers = withoutNamed(this.headers, new Set(options));
     return undefined;
+  }
+
+  /** Passing `h2c` on would let a client talk to the application past every policy (h2c smuggling). */
+  #settleUpgrade(protocols: readonly string[]): void {
+    const [first] = protocols;
+    if (first !== undefined && first !== "h2c" && isProtocol(first)) this.upgrade = first;
+    const offers = protocols.filter((protocol) => protocol !== "h2c" && isProtocol(protocol));
+    if (offers.length > 0) this.offers = offers.join(", ");
   }
 }
 

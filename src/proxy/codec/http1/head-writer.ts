@@ -87,7 +87,7 @@ export interface ResponseFraming {
   readonly close: boolean;
   /** `Connection: keep-alive` is said, which only an HTTP/1.0 client needs to hear. */
   readonly keepAlive: boolean;
-  /** The protocol that a 101 switches to. */
+  /** The protocol that a 101 switches to, or those that a 426 asks for. */
   readonly upgrade: string | undefined;
 }
 
@@ -96,7 +96,10 @@ export function responseHeadText(head: ResponseHead, connection: ResponseFraming
   let text = statusLine(head.status) + fieldLines(head.headers);
   if (connection.framing === "chunked") text += "transfer-encoding: chunked\r\n";
   else if (connection.contentLength !== undefined) text += `content-length: ${connection.contentLength}\r\n`;
-  if (connection.upgrade !== undefined) return `${text}connection: upgrade\r\nupgrade: ${connection.upgrade}\r\n\r\n`;
+  if (connection.upgrade !== undefined) {
+    const options = connection.close ? "upgrade, close" : "upgrade";
+    return `${text}connection: ${options}\r\nupgrade: ${connection.upgrade}\r\n\r\n`;
+  }
   if (connection.close) return `${text}connection: close\r\n\r\n`;
   return connection.keepAlive ? `${text}connection: keep-alive\r\n\r\n` : `${text}\r\n`;
 }

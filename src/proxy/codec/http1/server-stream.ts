@@ -92,7 +92,7 @@ export class Http1ServerStream implements ServerStream {
         contentLength: framing === "length" ? announced : bodilessLength(head, framing),
         close,
         keepAlive: this.#saysKeepAlive && !close && !switched,
-        upgrade: head.status === 101 ? this.#request.upgrade : undefined,
+        upgrade: head.status === 101 ? this.#request.upgrade : head.upgrade,
       }),
     );
     if (switched || !end) owner.headSent(this, switched);

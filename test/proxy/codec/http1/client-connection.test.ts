@@ -311,6 +311,19 @@ describe("responses", () => {
   });
 });
 
+test("a body that is broken from its first byte is known for it before its head is passed on", () => {
+  const head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (const [body, isTold] of [
+    ["ZZ\r\nabc", false],
+    ["2\r\nokZZ", true],
+  ] as const) {
+    const { connection, response } = asked(GET);
+    feed(connection, head + body);
+    expect(response.head !== undefined).toBe(isTold);
+    expect(response.fault?.kind).toBe("protocol-error");
+  }
+});
+
 describe("responses that nobody asked for", () => {
   test("on an idle connection", () => {
     const { connection, output } = clientUnderTest();
