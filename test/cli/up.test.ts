@@ -1,7 +1,7 @@
 /** `heddle up`, with the processes that it keeps alive. */
 
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { selfCommand } from "../../src/cli/program.ts";
@@ -44,6 +44,8 @@ async function up(...args: string[]): Promise<RunningUp> {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
+    // All that it can say.
+    env: { ...Bun.env, HEDDLE_LOG: "debug" },
   });
   running.push(process);
   const [stdout, stderr] = [collect(process.stdout), collect(process.stderr)];
@@ -240,4 +242,59 @@ test("makes tokens that are good for one service, readable by their owner only",
   await eventually(() => expect(errors.map(String).join()).toContain("heddle.config.shop.payment"));
   expect(errors).toHaveLength(1);
   await bus.close();
+}, 60_000);
+
+/** Every nkey seed, and of each private key the lines that are not about its public half. */
+function secretsIn(text: string): string[] {
+  const keys = [...text.matchAll(/-----BEGIN PRIVATE KEY-----\n(.+)\n(.+)\n/g)].flatMap(([, ...lines]) => lines);
+  return [...(text.match(/\bS[UAOX][A-Z2-7]{56}\b/g) ?? []), ...keys];
+}
+
+/** Command line and environment of this process and of all that were started for the mesh. */
+async function processesOf(path: string): Promise<string[]> {
+  const texts = (await readdir("/proc"))
+    .filter((name) => /^\d+$/.test(name))
+    .map(async (pid) => {
+      const [line = "", environment = ""] = await Promise.all(
+        ["cmdline", "environ"].map((name) => readFile(`/proc/${pid}/${name}`, "utf8").catch(() => "")),
+      );
+      return line.includes(path) ? line + environment : "";
+    });
+  return (await Promise.all(texts)).filter((text) => text !== "");
+}
+
+test("no secret is shown, logged, passed on a command line, or kept where others can read it", async () => {
+  const mesh = await up("--port", "0");
+  await apply("web");
+  const creds = join(root, "web.creds");
+  expect((await line.heddle(["token", "create", "shop/web", "--out", creds])).code).toBe(0);
+  const files = (await readdir(path, { recursive: true, withFileTypes: true })).map((entry) => ({
+    file: join(entry.parentPath, entry.name),
+    isFile: entry.isFile(),
+  }));
+  const open: string[] = [];
+  for (const { file } of [...files, { file: creds }]) {
+    // The server replaces files of its store while it is looked at.
+    const found = await stat(file).catch(() => undefined);
+    if (((found?.mode ?? 0) & 0o077) !== 0) open.push(file);
+  }
+  expect(open).toEqual([]);
+  const texts = await Promise.all(
+    files
+      .filter(({ file, isFile }) => isFile && !file.includes("/store/"))
+      .map(async ({ file }) => ({ file, text: await readFile(file, "utf8").catch(() => "") })),
+  );
+  const kept = /\/(?:ca|creds|trust)\//;
+  const secrets = [
+    ...texts.filter(({ file }) => kept.test(file)).map(({ text }) => text),
+    await readFile(creds, "utf8"),
+  ]
+    .flatMap(secretsIn)
+    .filter((secret, index, all) => all.indexOf(secret) === index);
+  expect(secrets.length).toBeGreaterThan(8);
+  const processes = await processesOf(path);
+  expect(processes.length).toBeGreaterThanOrEqual(3);
+  const said = [mesh.stdout(), mesh.stderr(), ...processes];
+  for (const { file, text } of texts) if (!kept.test(file)) said.push(text);
+  for (const secret of secrets) for (const text of said) expect(text.includes(secret)).toBe(false);
 }, 60_000);
