@@ -31,6 +31,11 @@ export interface SocketAnswer {
   readonly error?: string;
 }
 
+export interface TlsAnswer extends SocketAnswer {
+  /** SHA-256, of the certificate that the client saw. */
+  readonly fingerprint?: string;
+}
+
 export class InterceptedMesh<const N extends string> {
   private constructor(
     readonly mesh: TestMesh,
@@ -75,6 +80,11 @@ export class InterceptedMesh<const N extends string> {
   async tcp(host: Host, to: string, port: number, text?: string, user = APP_USER): Promise<SocketAnswer> {
     const args = ["tcp", to, `${port}`, ...(text === undefined ? [] : [text])];
     return this.#call(host, args, user) as Promise<SocketAnswer>;
+  }
+
+  /** In TLS, by the server's name. */
+  async tls(host: Host, to: string, port: number): Promise<TlsAnswer> {
+    return this.#call(host, ["tls", to, `${port}`]) as Promise<TlsAnswer>;
   }
 
   async udp(host: Host, to: string, port: number, text: string): Promise<SocketAnswer> {

@@ -2,19 +2,23 @@
  * Programs that know nothing of a mesh, for hosts of `namespaces.ts`: servers and a client on plain sockets.
  *
  *   serve http|greeter|udp <port>     answers with the request; greets first, then echoes in capitals; echoes
+ *   serve tls <port> <certificate> <key>     greets in TLS
  *   relay <address> <port> <path>     carries connections to a socket in the file system
  *   http <url> | tcp <host> <port> [text] | udp <host> <port> <text>     prints what came back, as JSON
+ *   tls <host> <port>     asks for the host by its name; prints what came back, and whose certificate it saw
  */
 
 import { createSocket } from "node:dgram";
+import { readFileSync } from "node:fs";
 import { createServer, request } from "node:http";
 import { createConnection, createServer as createTcpServer } from "node:net";
+import { connect as connectTls, createServer as createTlsServer } from "node:tls";
 
 const [, , command, ...args] = process.argv;
 const print = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
 const ready = () => process.stdout.write("ready\n");
 
-function serve(kind, port) {
+function serve(kind, port, certificate, key) {
   switch (kind) {
     case "http":
       createServer((incoming, outgoing) => {
@@ -28,6 +32,12 @@ function serve(kind, port) {
         socket.write("hello\n");
         socket.on("data", (chunk) => socket.write(chunk.toString().toUpperCase()));
         socket.on("end", () => socket.end());
+      }).listen(port, "::", ready);
+      break;
+    case "tls":
+      createTlsServer({ cert: readFileSync(certificate), key: readFileSync(key) }, (socket) => {
+        socket.on("error", () => {});
+        socket.end("hello");
       }).listen(port, "::", ready);
       break;
     case "udp": {
@@ -74,6 +84,19 @@ function callTcp(host, port, text) {
   });
 }
 
+function callTls(host, port) {
+  let received = "";
+  let fingerprint;
+  const socket = connectTls({ host, port, servername: host, rejectUnauthorized: false });
+  socket.on("secureConnect", () => (fingerprint = socket.getPeerCertificate().fingerprint256));
+  socket.on("data", (chunk) => (received += chunk));
+  socket.on("end", () => print({ received, fingerprint }));
+  socket.on("error", ({ code }) => {
+    print({ received, error: code });
+    process.exit();
+  });
+}
+
 function callUdp(host, port, text) {
   const socket = createSocket("udp4");
   socket.on("message", (message) => {
@@ -85,7 +108,7 @@ function callUdp(host, port, text) {
 
 switch (command) {
   case "serve":
-    serve(args[0], Number(args[1]));
+    serve(args[0], Number(args[1]), args[2], args[3]);
     break;
   case "relay":
     relay(args[0], Number(args[1]), args[2]);
@@ -95,6 +118,9 @@ switch (command) {
     break;
   case "tcp":
     callTcp(args[0], Number(args[1]), args[2]);
+    break;
+  case "tls":
+    callTls(args[0], Number(args[1]));
     break;
   case "udp":
     callUdp(args[0], Number(args[1]), args[2]);
