@@ -8,12 +8,15 @@ import { type NotEnforced, notEnforced } from "../policy/enforcement.ts";
 import { formatPath } from "../policy/problems.ts";
 import type { PolicyDocument } from "../policy/schema.ts";
 import type { AccessDifference } from "../replay/access-diff.ts";
+import type { WhatIf } from "../replay/what-if.ts";
 import { accessText } from "./access-text.ts";
 import type { ChangeOptions } from "./change-options.ts";
 import { confirm } from "./confirm.ts";
 import type { OperatorContext } from "./context.ts";
 import { awaitRevision, requireApplied } from "./convergence.ts";
 import { foldPlaces } from "./document-place.ts";
+import { flipValue } from "./flips-text.ts";
+import { liveText } from "./going-back.ts";
 import { note, painter, print, printText } from "./output.ts";
 import { carryOut, differenceText, type Proposal } from "./proposal.ts";
 import { safeText } from "./safe-text.ts";
@@ -24,6 +27,8 @@ export interface Undertaking {
   readonly before?: MeshState;
   /** Which calls it makes possible, and which it ends, where that was asked for. */
   readonly access?: readonly AccessDifference[];
+  /** What becomes of calls that there were of late, where that was asked for. */
+  readonly live?: WhatIf;
   /** Documents of which to say what this version does not enforce. */
   readonly documents?: readonly PolicyDocument[];
 }
@@ -53,12 +58,15 @@ export async function reportDone(
 }
 
 /** The difference, which is what a person agrees to, and what is to be said about it. */
-function present({ proposals, before, access, documents = [] }: Undertaking, { output, yes }: ChangeOptions): void {
+function present(
+  { proposals, before, access, live, documents = [] }: Undertaking,
+  { output, yes }: ChangeOptions,
+): void {
   const forPeople = output === "table";
   // A program that said --yes finds all of it in the result.
   if (!forPeople && yes === true) return;
   const paint = painter(forPeople ? process.stdout : process.stderr);
-  const effects = access === undefined ? "" : accessText(access, paint);
+  const effects = `${access === undefined ? "" : accessText(access, paint)}${live === undefined ? "" : liveText(live, paint)}`;
   const difference = `${differenceText(proposals, paint, before)}${effects}`;
   if (forPeople) printText(difference);
   else if (difference !== "") note(difference.trimEnd());
@@ -106,7 +114,7 @@ function gapLines(gaps: readonly NotEnforced[]): string[] {
 }
 
 function outcomeValue(
-  { proposals, access, documents = [] }: Undertaking,
+  { proposals, access, live, documents = [] }: Undertaking,
   { dryRun }: ChangeOptions,
   waited: WaitReply | undefined,
 ): unknown {
@@ -122,6 +130,7 @@ function outcomeValue(
         events: decided.events,
       })),
     ...(access === undefined ? {} : { access }),
+    ...(live === undefined ? {} : { live: { judged: live.judged, flips: live.flips.map(flipValue) } }),
     warnings: proposals.flatMap(({ decided }) => decided.warnings),
     notEnforced: notEnforced(documents).map(({ key, path, note: text }) => {
       return { document: key, path: formatPath(path), note: text };

@@ -5,23 +5,58 @@ import { evolve } from "../events/evolve.ts";
 import type { MeshState, Origin } from "../events/state.ts";
 import { type AccessDifference, accessDiff } from "../replay/access-diff.ts";
 import type { UndoneChange } from "../replay/rollback.ts";
+import { type WhatIf, whatIf } from "../replay/what-if.ts";
+import type { OperatorContext } from "./context.ts";
+import { Failure } from "./failure.ts";
+import { countsText, flipsText } from "./flips-text.ts";
 import { formatRelative } from "./moment.ts";
+import { note, type Paint, painter } from "./output.ts";
 import type { Proposal } from "./proposal.ts";
 import { safeLine, safeText } from "./safe-text.ts";
+import { trafficSince } from "./traffic-input.ts";
 
+/** Calls that count as live: recorded since. Reports come once a minute, so that an hour of a big mesh is read at once. */
+const LIVE_MS = 3_600_000;
 /** Changes of others that are told one by one, and characters of each. */
 const CHANGES_MAX = 10;
 const CHANGE_LENGTH_MAX = 160;
 
-/** Which calls the proposals, carried out together, make possible or end. */
-export function accessEffects(before: MeshState, proposals: readonly Proposal[]): AccessDifference[] {
+/** What a way back does to calls: to those that are possible, and to those that there were of late. */
+export interface Effects {
+  /** Which calls the proposals, carried out together, make possible or end. */
+  readonly access: readonly AccessDifference[];
+  /** What they would have made of recorded calls; absent where the traffic ledger cannot be asked. */
+  readonly live?: WhatIf;
+}
+
+export async function effects(
+  context: Pick<OperatorContext, "bus">,
+  before: MeshState,
+  proposals: readonly Proposal[],
+): Promise<Effects> {
   // Only what the rules say is compared, so it does not matter who is said to have made them.
   const nobody: Origin = { revision: before.revision, actor: "", time: "" };
   const events = proposals.flatMap(({ decided }) => decided.events);
-  return accessDiff(
-    before,
-    events.reduce((state, event) => evolve(state, event, nobody), before),
-  );
+  const after = events.reduce((state, event) => evolve(state, event, nobody), before);
+  const access = accessDiff(before, after);
+  if (events.length === 0) return { access };
+  const nowMs = Date.now();
+  try {
+    const calls = await trafficSince(context, { fromMs: nowMs - LIVE_MS, toMs: nowMs });
+    return { access, live: whatIf(calls.calls(), before, after) };
+  } catch (error) {
+    // Whoever goes back is in a hurry: what is nice to know must not stop them.
+    if (!(error instanceof Failure)) throw error;
+    note(`${painter(process.stderr)("yellow", "note:")} which live calls this touches is not known: ${error.message}`);
+    return { access };
+  }
+}
+
+/** Live calls for people: those of the last hour that would fare otherwise. */
+export function liveText({ flips, judged }: WhatIf, paint: Paint): string {
+  if (judged === 0) return "live calls: the traffic ledger has none of the last hour\n";
+  const head = paint("bold", `of ${judged} live calls of the last hour, ${countsText(flips)}`);
+  return `${head}\n${flipsText(flips, paint)}`;
 }
 
 /** One line for each change, newest first, with what it did and the documents that are concerned. */

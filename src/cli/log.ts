@@ -34,6 +34,7 @@ interface LogOptions extends ConnectionOptions {
   readonly graph?: true;
   readonly follow?: true;
   readonly impact?: true;
+  readonly absolute?: true;
   readonly output: LogFormat;
 }
 
@@ -56,7 +57,7 @@ The newest change comes first; with --follow the newest comes last and what happ
 as one JSON value per line. ${MOMENT_HELP}
 
 Examples:
-  heddle log --service shop/catalog --since 1h
+  heddle log shop/catalog --since 1h
   heddle log --access --destination shop/payment
   heddle log --actor alice -o json
 `;
@@ -64,7 +65,8 @@ Examples:
 export async function run(command: Command, args: readonly string[]): Promise<void> {
   await connectionOptions(namespaceOption(command))
     .description("Show who changed what, when and why.")
-    .option("--service <service>", "only what concerns this service (NAMESPACE/NAME, or NAME with -n)")
+    .argument("[service]", "only what concerns this service (NAMESPACE/NAME, or NAME with -n)")
+    .option("--service <service>", "the same, as an option")
     .option("--source <service>", "only what a rule says of this service as a caller")
     .option("--destination <service>", "only what is about this service as the one that is called")
     .option("--kind <kind>", "only changes of documents of this kind", kindOption)
@@ -75,11 +77,13 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
     .option("--grep <text>", "only where the reason or the change in words holds this")
     .option("--limit <count>", "at most so many changes", parseCount, LIMIT_DEFAULT)
     .option("--impact", "say after which changes errors, refusals or latency rose")
+    .option("--absolute", "times in full, rather than how long ago")
     .option("--graph", "with a lane for each namespace")
     .option("-f, --follow", "go on with what happens from now on")
     .addOption(new Option("-o, --output <format>", "how to print").choices(LOG_FORMATS).default("table"))
     .addHelpText("after", HELP)
-    .action(async (options: LogOptions) => {
+    .action(async (service: string | undefined, given: LogOptions) => {
+      const options = withService(given, service);
       if (options.follow === true && options.graph === true) {
         throw new UsageError("--graph needs to know what comes, and --follow does not: leave one of them out");
       }
@@ -101,6 +105,13 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
     .parseAsync(args, { from: "user" });
 }
 
+/** Throws `UsageError` where two services are named. */
+function withService(options: LogOptions, service: string | undefined): LogOptions {
+  if (service === undefined) return options;
+  if (options.service === undefined || options.service === service) return { ...options, service };
+  throw new UsageError(`two services are named, ${service} and ${options.service}: leave one of them out`);
+}
+
 /** The last entries that pass, newest first. */
 export async function recentEntries(ledger: Ledger, query: LogQuery, limit: number): Promise<HistoryEntry[]> {
   const { from, to, filter } = query;
@@ -119,7 +130,7 @@ export async function recentEntries(ledger: Ledger, query: LogQuery, limit: numb
 async function list(
   context: OperatorContext,
   query: LogQuery,
-  { limit, output, graph, impact }: LogOptions,
+  { limit, output, graph, impact, absolute }: LogOptions,
 ): Promise<void> {
   const entries = await recentEntries(context.ledger, query, limit);
   const impacts = impact === true ? await worseningsOf(context, entries, Date.now()) : undefined;
@@ -136,7 +147,8 @@ async function list(
   if (entries.length === 0) note("there are no such changes");
   else {
     const lanes = graph === true ? { lanes: graphLanes(entries, painter(process.stdout)) } : {};
-    printText(logTable(entries, { nowMs: Date.now(), width: process.stdout.columns, times: "relative", ...lanes }));
+    const times = absolute === true ? "absolute" : "relative";
+    printText(logTable(entries, { nowMs: Date.now(), width: process.stdout.columns, times, ...lanes }));
     if (impacts !== undefined) printText(impactLines(impacts, painter(process.stdout)));
   }
   if (entries.length === limit && entries.at(-1)?.recorded.revision !== query.from)

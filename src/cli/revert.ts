@@ -13,7 +13,7 @@ import { type ChangeOptions, changeOptions } from "./change-options.ts";
 import { undertake } from "./change-report.ts";
 import { type OperatorContext, withOperator } from "./context.ts";
 import { Failure } from "./failure.ts";
-import { accessEffects, undoneLines } from "./going-back.ts";
+import { effects, undoneLines } from "./going-back.ts";
 import { currentState, pastState } from "./known-mesh.ts";
 import type { Moment } from "./moment.ts";
 import { momentOption, revisionOf } from "./moment-argument.ts";
@@ -49,8 +49,7 @@ async function revert(context: OperatorContext, moment: Moment, options: ChangeO
   const current = await currentState(context);
   await requireUndoable(context, current, recorded);
   const proposals = await propose(context, [{ namespace, body: { kind: "revert", revision } }], options.reason);
-  const access = accessEffects(current, proposals);
-  await undertake(context, { proposals, before: current, access }, options);
+  await undertake(context, { proposals, before: current, ...(await effects(context, current, proposals)) }, options);
 }
 
 /** Rejects with `Failure`, naming every later change that stands in the way. */

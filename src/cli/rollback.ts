@@ -8,13 +8,13 @@ import type { MeshState } from "../events/state.ts";
 import { parseDocumentKey } from "../policy/document-key.ts";
 import { type DocumentKey, MESH_NAMESPACE, parseServiceRef } from "../policy/names.ts";
 import { diffStates } from "../replay/diff.ts";
-import { changesUndone, type UndoneChange } from "../replay/rollback.ts";
+import { changesUndone, faultKey, type UndoneChange } from "../replay/rollback.ts";
 import { type ChangeOptions, changeOptions, collect } from "./change-options.ts";
 import { undertake } from "./change-report.ts";
 import { type OperatorContext, withOperator } from "./context.ts";
 import { parseKeyArgument, parseKind } from "./document-argument.ts";
 import { Failure, UsageError } from "./failure.ts";
-import { accessEffects, undoneLines } from "./going-back.ts";
+import { effects, undoneLines } from "./going-back.ts";
 import { currentState, pastState } from "./known-mesh.ts";
 import type { Moment } from "./moment.ts";
 import { MOMENT_HELP, momentOption, revisionOf } from "./moment-argument.ts";
@@ -72,9 +72,14 @@ async function rollback(context: OperatorContext, moment: Moment, options: Rollb
   const commands = rollbackCommands(span, revision, scope);
   const others = await changesOfOthers(context, span, commands);
   if (others.length > 0 && options.withOthers !== true) tellOthers(others, options.dryRun === true);
-  const proposals = await propose(context, commands, options.reason);
-  const access = accessEffects(span.current, proposals);
-  await undertake(context, { proposals, before: span.current, access }, options);
+  // Of others, what was read and told is undone and no more: what they do meanwhile is refused by the control plane.
+  const consented = others.length === 0 ? commands : commands.map((command) => consenting(command, span.current));
+  const proposals = await propose(context, consented, options.reason);
+  await undertake(
+    context,
+    { proposals, before: span.current, ...(await effects(context, span.current, proposals)) },
+    options,
+  );
 }
 
 interface Scope {
@@ -122,7 +127,7 @@ function byNamespace(a: string, b: string): number {
   return b === MESH_NAMESPACE || a > b ? 1 : -1;
 }
 
-/** Later changes by somebody else to documents that the commands take back. */
+/** Later changes by somebody else to what the commands take back. */
 async function changesOfOthers(
   { ledger, credentials }: OperatorContext,
   span: Span,
@@ -133,9 +138,16 @@ async function changesOfOthers(
   for (const { namespace, body } of commands) {
     const only = body.kind === "rollback" && body.only !== undefined ? new Set(body.only) : undefined;
     const altered = alteredKeys(span, namespace).filter((key) => only?.has(key) ?? true);
-    undone.push(...(await changesUndone(laterChanges(ledger, span.target.revision, namespace), new Set(altered))));
+    const ended = only === undefined ? faultsSince(span.target, span.current, namespace) : [];
+    const faults = ended.flatMap((event) => (event.type === "FaultCleared" ? faultKey(event.id) : []));
+    const later = laterChanges(ledger, span.target.revision, namespace);
+    undone.push(...(await changesUndone(later, new Set([...altered, ...faults]))));
   }
   return undone.filter(({ recorded }) => recorded.change.data.actor.publicKey !== own);
+}
+
+function consenting({ namespace, body }: NamespaceCommand, { revision }: MeshState): NamespaceCommand {
+  return body.kind === "rollback" ? { namespace, body: { ...body, othersUpTo: revision } } : { namespace, body };
 }
 
 function laterChanges(ledger: Pick<EventLog, "read">, after: number, namespace: string) {
@@ -146,12 +158,14 @@ function laterChanges(ledger: Pick<EventLog, "read">, after: number, namespace: 
 function tellOthers(undone: readonly UndoneChange[], dryRun: boolean): void {
   const lines = undoneLines(undone, Date.now());
   const [first] = undone;
-  const keys = [...new Set(undone.flatMap((change) => change.keys))];
+  const key = undone.flatMap((change) => change.keys).find((one) => parseDocumentKey(one) !== undefined);
   const head = `this would undo ${undone.length === 1 ? "a later change" : `${undone.length} later changes`} of others:`;
   const choice = [
     "choose one:",
     "  --with-others                 undo these as well",
-    `  ${`--except ${keys[0] ?? ""}`.padEnd(29)} leave what they changed (once for each document)`,
+    ...(key === undefined
+      ? []
+      : [`  ${`--except ${key}`.padEnd(29)} leave what they changed (once for each document)`]),
     `  heddle revert REVISION        undo one change alone, such as your own, and keep theirs`,
   ];
   note([head, ...lines].join("\n"));

@@ -3,19 +3,17 @@
 import type { Command } from "commander";
 import type { MeshState } from "../events/state.ts";
 import type { LocatedDocument } from "../policy/parse.ts";
-import { refOf } from "../replay/call.ts";
-import { resultText } from "../replay/explain.ts";
 import type { TrafficTable } from "../replay/traffic-table.ts";
-import { candidateState, type Flip, type FlipKind, type WhatIf, whatIf, whereTo } from "../replay/what-if.ts";
+import { candidateState, type WhatIf, whatIf } from "../replay/what-if.ts";
 import { commandsOf } from "./apply.ts";
 import { collect } from "./change-options.ts";
 import { type ConnectionOptions, connectionOptions, type OperatorContext, withOperator } from "./context.ts";
 import { EXIT_FAILED, Failure } from "./failure.ts";
+import { countsText, flipsText, flipValue } from "./flips-text.ts";
 import { currentState, knownMesh } from "./known-mesh.ts";
 import { formatRelative } from "./moment.ts";
-import { note, type OutputFormat, outputOption, type Paint, painter, print, table } from "./output.ts";
+import { note, type OutputFormat, outputOption, painter, print } from "./output.ts";
 import { checkFiles, explainAt, readDocuments } from "./policy-input.ts";
-import { safeText } from "./safe-text.ts";
 import { parseSince, trafficSince } from "./traffic-input.ts";
 
 interface WhatIfOptions extends ConnectionOptions {
@@ -27,8 +25,6 @@ interface WhatIfOptions extends ConnectionOptions {
 }
 
 const DAY_MS = 24 * 3_600_000;
-/** Kinds of calls that a person is shown; machines get them all. */
-const SHOWN_MAX = 50;
 
 const HELP = `
 Calls come from the traffic ledger, where sidecars report them once a minute, and are judged as sidecars judge them, by
@@ -90,41 +86,6 @@ function headline(calls: TrafficTable, { flips, judged, uncertain, unjudged }: W
   return parts.join("\n");
 }
 
-const COUNTED: Readonly<Record<FlipKind, string>> = {
-  denied: "would be refused",
-  allowed: "would be let through",
-  rerouted: "would go elsewhere",
-};
-
-function countsText(flips: readonly Flip[]): string {
-  const groups = Map.groupBy(flips, ({ kind }) => kind);
-  if (groups.size === 0) return "nothing would change for any of them";
-  const texts = Array.from(groups, ([kind, own]) => {
-    const calls = own.reduce((sum, { observed }) => sum + observed.count, 0);
-    return `${calls} ${COUNTED[kind]}`;
-  });
-  return texts.join(", ");
-}
-
-const STYLES = { denied: "red", allowed: "green", rerouted: "yellow" } as const;
-
-function flipsText(flips: readonly Flip[], paint: Paint): string {
-  if (flips.length === 0) return "";
-  const rows = flips.slice(0, SHOWN_MAX).map((flip) => {
-    const { kind, observed, before, after } = flip;
-    const becomes = kind === "rerouted" ? `${whereTo(before)} → ${whereTo(after)}` : resultText(after);
-    return [paint(STYLES[kind], kind), String(observed.count), safeText(flipCallText(flip)), safeText(becomes)];
-  });
-  const more = flips.length > SHOWN_MAX ? `and ${flips.length - SHOWN_MAX} more kinds of calls: -o json\n` : "";
-  return `${table(["would be", "calls", "call", "then"], rows)}${more}`;
-}
-
-/** With the template in place of the path that stood for it. */
-function flipCallText({ call, observed }: Flip): string {
-  const request = observed.path === "" ? "over TCP" : `${observed.method} ${observed.path}`;
-  return `${refOf(call.source)} → ${refOf(call.destination)} ${request}`;
-}
-
 function answerValue(before: MeshState, fromMs: number, { flips, judged, uncertain, unjudged }: WhatIf): unknown {
   return {
     revision: before.revision,
@@ -132,16 +93,6 @@ function answerValue(before: MeshState, fromMs: number, { flips, judged, uncerta
     judged,
     uncertain,
     unjudged,
-    flips: flips.map(({ kind, observed, before: was, after }) => ({
-      kind,
-      source: observed.source,
-      destination: observed.destination,
-      method: observed.method,
-      path: observed.path,
-      calls: observed.count,
-      decisions: observed.decisions,
-      before: { result: resultText(was), to: whereTo(was) },
-      after: { result: resultText(after), to: whereTo(after), obstacle: after.obstacle ?? null },
-    })),
+    flips: flips.map(flipValue),
   };
 }

@@ -2,8 +2,10 @@
 
 import type { RecordedChange } from "../events/change.ts";
 import type { Decision } from "../events/commands.ts";
-import { type DecidableCommand, type DecisionContext, decide } from "../events/decide.ts";
+import { decide } from "../events/decide.ts";
+import type { DecisionContext } from "../events/decision-plan.ts";
 import { describeChange } from "../events/describe.ts";
+import { workOfOthers } from "../events/later-work.ts";
 import { decisionDigest, KEPT_COMMAND_LENGTH_MAX } from "../events/signature.ts";
 import type { MeshState, Operator } from "../events/state.ts";
 import type { Bus, BusMessage } from "../nats/bus.ts";
@@ -108,7 +110,7 @@ export class CommandService {
       if (attempt === 0 && !this.#options.recent.add(publicKey, request.id, now())) {
         return refused("id", `the command ${request.id} was received before`).error;
       }
-      const decision = decide(state, request, await this.#context(state, request));
+      const decision = decide(state, request, await this.#context(state, signed));
       const basedOn = namespaceRevision(state, namespace);
       const digest = decision.ok ? decisionDigest(namespace, decision.value.events) : undefined;
       if (expectation !== undefined && digest !== expectation.digest) {
@@ -136,15 +138,21 @@ export class CommandService {
     return revision;
   }
 
-  async #context(state: MeshState, { body }: DecidableCommand): Promise<DecisionContext> {
-    const { past } = this.#options;
+  async #context(state: MeshState, { publicKey, request }: SignedRequest): Promise<DecisionContext> {
+    const { past, ledger } = this.#options;
+    const { namespace, body } = request;
     // A revision that has not come yet is refused without a look at it.
     if (body.kind === "revert" && body.revision <= state.revision) {
       return { reverted: { before: await past.at(body.revision - 1), after: await past.at(body.revision) } };
     }
     if (body.kind !== "rollback" || body.toRevision > state.revision) return {};
     if (body.toRevision === state.revision) return { target: state };
-    return { target: await past.at(body.toRevision) };
+    const target = await past.at(body.toRevision);
+    // What is consented to need not be looked at.
+    const from = Math.max(body.toRevision, body.othersUpTo ?? 0) + 1;
+    const to = namespaceRevision(state, namespace);
+    if (from > to) return { target };
+    return { target, others: await workOfOthers(ledger.log.read({ from, to, namespace }), publicKey) };
   }
 
   async #intervening(namespace: string, after: number, upTo: number) {

@@ -49,6 +49,8 @@ const shiftTraffic = z.strictObject({
 const rollback = z.strictObject({
   kind: z.literal("rollback"),
   toRevision: z.int().min(0),
+  /** What others did up to this revision may be undone with it; without it, nothing that others did. */
+  othersUpTo: z.int().min(0).optional(),
   only: z.array(z.string()).min(1).optional(),
 });
 

@@ -7,18 +7,12 @@ import { type PolicyDocument, policyDocument } from "../policy/schema.ts";
 import type { CommandBody, Refusal } from "./commands.ts";
 import { keysIn } from "./decide-apply.ts";
 import { faultsSince } from "./decide-faults.ts";
-import { type Plan, placeIn, problem, refuse } from "./decision-plan.ts";
+import { type Plan, placeIn, problem, type RevertedChange, refuse } from "./decision-plan.ts";
 import type { WantedDocument } from "./document-events.ts";
 import { documentAt, documentNamed } from "./documents.ts";
 import type { DomainEvent } from "./domain-events.ts";
 import type { MeshState, Origin } from "./state.ts";
 import { mergeThreeWay } from "./three-way.ts";
-
-/** The mesh on both sides of the change that is to be undone. */
-export interface RevertedChange {
-  readonly before: MeshState;
-  readonly after: MeshState;
-}
 
 /** A place that the change wrote and a later one wrote again. */
 export interface RevertConflict {

@@ -14,12 +14,12 @@ import { planFaultClear, planFaultInject } from "./decide-faults.ts";
 import { decideFederation, type FederationCommand } from "./decide-federation.ts";
 import { decideIdentity, type IdentityCommand } from "./decide-identity.ts";
 import { planOperatorAdd, planOperatorRevoke } from "./decide-operators.ts";
-import { planRevert, type RevertedChange } from "./decide-revert.ts";
+import { planRevert } from "./decide-revert.ts";
 import { planRollback } from "./decide-rollback.ts";
 import { decideRoots, type RootCommand } from "./decide-roots.ts";
 import { planShift } from "./decide-shift.ts";
 import { planTokenCreate, planTokenRevoke } from "./decide-tokens.ts";
-import { type Plan, placeIn, problem, refuse } from "./decision-plan.ts";
+import { type DecisionContext, type Plan, placeIn, problem, refuse } from "./decision-plan.ts";
 import { eventsTowards } from "./document-events.ts";
 import { documentAt, documentsOf } from "./documents.ts";
 import type { DomainEvent } from "./domain-events.ts";
@@ -27,13 +27,6 @@ import { evolve } from "./evolve.ts";
 import { distrustWarnings } from "./external-services.ts";
 import { mtlsLeaps } from "./mtls-mode.ts";
 import type { MeshState, Origin } from "./state.ts";
-
-export interface DecisionContext {
-  /** The state as of the revision that a rollback names; nothing else needs it. */
-  readonly target?: MeshState | undefined;
-  /** The states around the change that a revert names; nothing else needs them. */
-  readonly reverted?: RevertedChange | undefined;
-}
 
 /** A command for one namespace, its sender already authenticated and its form already validated. */
 export interface DecidableCommand {
@@ -108,7 +101,7 @@ function planFor(
     case "shift":
       return planShift(state, namespace, body);
     case "rollback":
-      return planRollback(state, context.target, namespace, body);
+      return planRollback(state, context, namespace, body);
     case "revert":
       return planRevert(state, context.reverted, namespace, body);
     case "operator-add":

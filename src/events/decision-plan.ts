@@ -9,6 +9,24 @@ import { type PolicyDocument, policyDocument } from "../policy/schema.ts";
 import type { Refusal } from "./commands.ts";
 import type { WantedDocument } from "./document-events.ts";
 import type { DomainEvent } from "./domain-events.ts";
+import type { LaterWork } from "./later-work.ts";
+import type { MeshState } from "./state.ts";
+
+/** What a decision needs beside the state as of now. */
+export interface DecisionContext {
+  /** The state as of the revision that a rollback names; nothing else needs it. */
+  readonly target?: MeshState | undefined;
+  /** What others did since that revision; absent: nothing. */
+  readonly others?: LaterWork | undefined;
+  /** The states around the change that a revert names; nothing else needs them. */
+  readonly reverted?: RevertedChange | undefined;
+}
+
+/** The mesh on both sides of a change that is to be undone. */
+export interface RevertedChange {
+  readonly before: MeshState;
+  readonly after: MeshState;
+}
 
 export interface Plan {
   readonly wanted: readonly WantedDocument[];

@@ -3,6 +3,7 @@
 import type { RecordedChange } from "../events/change.ts";
 import { describe } from "../events/describe.ts";
 import type { DomainEvent } from "../events/domain-events.ts";
+import { kindOfEvent } from "../events/event-document.ts";
 import { parseServiceRef, type ServiceRef } from "../policy/names.ts";
 import { type AccessRule, type PolicyKind, partsOf } from "../policy/schema.ts";
 
@@ -59,77 +60,6 @@ export async function* history(
   for await (const recorded of changes) {
     const entry = historyEntry(recorded, filter);
     if (entry !== undefined) yield entry;
-  }
-}
-
-/** The document kind that an event changes; undefined for operators, tokens, roots, identities, faults and the marks of a rollback or revert. */
-export function kindOfEvent(event: DomainEvent): PolicyKind | undefined {
-  switch (event.type) {
-    case "MeshDeclared":
-    case "MtlsModeSet":
-    case "NamespaceDefaultsSet":
-    case "AccessDefaultSet":
-    case "CertificateTtlDefaultSet":
-      return "Mesh";
-    case "ServiceDeclared":
-    case "ServicePortsSet":
-    case "SubsetsDefined":
-    case "LoadBalancerSet":
-    case "ConnectionPoolSet":
-    case "OutlierDetectionSet":
-    case "HealthCheckSet":
-    case "CertificateTtlSet":
-    case "JwtValidationSet":
-    case "ServiceMtlsSet":
-    case "ServiceExternalSet":
-    case "ServiceRemoved":
-      return "Service";
-    case "RouteDefined":
-    case "TrafficShifted":
-    case "RouteTimeoutSet":
-    case "RouteRetriesSet":
-    case "RouteRemoved":
-      return "Route";
-    case "AccessPolicyDeclared":
-    case "AccessPolicyDefaultSet":
-    case "AccessDryRunStarted":
-    case "AccessDryRunEnded":
-    case "AccessAuditAdded":
-    case "AccessAuditRemoved":
-    case "AccessGranted":
-    case "AccessRevoked":
-    case "AccessForbidden":
-    case "AccessForbiddanceLifted":
-    case "AccessPolicyRemoved":
-      return "AccessPolicy";
-    case "RateLimitSet":
-    case "RateLimitRemoved":
-      return "RateLimit";
-    case "OperatorAdded":
-    case "OperatorRevoked":
-    case "TokenCreated":
-    case "TokenUsed":
-    case "TokenRevoked":
-    case "RootAdded":
-    case "RootActivated":
-    case "RootRetired":
-    case "FederationTrusted":
-    case "FederationEnded":
-    case "RootRotationStarted":
-    case "RootRotationPaused":
-    case "RootRotationResumed":
-    case "RootRotationAborted":
-    case "IdentityRevoked":
-    case "IdentityReinstated":
-    case "FaultInjected":
-    case "FaultCleared":
-    case "RolledBack":
-    case "ChangeReverted":
-      return undefined;
-    default: {
-      const unheard: never = event;
-      return unheard;
-    }
   }
 }
 

@@ -2,37 +2,38 @@
 
 import type { RecordedChange } from "../events/change.ts";
 import type { DomainEvent } from "../events/domain-events.ts";
-import { keyOf } from "../policy/document-key.ts";
-import { type DocumentKey, MESH_NAMESPACE } from "../policy/names.ts";
-import { kindOfEvent } from "./history.ts";
+import { documentOfEvent } from "../events/event-document.ts";
 
-/** A later change and the documents of it that the rollback takes back. */
+/** A later change and the documents and faults (`fault <id>`) of it that the rollback takes back. */
 export interface UndoneChange {
   readonly recorded: RecordedChange;
-  readonly keys: readonly DocumentKey[];
+  readonly keys: readonly string[];
 }
 
 /**
- * The changes, out of those after the revision that is gone back to, that touched a document which the rollback alters.
- * @param altered the documents that differ between now and then
+ * The changes, out of those after the revision that is gone back to, that touched what the rollback alters.
+ * @param altered the documents that differ between now and then, and `fault <id>` of those injected since
  */
 export async function changesUndone(
   changes: Iterable<RecordedChange> | AsyncIterable<RecordedChange>,
-  altered: ReadonlySet<DocumentKey>,
+  altered: ReadonlySet<string>,
 ): Promise<UndoneChange[]> {
   const undone: UndoneChange[] = [];
   for await (const recorded of changes) {
-    const touched = new Set(recorded.change.data.events.flatMap((event) => documentOfEvent(event) ?? []));
+    const touched = new Set(recorded.change.data.events.flatMap(touchedBy));
     const keys = [...touched].filter((key) => altered.has(key));
     if (keys.length > 0) undone.push({ recorded, keys });
   }
   return undone;
 }
 
-/** The document that an event changes; undefined for operators, roots and marks. */
-export function documentOfEvent(event: DomainEvent): DocumentKey | undefined {
-  const kind = kindOfEvent(event);
-  if (kind === undefined) return undefined;
-  if (kind === "Mesh") return keyOf(kind, MESH_NAMESPACE, "default");
-  return "namespace" in event && "name" in event ? keyOf(kind, event.namespace, event.name) : undefined;
+function touchedBy(event: DomainEvent): string[] {
+  if (event.type === "FaultInjected") return [faultKey(event.id)];
+  const key = documentOfEvent(event);
+  return key === undefined ? [] : [key];
+}
+
+/** How a fault is named among documents. */
+export function faultKey(id: string): string {
+  return `fault ${id}`;
 }

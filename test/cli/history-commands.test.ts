@@ -193,6 +193,13 @@ describe("log", () => {
     expect(text).toMatch(/^4 .* ada .*granted shop\/web → shop\/catalog POST \/ "PCI-142"$/m);
   });
 
+  test("takes the service as it is said, and tells the time in full where that is asked for", async () => {
+    const named = await done("log", "shop/catalog", "--absolute", "-n", "shop");
+    expect(named).toBe(await done("log", "--service", "catalog", "--absolute", "-n", "shop"));
+    expect(named).toMatch(/^4 +\d{4}-\d\d-\d\d.* ada /m);
+    expect((await mesh.heddle(["log", "shop/catalog", "--service", "shop/web"])).code).toBe(2);
+  });
+
   test("draws a lane for each namespace, and prints YAML", async () => {
     const graph = await done("log", "--graph");
     expect(graph).toMatch(/^\* +shop +5 /m);

@@ -113,6 +113,9 @@ test("what-if names the calls that other policy would refuse or let through, and
   await eventually(async () => expect(await call("web", "POST", "/orders")).toBe(403), 30_000);
   await eventually(async () => expect(await call("job", "GET", "/items/7")).toBe(200), 30_000);
   expect(await call("web", "GET", "/items/100")).toBe(200);
+  const back = await heddle("revert", "head", "--dry-run");
+  expect(back.stdout).toMatch(/of \d+ live calls of the last hour, \d+ would be refused, \d+ would be let through/);
+  expect(back.stdout).toMatch(/denied +\d+ +shop\/job → shop\/catalog GET \/items\/\{\}/);
 }, 90_000);
 
 test("impact shows what a change did, log flags it, and top what there is now", async () => {

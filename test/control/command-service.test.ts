@@ -103,6 +103,25 @@ test("rolling back reads the past", async () => {
   expect(never).toMatchObject({ kind: "refused", problems: [{ path: "toRevision" }] });
 });
 
+test("a rollback that would undo what others did is refused, whoever's program sends it", async () => {
+  const before = decided(await send(ada, applying(service("shared")))).revision ?? 0;
+  const user = { name: "olga", role: "admin", namespaces: [] } as const;
+  const olga = await mesh.connectOperator(user);
+  await mesh.admit(replica, user, olga.credentials.publicKey);
+  const theirs = decided(await send(olga, applying(split("shared", 50, 50)))).revision ?? 0;
+  const body = { kind: "rollback", toRevision: before, only: ["Route/shop/shared"] } as const;
+  const asked = (othersUpTo?: number): CommandBody => ({ ...body, only: [...body.only], othersUpTo });
+  const refused = JSON.stringify(await send(ada, asked()));
+  expect(refused).toContain(`this would undo what olga did at revision ${theirs}`);
+  expect(JSON.stringify(await send(ada, asked(theirs - 1)))).toContain("othersUpTo");
+  // What is one's own may go, and so may what was said to be meant.
+  expect(decided(await send(olga, asked(), { dryRun: true })).events).toHaveLength(2);
+  expect(decided(await send(ada, asked(theirs))).events).toMatchObject([
+    { type: "RolledBack" },
+    { type: "RouteRemoved" },
+  ]);
+});
+
 describe("who was overtaken learns by whom and what", () => {
   test("since a dry run", async () => {
     const dry = decided(await send(ada, shift(30), { dryRun: true }));

@@ -104,4 +104,38 @@ describe("rollback", () => {
     const command = { namespace: "shop", body: { kind: "rollback", toRevision: 1 } } as const;
     expect(() => decide(present, command)).toThrow(TypeError);
   });
+
+  describe("of what others did", () => {
+    const body = { kind: "rollback", toRevision: 1 } as const;
+    const bob = { revision: 2, actor: "bob" };
+    const others = { documents: new Map([["Route/shop/catalog", bob] as const]), faults: new Map() };
+    const deciding = (more: object) =>
+      decide(present, { namespace: "shop", body: { ...body, ...more } }, { target: past, others });
+
+    test("is refused unless it is consented to, up to that revision", () => {
+      expect(deciding({})).toMatchObject({ ok: false, error: { problems: [{ path: "othersUpTo" }] } });
+      expect(JSON.stringify(deciding({ othersUpTo: 1 }))).toContain("what bob did at revision 2");
+      expect(deciding({ othersUpTo: 2 })).toMatchObject({ ok: true });
+    });
+
+    test("is allowed where their documents are left out, or would not change", () => {
+      expect(deciding({ only: ["RateLimit/shop/web"] })).toMatchObject({ ok: true });
+      const unchanged = { documents: new Map([["Service/shop/web", bob] as const]), faults: new Map() };
+      const decision = decide(present, { namespace: "shop", body }, { target: past, others: unchanged });
+      expect(decision.ok).toBe(true);
+    });
+
+    test("holds for faults that they injected", () => {
+      const fault = { delay: { fixed: "1s" } };
+      const injected = foldChange(
+        present,
+        changeAfter(present, "shop", [{ type: "FaultInjected", namespace: "shop", service: "web", id: "f1", fault }]),
+      );
+      const theirs = { documents: new Map(), faults: new Map([["f1", { revision: 3, actor: "bob" }]]) };
+      const command = (othersUpTo: number) => ({ namespace: "shop", body: { ...body, othersUpTo } });
+      const context = { target: past, others: theirs };
+      expect(JSON.stringify(decide(injected, command(2), context))).toContain("fault f1: this would undo what bob did");
+      expect(decide(injected, command(3), context).ok).toBe(true);
+    });
+  });
 });

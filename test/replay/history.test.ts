@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { domainEvent } from "../../src/events/domain-events.ts";
-import { type HistoryFilter, history, historyEntry, kindOfEvent, serviceOfEvent } from "../../src/replay/history.ts";
+import { kindOfEvent } from "../../src/events/event-document.ts";
+import { type HistoryFilter, history, historyEntry, serviceOfEvent } from "../../src/replay/history.ts";
 import { ledger } from "./ledger.ts";
 
 const minute = (n: number) => Date.UTC(2026, 0, 1, 0, n);

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { changesUndone, documentOfEvent } from "../../src/replay/rollback.ts";
+import { documentOfEvent } from "../../src/events/event-document.ts";
+import { changesUndone } from "../../src/replay/rollback.ts";
 import { ledger } from "./ledger.ts";
 
 test("of later changes, those that touched what a rollback alters", async () => {
