@@ -13,21 +13,31 @@ const STREAMS = 16;
 /** What a unary call sends: one message of two bytes, behind its flag and length. */
 const GRPC_REQUEST = Uint8Array.from([0, 0, 0, 0, 2, 8, 1]);
 
+export interface GrpcLoadOptions extends LoadOptions {
+  readonly host?: string;
+  readonly requestsPerSecond?: number;
+}
+
 export function loadHttp2(options: LoadOptions): Promise<LoadResult> {
   return load(options, []);
 }
 
-/** Unary gRPC calls: POST with a message, answered with a message and trailers. */
-export async function loadGrpc(options: LoadOptions): Promise<LoadResult> {
+/** Unary gRPC calls: POST with a message, answered with a message and trailers; as fast as they go where no rate is given. */
+export async function loadGrpc(options: GrpcLoadOptions): Promise<LoadResult> {
+  const { requestsPerSecond, connections } = options;
   const message = join(tmpdir(), `heddle-bench-grpc-${process.pid}`);
   await writeFile(message, GRPC_REQUEST);
   return load({ ...options, path: "/heddle.Bench/Get" }, [
     ...["-d", message, "-H", "content-type: application/grpc", "-H", "te: trailers"],
+    ...(requestsPerSecond === undefined ? [] : ["--rps", String(requestsPerSecond / connections)]),
   ]);
 }
 
 /** h2load prints no percentiles, so there are none. */
-async function load({ port, path, connections, seconds }: LoadOptions, more: readonly string[]): Promise<LoadResult> {
+async function load(
+  { port, path, connections, seconds, host = HOST }: GrpcLoadOptions,
+  more: readonly string[],
+): Promise<LoadResult> {
   const options = [
     `-c${connections}`,
     `-m${STREAMS}`,
@@ -35,7 +45,7 @@ async function load({ port, path, connections, seconds }: LoadOptions, more: rea
     "-D",
     String(seconds),
     "-H",
-    `:authority: ${HOST}`,
+    `:authority: ${host}`,
     ...more,
   ];
   const text = await output(["h2load", ...options, `http://127.0.0.1:${port}${path}`]);
