@@ -1,14 +1,14 @@
 /** `heddle fault`: let calls of a service fail or wait on purpose, see what does, and end it. */
 
 import { randomBytes } from "node:crypto";
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import type { CommandBody } from "../events/commands.ts";
 import { faultText } from "../events/describe.ts";
 import type { FaultState, MeshState } from "../events/state.ts";
 import { formatDuration, parseDuration } from "../policy/duration.ts";
 import { serviceRef } from "../policy/names.ts";
 import { renderInline } from "../policy/render.ts";
-import { type RouteMatch, type RouteRule, routeMatch } from "../policy/schema.ts";
+import { type RouteMatch, type RouteRule, routeMatch, routeRule } from "../policy/schema.ts";
 import { type ChangeOptions, changeOptions, namespaceOption } from "./change-options.ts";
 import { reportDone } from "./change-report.ts";
 import { type ConnectionOptions, connectionOptions, withOperator } from "./context.ts";
@@ -22,10 +22,14 @@ import { safeText } from "./safe-text.ts";
 import { parseCallers, parseServiceArgument } from "./service-argument.ts";
 
 type Fault = NonNullable<RouteRule["fault"]>;
+type Delay = NonNullable<Fault["delay"]>;
 type Abort = NonNullable<Fault["abort"]>;
 
 interface InjectOptions extends ChangeOptions {
-  readonly delay?: string;
+  readonly delay?: Delay;
+  /** Bytes a second. */
+  readonly bandwidth?: number;
+  readonly direction?: "request" | "response";
   readonly abort?: Abort;
   readonly percent?: number;
   readonly path?: string;
@@ -47,6 +51,8 @@ conditions hold is met, in place of what the route's own rule makes fail. With -
 Examples:
   heddle fault inject shop/payment --abort 503 --percent 10 --for 10m --reason "does checkout retry?"
   heddle fault inject shop/catalog --delay 2s --path "/items/*" --from shop/web
+  heddle fault inject shop/catalog --delay p50=20ms,p99=800ms --for 10m
+  heddle fault inject shop/catalog --bandwidth 16384 --direction response --for 10m
 `;
 
 export async function run(command: Command, args: readonly string[]): Promise<void> {
@@ -64,13 +70,21 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
 
 function injectCommand(command: Command): void {
   changeOptions(command)
-    .description("Let calls of a service wait (--delay), fail (--abort), or both.")
+    .description("Let calls of a service wait (--delay), fail (--abort), crawl (--bandwidth), or several of these.")
     .argument("<service>", "NAMESPACE/NAME, or NAME with -n")
-    .option("--delay <duration>", "hold calls up that long, such as 2s", parseDelay)
+    .option(
+      "--delay <duration>",
+      "hold calls up that long, such as 2s; or by percentiles, such as p50=20ms,p99=800ms",
+      parseDelay,
+    )
+    .option("--bandwidth <bytes>", "let bodies through no faster than so many bytes a second", parseBandwidth)
+    .addOption(
+      new Option("--direction <which>", "only these bodies crawl; without it both").choices(["request", "response"]),
+    )
     .option("--abort <how>", "fail them: an HTTP status such as 503, grpc:UNAVAILABLE, or reset", parseAbort)
     .option(
       "--percent <share>",
-      "only so many of a hundred calls; delay and abort are drawn each on its own",
+      "only so many of a hundred calls; delay, abort and bandwidth are drawn each on its own",
       parseShare,
     )
     .option("--path <path>", "only this path; /admin/* is everything below, {id} any one segment")
@@ -97,13 +111,18 @@ async function inject(text: string, options: InjectOptions): Promise<void> {
 }
 
 /** Throws `UsageError` where nothing would happen. */
-function readFault({ delay, abort, percent }: InjectOptions): Fault {
-  if (delay === undefined && abort === undefined) {
-    throw new UsageError("say what is to happen: --delay 2s, --abort 503, or both");
+function readFault({ delay, abort, bandwidth, direction, percent }: InjectOptions): Fault {
+  if (delay === undefined && abort === undefined && bandwidth === undefined) {
+    throw new UsageError("say what is to happen: --delay 2s, --abort 503, --bandwidth 16384, or several of these");
+  }
+  if (direction !== undefined && bandwidth === undefined) {
+    throw new UsageError("--direction says which bodies --bandwidth is about: say how many bytes a second");
   }
   const share = percent === undefined ? {} : { percent };
+  const bodies = direction === undefined ? {} : { direction };
   return {
-    ...(delay === undefined ? {} : { delay: { fixed: delay, ...share } }),
+    ...(delay === undefined ? {} : { delay: { ...delay, ...share } }),
+    ...(bandwidth === undefined ? {} : { bandwidth: { bytesPerSecond: bandwidth, ...bodies, ...share } }),
     ...(abort === undefined ? {} : { abort: { ...abort, ...share } }),
   };
 }
@@ -178,8 +197,24 @@ function faultTable(faults: readonly ListedFault[], nowMs: number): string {
   return table(["fault", "service", "calls", "what happens", "ends", "injected", "by"], rows);
 }
 
-function parseDelay(text: string): string {
-  return formatDuration(parseTime(text));
+function parseDelay(text: string): Delay {
+  const named = text.split(",").map((part) => /^(p[^=]+)=(.+)$/.exec(part) ?? []);
+  const written = text.startsWith("p")
+    ? { percentiles: Object.fromEntries(named.map(([, name = "", duration = ""]) => [name, duration])) }
+    : { fixed: formatDuration(parseTime(text)) };
+  const parsed = routeRule.shape.fault.safeParse({ delay: written });
+  if (parsed.success && parsed.data?.delay !== undefined) return parsed.data.delay;
+  const [issue] = parsed.error?.issues ?? [];
+  throw new InvalidArgumentError(
+    `It must be a duration such as 2s, or percentiles such as p50=20ms,p99=800ms: ${issue?.message}.`,
+  );
+}
+
+/** Bytes a second. */
+function parseBandwidth(text: string): number {
+  const bytes = /^\d{1,10}$/.test(text) ? Number(text) : 0;
+  if (bytes >= 1 && bytes <= 1_000_000_000) return bytes;
+  throw new InvalidArgumentError("It must be a number of bytes a second, such as 16384.");
 }
 
 /** Milliseconds. */

@@ -74,9 +74,11 @@ const injectFault = z.strictObject({
   /** Made by whoever asks. */
   id: faultId,
   match: routeMatch.optional(),
-  fault: routeRule.shape.fault.unwrap().refine(({ delay, abort }) => delay !== undefined || abort !== undefined, {
-    error: "must have a delay or an abort",
-  }),
+  fault: routeRule.shape.fault
+    .unwrap()
+    .refine((fault) => Object.values(fault).some((failure) => failure !== undefined), {
+      error: "must have a delay or an abort",
+    }),
   /** UTC. */
   expiresAt: z.iso.datetime().optional(),
 });

@@ -210,17 +210,25 @@ function calls({ namespace, service, match }: EventOf<"FaultInjected">): string 
   return `calls of ${namespace}/${service}${which}`;
 }
 
+type Fault = NonNullable<RouteRule["fault"]>;
+
 /** Failures on purpose, such as `delay 2s for 10%, abort with 503`. */
-export function faultText({ delay, abort }: NonNullable<RouteRule["fault"]>): string {
+export function faultText({ delay, bandwidth, abort }: Fault): string {
   const share = (percent: number | undefined): string => (percent === undefined ? "" : ` for ${percent}%`);
   const said = [
-    delay && `delay ${delay.fixed}${share(delay.percent)}`,
+    delay && `delay ${delay.fixed ?? renderInline(delay.percentiles)}${share(delay.percent)}`,
+    bandwidth && `${bandwidthText(bandwidth)}${share(bandwidth.percent)}`,
     abort && `${abortText(abort)}${share(abort.percent)}`,
   ];
   return said.filter((part) => part !== undefined).join(", ");
 }
 
-function abortText({ status, grpcStatus }: NonNullable<NonNullable<RouteRule["fault"]>["abort"]>): string {
+function bandwidthText({ bytesPerSecond, direction }: NonNullable<Fault["bandwidth"]>): string {
+  const bodies = direction === undefined ? "bodies" : `${direction} bodies`;
+  return `${bodies} at ${bytesPerSecond} bytes a second`;
+}
+
+function abortText({ status, grpcStatus }: NonNullable<Fault["abort"]>): string {
   if (status !== undefined) return `abort with ${status}`;
   return grpcStatus === undefined ? "reset" : `abort with gRPC status ${grpcStatus}`;
 }

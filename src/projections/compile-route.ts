@@ -1,6 +1,7 @@
 /** From one rule of a Route to what sidecars enforce: that part of `compile-snapshot.ts`, with its defaults. */
 
 import { serviceRef } from "../policy/names.ts";
+import { byRank } from "../policy/percentiles.ts";
 import type { RouteRule } from "../policy/schema.ts";
 import { compileRetries, milliseconds } from "./compile-resilience.ts";
 import type { RuleOrigin } from "./rule-origin.ts";
@@ -58,10 +59,27 @@ function compileMirror(
   };
 }
 
-export function compileFault({ delay, abort }: NonNullable<RouteRule["fault"]>): SnapshotFault {
+export function compileFault({ delay, bandwidth, abort }: NonNullable<RouteRule["fault"]>): SnapshotFault {
   return {
-    ...(delay === undefined ? {} : { delay: { fixedMs: milliseconds(delay.fixed), percent: delay.percent ?? 100 } }),
+    ...(delay === undefined ? {} : { delay: compileDelay(delay) }),
+    ...(bandwidth === undefined ? {} : { bandwidth: { ...bandwidth, percent: bandwidth.percent ?? 100 } }),
     ...(abort === undefined ? {} : { abort: { ...abort, percent: abort.percent ?? 100 } }),
+  };
+}
+
+function compileDelay({
+  fixed,
+  percentiles,
+  percent = 100,
+}: NonNullable<NonNullable<RouteRule["fault"]>["delay"]>): NonNullable<SnapshotFault["delay"]> {
+  return {
+    ...(fixed === undefined ? {} : { fixedMs: milliseconds(fixed) }),
+    ...(percentiles === undefined
+      ? {}
+      : {
+          percentiles: byRank(percentiles).map(({ percentile, value }) => ({ percentile, ms: milliseconds(value) })),
+        }),
+    percent,
   };
 }
 

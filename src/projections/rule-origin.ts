@@ -12,3 +12,6 @@ export const ruleOrigin = z.strictObject({
 });
 
 export type RuleOrigin = z.infer<typeof ruleOrigin>;
+
+/** What decided about a request: a rule of a document, or what stands beside the rules and has a name. */
+export type DecisionOrigin = Omit<RuleOrigin, "rule"> & { readonly rule: number | string };

@@ -30,7 +30,23 @@ const snapshotMirror = z.strictObject({
 });
 
 const snapshotFault = z.strictObject({
-  delay: z.strictObject({ fixedMs: z.int().min(1), percent: z.number() }).optional(),
+  delay: z
+    .strictObject({
+      /** Absent: `percentiles` say how long. */
+      fixedMs: z.int().min(1).optional(),
+      /** By rank. */
+      percentiles: z.array(z.strictObject({ percentile: z.number(), ms: z.int().min(1) })).optional(),
+      percent: z.number(),
+    })
+    .optional(),
+  bandwidth: z
+    .strictObject({
+      bytesPerSecond: z.int().min(1),
+      /** Absent: both. */
+      direction: z.enum(["request", "response"]).optional(),
+      percent: z.number(),
+    })
+    .optional(),
   abort: z
     .strictObject({
       status: z.int().optional(),

@@ -12,7 +12,7 @@ import {
   mtlsMode,
   requestMatch,
 } from "../policy/schema.ts";
-import { type RuleOrigin, ruleOrigin } from "./rule-origin.ts";
+import { type DecisionOrigin, type RuleOrigin, ruleOrigin } from "./rule-origin.ts";
 import {
   snapshotBalancing,
   snapshotConnectionPool,
@@ -192,10 +192,10 @@ export type {
   SnapshotRouteRule,
 } from "./snapshot-route.ts";
 export type SnapshotRateLimit = z.infer<typeof snapshotRateLimit>;
-export type { RuleOrigin };
+export type { DecisionOrigin, RuleOrigin };
 
 /** `document[rule]@revision`: how a rule is named wherever a decision is traced back. */
-export function formatOrigin(origin: RuleOrigin): string {
+export function formatOrigin(origin: DecisionOrigin): string {
   return `${origin.document}[${origin.rule}]@${origin.revision}`;
 }
 

@@ -17,6 +17,7 @@ import type {
 import { isSuccess, settleUpgrade, takeExtendedConnect } from "./extended-connect.ts";
 import { headerValue } from "./headers.ts";
 import { HeldRequest, type HeldRequestReader } from "./held-request.ts";
+import { IdleWatch } from "./idle-watch.ts";
 import type { Downstream } from "./io/downstream.ts";
 import { Timer } from "./io/timers.ts";
 import type { OpenExchanges, Reviewed } from "./open-exchanges.ts";
@@ -31,9 +32,9 @@ import {
   type LocalResponse,
 } from "./respond.ts";
 import type { Runtime } from "./runtime.ts";
-import type { Counter, RequestCopy, Side } from "./side.ts";
-import { UpstreamCall } from "./upstream/call.ts";
-import type { CallFailure, CallOwner } from "./upstream/call-plan.ts";
+import type { Admission, Counter, RequestCopy, Side } from "./side.ts";
+import type { Call, CallFailure, CallOwner } from "./upstream/call-plan.ts";
+import { startCall } from "./upstream/paced-call.ts";
 
 /** The response is whole, and the rest of the request has no reader. */
 const ANSWERED: StreamFault = { kind: "cancelled", detail: "answered_early" };
@@ -51,10 +52,9 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
   #service: string | undefined;
   #request: RequestHead | undefined;
   #contentType: string | undefined;
-  #call: UpstreamCall | undefined;
+  #call: Call | undefined;
   #timeout: Timer | undefined;
-  #idle: Timer | undefined;
-  #idleTimeoutMs = 0;
+  #idle: IdleWatch | undefined;
   /** Policy would no longer let this request in; it may end in its own time until then. */
   #withdrawal: Timer | undefined;
   /** What came before it was decided what becomes of the request. */
@@ -63,8 +63,6 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
   #requestBytesMax: number | undefined;
   #changeResponse: ((headers: HeaderList) => void) | undefined;
   #copy: RequestCopy | undefined;
-  /** Bytes moved since the idle watch last looked. */
-  #active = true;
   #requestEnded = false;
   #requestEndNs = 0;
   #responding = false;
@@ -112,12 +110,8 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
   #admit(head: RequestHead, end: boolean): void {
     const admission = this.#side.admit(head, this.#downstream, this.#record);
     this.#edge = admission.edge;
-    if (admission.kind === "answer") {
-      this.#answer(admission.response);
-      return;
-    }
-    if (admission.kind === "reset") {
-      this.#breakOff(admission.flags, admission.details, undefined);
+    if (admission.kind !== "call") {
+      this.#decline(admission);
       return;
     }
     this.#requestBytesMax = admission.requestBytesMax;
@@ -125,10 +119,10 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
     this.#service = admission.service;
     const { timers, limits } = this.#runtime;
     this.#limitTime(admission.timeoutMs, admission.callerTimeoutMs);
-    this.#idle = new Timer(() => this.#lookIdle());
-    this.#idleTimeoutMs = admission.idleTimeoutMs ?? limits.streamIdleTimeoutMs;
-    timers.arm(this.#idle, this.#idleTimeoutMs);
-    const call = new UpstreamCall(this.#runtime, admission.plan, this);
+    this.#idle = new IdleWatch(timers, admission.idleTimeoutMs ?? limits.streamIdleTimeoutMs, () => {
+      this.#fail("upstream_timeout", "stream_idle_timeout");
+    });
+    const call = startCall(this.#runtime, admission.plan, this);
     this.#call = call;
     this.#open.add(this);
     if (end) this.#requestEndNs = this.#record.startNs;
@@ -145,7 +139,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
 
   onData(chunk: Uint8Array, end: boolean): void {
     this.#record.bytesReceived += chunk.byteLength;
-    this.#active = true;
+    this.#idle?.moved();
     if (this.#held !== undefined) this.#held.data(chunk, end);
     else if (!this.takeData(chunk, end) && !end) this.#stream.pause();
   }
@@ -178,7 +172,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
   }
 
   onDrain(): void {
-    this.#active = true;
+    this.#idle?.moved();
     this.#call?.resumeResponse();
   }
 
@@ -206,11 +200,11 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
     record.flags |= this.#call?.flags ?? NO_FLAGS;
     record.upstreamServiceNs = Bun.nanoseconds() - (this.#requestEndNs || record.startNs);
     this.#responding = true;
-    this.#active = true;
+    this.#idle?.moved();
     this.#tunnel = head.status === 101 || (this.#request?.method === "CONNECT" && isSuccess(head.status));
     if (this.#tunnel) {
       this.#timeout?.cancel();
-      this.#idleTimeoutMs = this.#runtime.limits.tunnelIdleTimeoutMs;
+      this.#idle?.setTimeoutMs(this.#runtime.limits.tunnelIdleTimeoutMs);
     }
     this.#changeResponse?.(head.headers);
     // RFC 9110 §6.6.1: who receives a response without a date, and has a clock, says when that was.
@@ -222,7 +216,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
 
   upstreamData(chunk: Uint8Array, end: boolean): void {
     this.#record.bytesSent += chunk.byteLength;
-    this.#active = true;
+    this.#idle?.moved();
     const goOn = this.#stream.sendData(chunk, end);
     if (end) this.#endResponse();
     else if (!goOn) this.#call?.pauseResponse();
@@ -235,7 +229,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
   }
 
   upstreamDrained(): void {
-    this.#active = true;
+    this.#idle?.moved();
     this.#stream.resume();
   }
 
@@ -282,6 +276,21 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
   }
 
   // Ends
+
+  /** No call is made; a failure on purpose may be a slow one. */
+  #decline(admission: Exclude<Admission, { kind: "call" }>): void {
+    const { afterMs } = admission;
+    const decline = (): void => {
+      if (admission.kind === "answer") this.#answer(admission.response);
+      else this.#breakOff(admission.flags, admission.details, undefined);
+    };
+    if (afterMs === undefined) {
+      decline();
+      return;
+    }
+    this.#timeout = new Timer(decline);
+    this.#runtime.timers.arm(this.#timeout, afterMs);
+  }
 
   /** Arms the smaller of the two: what comes first also names what went wrong. */
   #limitTime(routeMs = Number.POSITIVE_INFINITY, callerMs = Number.POSITIVE_INFINITY): void {
@@ -380,20 +389,11 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
     this.#copy?.requestOver();
     this.#withdrawal?.cancel();
     this.#timeout?.cancel();
-    this.#idle?.cancel();
+    this.#idle?.stop();
     const record = this.#record;
     const endpoint = this.#call?.endpoint?.endpoint;
     if (endpoint !== undefined) record.upstreamHost = `${endpoint.host}:${endpoint.port}`;
     record.endNs = Bun.nanoseconds();
     this.#side.finished(record, this.#edge);
-  }
-
-  #lookIdle(): void {
-    if (!this.#active) {
-      this.#fail("upstream_timeout", "stream_idle_timeout");
-      return;
-    }
-    this.#active = false;
-    if (this.#idle !== undefined) this.#runtime.timers.arm(this.#idle, this.#idleTimeoutMs);
   }
 }

@@ -3,9 +3,9 @@
 import type { SidecarMetrics } from "../telemetry/sidecar-metrics.ts";
 import type { RequestHead } from "./codec/message.ts";
 import { MIRROR_FIELD } from "./mirror-field.ts";
-import { isDrawn } from "./outbound-filters.ts";
 import { type PlannedCall, planCall } from "./outbound-plan.ts";
 import type { Route, RouteTable } from "./route/compile.ts";
+import { isDrawn } from "./route/fault-draw.ts";
 import type { Runtime } from "./runtime.ts";
 import { portIn, portOf } from "./service-port.ts";
 import type { ServiceEndpoints } from "./upstream/endpoints.ts";

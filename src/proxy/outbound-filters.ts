@@ -4,12 +4,12 @@
  * rewritten, and its headers are changed.
  */
 
-import type { RequestRecord } from "../telemetry/request-record.ts";
 import { flagSet } from "../telemetry/response-flags.ts";
 import type { HeaderList, RequestHead } from "./codec/message.ts";
 import { headerValue } from "./headers.ts";
 import { type FaultContext, faultResponse, type LocalResponse } from "./respond.ts";
 import type { Route } from "./route/compile.ts";
+import type { DrawnFault } from "./route/fault-draw.ts";
 import type { RuleFilters } from "./route/rule-filters.ts";
 import { ruleResponse } from "./rule-response.ts";
 
@@ -20,15 +20,15 @@ export interface Break {
 
 export type OwnAnswer = { readonly kind: "answer"; readonly response: LocalResponse } | Break;
 
-/** The sidecar's own answer to a request, where the rule has one. */
+/** The sidecar's own answer to a request, where the rule has one, or the failure that it meets. */
 export function ownAnswer(
   filters: RuleFilters,
+  fault: DrawnFault | undefined,
   { changeResponse, upstream }: Route,
   request: RequestHead,
   context: FaultContext,
-  random: () => number,
 ): OwnAnswer | undefined {
-  const { cors, fault, redirect, respond, requestBytesMax } = filters;
+  const { cors, redirect, respond, requestBytesMax } = filters;
   const origin = headerValue(request.headers, "origin");
   const finished = (response: LocalResponse): OwnAnswer => {
     cors?.changeResponse(origin, response.head.headers);
@@ -40,7 +40,7 @@ export function ownAnswer(
     const response = ruleResponse(context, { status: 200, details: "cors_preflight", headers: preflight });
     return { kind: "answer", response };
   }
-  if (fault?.abort !== undefined && isDrawn(fault.abort.percent, random)) {
+  if (fault?.abort !== undefined) {
     const { status = 200, grpcStatus, reset } = fault.abort;
     if (reset === true) return { kind: "reset" };
     const body = "This failure was made on purpose: a fault is injected into calls of this service.\n";
@@ -56,18 +56,6 @@ export function ownAnswer(
     return finished(faultResponse("request_too_large", { ...context, service: upstream.ref }));
   }
   return undefined;
-}
-
-/** How long the call is held up on purpose; undefined: not at all. */
-export function drawDelayMs({ fault }: RuleFilters, record: RequestRecord, random: () => number): number | undefined {
-  if (fault?.delay === undefined || !isDrawn(fault.delay.percent, random)) return undefined;
-  record.flags |= flagSet("DI");
-  return fault.delay.fixedMs;
-}
-
-/** A share in percent. */
-export function isDrawn(percent: number, random: () => number): boolean {
-  return percent >= 100 || (percent > 0 && random() * 100 < percent);
 }
 
 /** Makes of the request what the called service gets. It is ours alone by now. */

@@ -10,7 +10,7 @@ import type { Route } from "./route/compile.ts";
 import { hashKey } from "./route/hash-key.ts";
 import type { Runtime } from "./runtime.ts";
 import { PORT_FIELD, portIn, portOf, type ServicePort } from "./service-port.ts";
-import type { CallPlan } from "./upstream/call-plan.ts";
+import type { Bandwidth, CallPlan } from "./upstream/call-plan.ts";
 import type { ServiceEndpoints } from "./upstream/endpoints.ts";
 import { hashText } from "./upstream/hash-table.ts";
 
@@ -27,6 +27,8 @@ export interface PlannedCall {
   readonly terms: CallerTerms;
   /** How long it is held up on purpose. */
   readonly delayMs?: number | undefined;
+  /** How fast its bodies may go, on purpose. */
+  readonly bandwidth?: Bandwidth | undefined;
 }
 
 /** Fields that only the mesh may set: what an application says in them is dropped. */
@@ -56,6 +58,7 @@ export function planCall(runtime: Runtime, call: PlannedCall): CallPlan {
     takesRetry: endpoints && (() => endpoints.breaker.takes("maxRetries")),
     isRetry: firstAttempt > 1,
     delayMs: call.delayMs,
+    bandwidth: call.bandwidth,
     head: (head, attempt) => {
       if (asksForTcp(head)) return { ...head, authority: connectAuthority(port, head) };
       const outgoing = outgoingHead(head, record.requestId ?? "");

@@ -26,22 +26,24 @@ import type { Downstream } from "./io/downstream.ts";
 import { takeForward } from "./max-forwards.ts";
 import { Mirroring } from "./mirroring.ts";
 import { isPlaintext } from "./mtls.ts";
-import { changeRequest, drawDelayMs, type OwnAnswer, ownAnswer, responseChange } from "./outbound-filters.ts";
+import { changeRequest, type OwnAnswer, ownAnswer, responseChange } from "./outbound-filters.ts";
 import { type PlannedCall, planCall } from "./outbound-plan.ts";
 import { PASSTHROUGH, type Passthrough } from "./passthrough.ts";
 import type { Policy } from "./policy.ts";
 import { denialResponse, type FaultContext, faultResponse, type LocalResponse, pathFaultResponse } from "./respond.ts";
 import {
   clusterName,
+  faultOrigin,
   injectedFault,
   type Route,
   type RouteMiss,
   type RouteTable,
   type Upstream,
 } from "./route/compile.ts";
+import { type DrawnFault, drawFault } from "./route/fault-draw.ts";
 import type { MatchableRequest } from "./route/match.ts";
 import { normalisePath } from "./route/path.ts";
-import { type RuleFilters, withFault } from "./route/rule-filters.ts";
+import { withFault } from "./route/rule-filters.ts";
 import type { Runtime } from "./runtime.ts";
 import { portIn, portOf, protocolOf, type ServicePort } from "./service-port.ts";
 import type { Admission, Counter, Side } from "./side.ts";
@@ -66,6 +68,7 @@ export interface OutboundOptions {
 const REQUEST_ID_LENGTH_MAX = 128;
 
 const INJECTED = flagSet("FI");
+const DELAYED = flagSet("DI");
 
 /** Why an unreachable service is unreachable: were a rule to allow any call of ours, the snapshot would hold it. */
 const NOTHING_ALLOWS: Decision = {
@@ -130,9 +133,11 @@ export class Outbound implements Side {
     const filters = tunnel ? undefined : withFault(rule.filters, injected?.fault);
     record.routeName = rule.name;
     record.policyOrigin = rule.origin;
+    const fault = filters?.fault && drawFault(filters.fault, this.#options.runtime.random);
+    if (fault !== undefined && injected !== undefined) record.policyOrigin = faultOrigin(upstream.ref, injected);
     if (filters !== undefined) {
-      const own = ownAnswer(filters, route, request, context, this.#options.runtime.random);
-      if (own !== undefined) return this.#answerOf(own, this.#counter(upstream, port, policy));
+      const own = ownAnswer(filters, fault, route, request, context);
+      if (own !== undefined) return this.#answerOf(own, fault, record, this.#counter(upstream, port, policy));
     }
     const last = takeForward(request, context);
     if (last !== undefined) return answer(last, this.#counter(upstream, port, policy));
@@ -145,9 +150,9 @@ export class Outbound implements Side {
     record.destinationPrincipal = isPlaintext(upstream.ports) ? undefined : upstream.spiffeId;
     const terms = this.#options.inFlight.termsOf(record, readTimeoutMs(request.headers, record.isGrpc));
     record.requestId = requestId(record.requestId);
-    const delayMs = filters && this.#drawDelayMs(filters, record);
+    if (fault !== undefined) this.#countFault(fault, record);
     const { headers } = request;
-    const call: PlannedCall = { route, port, endpoints, headers, downstream, record, terms, delayMs };
+    const call: PlannedCall = { route, port, endpoints, headers, downstream, record, terms, ...fault };
     // The response is for whoever asked, so it is read from the request as it came.
     const changeResponse = tunnel ? undefined : responseChange(route, request);
     if (!tunnel) changeRequest(request, route);
@@ -165,18 +170,23 @@ export class Outbound implements Side {
     };
   }
 
-  #answerOf(own: OwnAnswer, edge: Counter): Admission {
-    const { faults } = this.#options.telemetry.sidecar;
+  #answerOf(own: OwnAnswer, fault: DrawnFault | undefined, record: RequestRecord, edge: Counter): Admission {
     const isFault = own.kind === "reset" || (own.response.flags & INJECTED) !== 0;
-    if (isFault) faults.cell({ kind: "abort" }).value++;
-    if (own.kind === "answer") return answer(own.response, edge);
-    return { kind: "reset", flags: INJECTED, details: "fault_filter_abort", edge };
+    if (isFault && fault !== undefined) this.#countFault(fault, record);
+    const afterMs = isFault ? fault?.delayMs : undefined;
+    if (own.kind === "answer") return { ...answer(own.response, edge), afterMs };
+    return { kind: "reset", flags: INJECTED, details: "fault_filter_abort", edge, afterMs };
   }
 
-  #drawDelayMs(filters: RuleFilters, record: RequestRecord): number | undefined {
-    const delayMs = drawDelayMs(filters, record, this.#options.runtime.random);
-    if (delayMs !== undefined) this.#options.telemetry.sidecar.faults.cell({ kind: "delay" }).value++;
-    return delayMs;
+  /** What is aborted has no body whose speed would matter. */
+  #countFault({ delayMs, abort, bandwidth }: DrawnFault, record: RequestRecord): void {
+    const { faults } = this.#options.telemetry.sidecar;
+    if (delayMs !== undefined) {
+      record.flags |= DELAYED;
+      faults.cell({ kind: "delay" }).value++;
+    }
+    if (abort !== undefined) faults.cell({ kind: "abort" }).value++;
+    else if (bandwidth !== undefined) faults.cell({ kind: "bandwidth" }).value++;
   }
 
   finished(record: RequestRecord, edge: Counter | undefined): void {
@@ -317,7 +327,7 @@ export class Outbound implements Side {
   }
 }
 
-function answer(response: LocalResponse, edge: Counter | undefined): Admission {
+function answer(response: LocalResponse, edge: Counter | undefined): Extract<Admission, { kind: "answer" }> {
   return { kind: "answer", response, edge };
 }
 

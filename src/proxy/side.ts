@@ -23,8 +23,20 @@ export interface RequestCopy {
 /** What a side decides about a request: one reading of policy, held to the request's end. */
 export type Admission =
   /** Broken off without a response. */
-  | { readonly kind: "reset"; readonly flags: FlagSet; readonly details: string; readonly edge: Counter | undefined }
-  | { readonly kind: "answer"; readonly response: LocalResponse; readonly edge: Counter | undefined }
+  | {
+      readonly kind: "reset";
+      readonly flags: FlagSet;
+      readonly details: string;
+      readonly edge: Counter | undefined;
+      readonly afterMs?: number | undefined;
+    }
+  | {
+      readonly kind: "answer";
+      readonly response: LocalResponse;
+      readonly edge: Counter | undefined;
+      /** How long it is held back on purpose. */
+      readonly afterMs?: number | undefined;
+    }
   | {
       readonly kind: "call";
       readonly plan: CallPlan;

@@ -104,11 +104,18 @@ function injectedFacts({ injected }: Judgement): Fact[] {
   return [{ about: "fault", text }];
 }
 
-function snapshotFaultText({ delay, abort }: SnapshotFault): string {
+function snapshotFaultText({ delay, bandwidth, abort }: SnapshotFault): string {
   return faultText({
-    ...(delay === undefined ? {} : { delay: { fixed: formatDuration(delay.fixedMs), percent: delay.percent } }),
+    ...(delay === undefined ? {} : { delay: delayInWords(delay) }),
+    ...(bandwidth === undefined ? {} : { bandwidth }),
     ...(abort === undefined ? {} : { abort }),
   });
+}
+
+function delayInWords({ fixedMs, percentiles = [], percent }: NonNullable<SnapshotFault["delay"]>) {
+  if (fixedMs !== undefined) return { fixed: formatDuration(fixedMs), percent };
+  const named = percentiles.map(({ percentile, ms }) => [`p${percentile}`, formatDuration(ms)] as const);
+  return { percentiles: Object.fromEntries(named), percent };
 }
 
 const FILTERS = [

@@ -3,7 +3,7 @@
  * access log only read it, and keep nothing of it. Not pooled: making one costs less than wiping one clean.
  */
 
-import type { RuleOrigin } from "../projections/snapshot.ts";
+import type { DecisionOrigin, RuleOrigin } from "../projections/snapshot.ts";
 import { type FlagSet, NO_FLAGS } from "./response-flags.ts";
 
 /** A rule that decides nothing, and what it said; `origin` undefined: the default. */
@@ -66,7 +66,7 @@ export class RequestRecord {
   /** Revision of the snapshot that was in force for this request from its beginning to its end. */
   policyRevision = 0;
   /** The rule that decided: that denied or allowed it, or that routed it. */
-  policyOrigin: RuleOrigin | undefined = undefined;
+  policyOrigin: DecisionOrigin | undefined = undefined;
   /** What rules that decide nothing (audit, dry run) said. */
   policyAudit: readonly PolicyAudit[] = NO_AUDIT;
 

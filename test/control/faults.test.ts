@@ -1,6 +1,7 @@
 /** Failures on purpose as an operation: injected by command, met by real calls, ended by command or by the clock. */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { readFile } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { CommandReply } from "../../src/control/protocol.ts";
 import type { CommandBody } from "../../src/events/commands.ts";
@@ -70,6 +71,26 @@ test("it holds for the calls that it names, explain tells of it, and it ends whe
   const cleared = await send(mesh.control.ada, { kind: "fault-clear", service: "app" });
   expect(cleared.kind).toBe("decided");
   await becomes(200, "/items/7");
+});
+
+test("the access log names the fault that a request met, and not the rule beside it", async () => {
+  await inject({
+    id: "gggg",
+    fault: { delay: { percentiles: { p50: "1ms", p99: "2ms" } }, bandwidth: { bytesPerSecond: 1_000_000 } },
+  });
+  const reply = await inject({ id: "hhhh", match: { path: { exact: "/named" } }, fault: TEAPOT });
+  await becomes(418, "/named");
+  const revision = reply.kind === "decided" ? reply.revision : undefined;
+  await eventually(async () => {
+    const lines = await readFile(mesh.web.accessLogFile, "utf8");
+    expect(lines).toContain(`"policy_origin":"shop/app[fault hhhh]@${revision}"`);
+  }, 30_000);
+  const words = (await changes()).flatMap(({ change }) => change.data.events.map((event) => inWords(event)));
+  expect(words).toContain(
+    "injected fault gggg into calls of shop/app: delay { p50: 1ms, p99: 2ms }, bodies at 1000000 bytes a second",
+  );
+  expect((await send(mesh.control.ada, { kind: "fault-clear", service: "app" })).kind).toBe("decided");
+  await becomes(200, "/named");
 });
 
 test("its time being over, a control replica ends it once, though several look", async () => {

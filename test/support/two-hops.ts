@@ -40,6 +40,8 @@ export interface AccessLine {
   readonly upstream_host: string | null;
   readonly bytes_received: number;
   readonly bytes_sent: number;
+  /** Milliseconds. */
+  readonly duration: number;
 }
 
 export interface TwoHopsOptions {

@@ -1,8 +1,10 @@
 /** What a route rule does to requests and responses on their way. */
 
 import { z } from "zod";
+import { parseDuration } from "../duration.ts";
+import { byRank, PERCENTILE_NAME } from "../percentiles.ts";
 import { otherService } from "./load-balancer.ts";
-import { absolutePath, dnsLabel, duration, headerName, method, percent } from "./primitives.ts";
+import { absolutePath, dnsLabel, duration, headerName, method, percent, positiveInteger } from "./primitives.ts";
 
 /** Framing (RFC 9112), hop-by-hop fields (RFC 9110 §7.6.1), and what only the mesh may say. */
 const UNTOUCHABLE =
@@ -98,9 +100,40 @@ export const mirror = z.strictObject({
 
 const share = percent.optional();
 
+/** More say no more. */
+const PERCENTILES_MAX = 16;
+
+/** Such as `{ p50: 10ms, p99: 500ms }`: half of the requests wait at most 10 ms, one in a hundred waits 500 ms. */
+const percentiles = z
+  .record(z.string().regex(PERCENTILE_NAME, "must be a percentile such as p50 or p99.9"), duration)
+  .refine((named) => Object.keys(named).length > 0 && Object.keys(named).length <= PERCENTILES_MAX, {
+    error: `must name 1 to ${PERCENTILES_MAX} percentiles`,
+  })
+  .refine((named) => rises(byRank(named).map(({ value }) => parseDuration(value) ?? 0)), {
+    error: "must not become shorter from one percentile to the next",
+  });
+
+function rises(values: readonly number[]): boolean {
+  return values.every((value, at) => value >= (values[at - 1] ?? 0));
+}
+
 /** Failures on purpose; each by a draw of its own. */
 export const fault = z.strictObject({
-  delay: z.strictObject({ fixed: duration, percent: share }).optional(),
+  delay: z
+    .strictObject({ fixed: duration.optional(), percentiles: percentiles.optional(), percent: share })
+    .refine(({ fixed, percentiles }) => (fixed === undefined) !== (percentiles === undefined), {
+      error: "must have exactly one of fixed and percentiles",
+    })
+    .optional(),
+  /** Bodies go no faster than that, each by itself. */
+  bandwidth: z
+    .strictObject({
+      bytesPerSecond: positiveInteger,
+      /** Both where it is absent. */
+      direction: z.enum(["request", "response"]).optional(),
+      percent: share,
+    })
+    .optional(),
   abort: z
     .strictObject({
       status: z.int().min(200).max(599).optional(),

@@ -6,6 +6,7 @@
 
 import { type ServiceRef, serviceRef } from "../../policy/names.ts";
 import type {
+  DecisionOrigin,
   RuleOrigin,
   ServiceSnapshot,
   SnapshotFault,
@@ -247,6 +248,11 @@ export function injectedFault(
   if (faults.length === 0) return undefined;
   const end = pathEnd(target);
   return faults.find(({ matches }) => matches(request, target, end));
+}
+
+/** As whoever reads the access log finds the fault: `shop/catalog[fault f3a9c1]@42`. */
+export function faultOrigin(document: ServiceRef, { source: { id, revision, actor } }: InjectedFault): DecisionOrigin {
+  return { document, rule: `fault ${id}`, revision, actor };
 }
 
 /** `outbound|<port>|<subset>|<service>.<namespace>.<trust-domain>`, as Istio names clusters. */

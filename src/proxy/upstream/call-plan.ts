@@ -15,6 +15,29 @@ export interface CallFailure {
   readonly flags: FlagSet;
 }
 
+/** How fast the bodies of a call may go, on purpose. */
+export interface Bandwidth {
+  readonly bytesPerSecond: number;
+  /** Absent: both, each by itself. */
+  readonly direction?: "request" | "response" | undefined;
+}
+
+/** A call as whoever makes it sees it. */
+export interface Call {
+  /** The endpoint of the attempt at hand, or of the last one. */
+  readonly endpoint: EndpointState | undefined;
+  /** What there is to say of the response at hand. */
+  readonly flags: FlagSet;
+  sendHead(head: RequestHead, end: boolean): void;
+  /** False: hold the rest back until `upstreamDrained`. */
+  sendData(chunk: Uint8Array, end: boolean): boolean;
+  sendTrailers(trailers: HeaderList): void;
+  pauseResponse(): void;
+  resumeResponse(): void;
+  /** Nobody wants the response any more. Idempotent; no callback follows. */
+  cancel(): void;
+}
+
 /** Who made the call. Between `upstreamHead` and the end of the response, `upstreamFailed` may still come. */
 export interface CallOwner {
   upstreamInformational(head: ResponseHead): void;
@@ -42,6 +65,8 @@ export interface CallPlan {
   readonly observes?: boolean;
   /** How long the call is held up on purpose before its first attempt. */
   readonly delayMs?: number | undefined;
+  /** Absent: as fast as it can be. */
+  readonly bandwidth?: Bandwidth | undefined;
   /** The head to send, made anew for each attempt (1 for the first). */
   head(head: RequestHead, attempt: number): RequestHead;
 }

@@ -15,7 +15,7 @@ import type {
 import { Timer } from "../io/timers.ts";
 import type { FaultName } from "../respond.ts";
 import type { Runtime } from "../runtime.ts";
-import type { CallFailure, CallOwner, CallPlan } from "./call-plan.ts";
+import type { Call, CallFailure, CallOwner, CallPlan } from "./call-plan.ts";
 import type { EndpointState } from "./member.ts";
 import { type Outcome, outcomeOf } from "./outlier.ts";
 import type { NoConnection, PooledConnection, PoolWaiter } from "./pool.ts";
@@ -37,7 +37,7 @@ const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRAC
 const CANCELLED: StreamFault = { kind: "cancelled", detail: "cancelled" };
 const NO_ENDPOINTS: readonly EndpointState[] = [];
 
-export class UpstreamCall implements StreamListener<ResponseHead>, PoolWaiter {
+export class UpstreamCall implements Call, StreamListener<ResponseHead>, PoolWaiter {
   readonly #runtime: Runtime;
   readonly #plan: CallPlan;
   readonly #owner: CallOwner;
