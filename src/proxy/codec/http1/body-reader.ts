@@ -74,6 +74,11 @@ export class BodyReader {
     return this.#mode === "until-close";
   }
 
+  /** Bytes of a body with a length that have not been read yet; 0 of any other. */
+  get bytesLeft(): number {
+    return this.#mode === "length" ? this.#left : 0;
+  }
+
   step(input: InputBuffer): BodyStep {
     for (;;) {
       switch (this.#mode) {

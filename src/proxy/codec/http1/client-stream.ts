@@ -10,7 +10,7 @@ import type {
 } from "../message.ts";
 import { BodyWriter } from "./body-writer.ts";
 import { FAULTS } from "./fault.ts";
-import { type Framing, hasField, requestHeadText } from "./head-writer.ts";
+import { announcesTrailers, type Framing, hasField, requestHeadText } from "./head-writer.ts";
 import { afterSending, type SendState } from "./send-state.ts";
 
 /** What a stream needs of its connection. */
@@ -141,7 +141,7 @@ function requestFraming(head: RequestHead, end: boolean): Framing {
   if (end || (head.upgrade !== undefined && head.contentLength === 0)) {
     return announcesEmptiness(head) ? "length" : "none";
   }
-  return head.contentLength === undefined ? "chunked" : "length";
+  return head.contentLength === undefined || announcesTrailers(head) ? "chunked" : "length";
 }
 
 /** RFC 9110 §8.6: where content is to be expected, its absence is said; elsewhere only if the client said so itself. */

@@ -156,6 +156,14 @@ export function hasField(headers: HeaderList, name: string): boolean {
   return false;
 }
 
+/**
+ * HTTP/2 can have a length and trailers (RFC 9113 §8.1.1), HTTP/1.1 has to choose: what is announced (RFC 9110 §6.6.2)
+ * would be lost behind a length.
+ */
+export function announcesTrailers(head: RequestHead | ResponseHead): boolean {
+  return head.version === "2" && hasField(head.headers, "trailer");
+}
+
 /** By length first: most names are then told apart without comparing them. */
 function isFramingName(name: string): boolean {
   switch (name.length) {

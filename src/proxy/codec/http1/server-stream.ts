@@ -10,7 +10,7 @@ import type {
 } from "../message.ts";
 import { BodyWriter } from "./body-writer.ts";
 import { FAULTS } from "./fault.ts";
-import { type Framing, informationalText, responseHeadText } from "./head-writer.ts";
+import { announcesTrailers, type Framing, informationalText, responseHeadText } from "./head-writer.ts";
 import { afterSending, type SendState } from "./send-state.ts";
 
 /** What a stream needs of its connection. */
@@ -172,8 +172,9 @@ export class Http1ServerStream implements ServerStream {
   #framing(head: ResponseHead, end: boolean): Framing {
     const { status } = head;
     if (this.#request.method === "HEAD" || status === 204 || status === 304) return "none";
-    if (end || head.contentLength !== undefined) return "length";
-    return this.#request.version === "1.1" ? "chunked" : "until-close";
+    const { version } = this.#request;
+    if (end || (head.contentLength !== undefined && (version === "1.0" || !announcesTrailers(head)))) return "length";
+    return version === "1.1" ? "chunked" : "until-close";
   }
 }
 

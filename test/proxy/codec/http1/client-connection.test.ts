@@ -139,6 +139,20 @@ describe("requests as they are written", () => {
     expect(output.text).toEndWith("\r\n\r\n12\r\nhello world, hello\r\n0\r\nx-sum: 1\r\n\r\n");
   });
 
+  test("what came over HTTP/2 with a length, and announces trailers, goes in chunks: a length would lose them", () => {
+    for (const [headers, framing] of [
+      [["trailer", "x-sum"], "transfer-encoding: chunked"],
+      [[], "content-length: 2"],
+    ] as const) {
+      const head = requestHead("POST", "/", { contentLength: 2, headers: [...headers], version: "2" });
+      const { output, stream } = asked(head);
+      stream.sendData(bytes("ok"), false);
+      stream.sendTrailers(["x-sum", "1"]);
+      expect(output.text).toContain(`\r\n${framing}\r\n`);
+      expect(output.text.endsWith("x-sum: 1\r\n\r\n")).toBe(headers.length > 0);
+    }
+  });
+
   test("backpressure", () => {
     const { connection, output, response, stream } = asked(POST, 0, { writeHighWaterBytes: 10 });
     output.queuedBytes = 11;

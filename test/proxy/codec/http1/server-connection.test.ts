@@ -26,6 +26,32 @@ function given(input: string, limits = {}): ServerUnderTest & { first: RecordedR
   return { ...server, first };
 }
 
+test.each([
+  ["HTTP/1.1", ["trailer", "x-sum"], "transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-sum: 1\r\n\r\n"],
+  ["HTTP/1.1", [], "content-length: 2\r\n\r\nok"],
+  ["HTTP/1.0", ["trailer", "x-sum"], "content-length: 2\r\nconnection: close\r\n\r\nok"],
+])("to a client of %s, a response from HTTP/2 with a length and %p", (version, headers, text) => {
+  const { output, first } = given(request(`GET / ${version}`));
+  first.stream.sendHead({ ...responseHead(200, headers, 2), version: "2" }, false);
+  first.stream.sendData(bytes("ok"), false);
+  first.stream.sendTrailers(["x-sum", "1"]);
+  expect(output.text).toEndWith(text);
+});
+
+describe("an answer before the request is over", () => {
+  test.each([
+    [100, false],
+    [101, true],
+  ])("keeps the connection while no more than the window is missing: %i bytes", (missing, closes) => {
+    const { output, first } = given(request("POST / HTTP/1.1", `Content-Length: ${missing + 1}\r\n`, "x"), {
+      streamWindowBytes: 100,
+    });
+    first.stream.sendHead(responseHead(403, [], 0), true);
+    expect(output.text.includes("connection: close")).toBe(closes);
+    expect(output.fate).toBe(closes ? "ended" : "open");
+  });
+});
+
 describe("requests in a row", () => {
   test("a kept-alive connection serves one after the other", () => {
     const { connection, output, requests } = serverUnderTest(answer);
