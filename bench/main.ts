@@ -16,13 +16,14 @@ import { envoy } from "./contenders/envoy.ts";
 import { haproxyHttp1, haproxyHttp2 } from "./contenders/haproxy.ts";
 import { heddle } from "./contenders/heddle.ts";
 import { nginx } from "./contenders/nginx.ts";
+import { sockets } from "./contenders/sockets.ts";
 import { type Entrant, measure } from "./measure.ts";
 import { freePort, LOAD_CORE, PROXY_CORE, pinSelf, spawnPinned, untilServing } from "./process.ts";
 import { report } from "./report.ts";
 import { PLANS, type Plan } from "./scenario.ts";
 
 /** The first that runs is run twice: the control. */
-const CONTENDERS: readonly Contender[] = [heddle, haproxyHttp1, haproxyHttp2, nginx, envoy, direct];
+const CONTENDERS: readonly Contender[] = [heddle, haproxyHttp1, haproxyHttp2, nginx, envoy, sockets, direct];
 
 /** What a run cannot do without, and where Debian has it. */
 const TOOLS: Readonly<Record<string, string>> = {
