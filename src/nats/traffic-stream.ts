@@ -1,6 +1,6 @@
 /** The traffic ledger's stream: bounded in age and size, the oldest going first, and read without consumers. */
 
-import { DiscardPolicy, nanos, RetentionPolicy, StorageType } from "nats";
+import { DiscardPolicy, NatsError, nanos, RetentionPolicy, StorageType } from "nats";
 import { addStream } from "./add-stream.ts";
 import type { NatsBus } from "./connection.ts";
 import { getMessage, type StoredMessage } from "./stream-client.ts";
@@ -18,24 +18,44 @@ export interface TrafficBounds {
 /** A week, in what one volume of a small machine can spare. */
 const TRAFFIC_BOUNDS: TrafficBounds = { ageMaxMs: 7 * DAY_MS, bytesMax: 1024 * 1024 * 1024 };
 
-/** Makes the stream where there is none; one that an administrator made or changed stays as it is. */
+/** JetStream's error code: the stream may grow to more than the server has room for. */
+const STORAGE_EXCEEDED = 10_047;
+/** In less, there is no ledger of traffic worth the name, and too little room for the other streams as well. */
+const BYTES_MIN = 16 * 1024 * 1024;
+
+/**
+ * Makes the stream where there is none; one that an administrator made or changed stays as it is. Where the disk has no
+ * room for all that it may hold, it is made to hold less: nobody should have to do without a mesh for its statistics.
+ */
 export async function ensureTrafficStream(
   bus: NatsBus,
   { replicas = 1, bounds = TRAFFIC_BOUNDS }: { readonly replicas?: number; readonly bounds?: TrafficBounds } = {},
 ): Promise<void> {
   const manager = await bus.client.jetstreamManager({ checkAPI: false });
-  await addStream(manager.streams, {
-    name: TRAFFIC_STREAM,
-    subjects: [subjects.allTraffic],
-    retention: RetentionPolicy.Limits,
-    storage: StorageType.File,
-    max_age: nanos(bounds.ageMaxMs),
-    max_bytes: bounds.bytesMax,
-    discard: DiscardPolicy.Old,
-    allow_direct: true,
-    num_replicas: replicas,
-  });
+  for (let bytesMax = bounds.bytesMax; ; bytesMax = Math.floor(bytesMax / 2)) {
+    try {
+      await addStream(manager.streams, {
+        name: TRAFFIC_STREAM,
+        subjects: [subjects.allTraffic],
+        retention: RetentionPolicy.Limits,
+        storage: StorageType.File,
+        max_age: nanos(bounds.ageMaxMs),
+        max_bytes: bytesMax,
+        discard: DiscardPolicy.Old,
+        allow_direct: true,
+        num_replicas: replicas,
+      });
+      return;
+    } catch (error) {
+      const code = error instanceof NatsError ? error.jsError()?.err_code : undefined;
+      if (code !== STORAGE_EXCEEDED) throw error;
+      if (bytesMax < 2 * BYTES_MIN) throw new Error(NO_ROOM, { cause: error });
+    }
+  }
 }
+
+const NO_ROOM =
+  "NATS has no room for its streams, not even a few megabytes: make some on its disk, or raise its max_file_store";
 
 /** Direct gets under way at once. */
 const WIDTH = 512;
