@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { connectBus } from "../nats/connection.ts";
 import type { Directory } from "../nats/directory.ts";
 import { type ServerTlsFiles, startServer } from "../nats/embedded-server.ts";
+import { hasRoomToStart, isJetStreamOff, watchJetStream } from "../nats/jetstream-watch.ts";
 import { findServerBinary } from "../nats/server-binary.ts";
 import { advertisedHost, isLoopback, portNumber } from "./address.ts";
 import { UsageError } from "./failure.ts";
@@ -145,8 +146,15 @@ async function embeddedLauncher(
     first = undefined;
     const endCare =
       certificate === undefined && tls !== undefined ? careFor(directory, advertised, server.reload) : undefined;
+    const endWatch = watchJetStream({
+      isOff: () => isJetStreamOff(directory),
+      hasRoom: () => hasRoomToStart(directory),
+      off: (isFull) => note(`heddle: JetStream is off${isFull ? `: make room on the disk of ${directory.path}` : ""}`),
+      restart: () => void server.stop(),
+    });
     const exited = server.exited.then(({ code, signal }) => {
       endCare?.();
+      endWatch();
       return signal === null ? `exit code ${code}` : `signal ${signal}`;
     });
     return { pid: server.pid, exited, stop: server.stop };

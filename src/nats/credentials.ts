@@ -14,6 +14,7 @@ import {
   operatorPermissions,
   type SubjectPermissions,
   servicePermissions,
+  watchPermissions,
 } from "./permissions.ts";
 import { readIfPresent, writePrivateFile } from "./private-file.ts";
 import type { NatsTrust } from "./trust.ts";
@@ -121,6 +122,14 @@ export function mintAccountsUser(trust: NatsTrust): Promise<Credentials> {
   const name = "control accounts";
   return mintUser(name, (publicKey) =>
     userJwt(trust.system, publicKey, { name, permissions: accountsPermissions(publicKey), limits: UNBOUNDED }),
+  );
+}
+
+/** Who asks the server how it is, in the servers' own account. */
+export function mintWatchUser(trust: NatsTrust): Promise<Credentials> {
+  const name = "server watch";
+  return mintUser(name, (publicKey) =>
+    userJwt(trust.system, publicKey, { name, permissions: watchPermissions(publicKey), limits: UNBOUNDED }),
   );
 }
 

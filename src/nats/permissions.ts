@@ -120,6 +120,11 @@ export function accountsPermissions(publicKey: string): SubjectPermissions {
   };
 }
 
+/** Whoever asks the server how it is, and nothing else. In the servers' own account. */
+export function watchPermissions(publicKey: string): SubjectPermissions {
+  return { publish: [subjects.jetStreamState], subscribe: [`${inboxPrefix(publicKey)}.>`] };
+}
+
 /** A control replica: the mesh's subjects, JetStream, and replies to whoever asked. */
 export function controlPermissions(publicKey: string): SubjectPermissions {
   return {

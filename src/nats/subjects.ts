@@ -47,6 +47,8 @@ export const subjects = {
   allQuota: "heddle.quota.*.*",
   /** In the servers' own account: takes an account's JWT, and keeps it where the resolver is a full one. */
   updateAccount: "$SYS.REQ.CLAIMS.UPDATE",
+  /** Likewise: answers with how JetStream is. */
+  jetStreamState: "$SYS.REQ.SERVER.PING.JSZ",
   /** Likewise: answers with an account's JWT. */
   lookUpAccount: (account: string): string => `$SYS.REQ.ACCOUNT.${account}.CLAIMS.LOOKUP`,
 } as const;
