@@ -5,7 +5,13 @@ import { byRank } from "../policy/percentiles.ts";
 import type { RouteRule } from "../policy/schema.ts";
 import { compileRetries, milliseconds } from "./compile-resilience.ts";
 import type { RuleOrigin } from "./rule-origin.ts";
-import type { SnapshotCors, SnapshotFault, SnapshotMirror, SnapshotRouteRule } from "./snapshot-route.ts";
+import type {
+  SnapshotCors,
+  SnapshotFault,
+  SnapshotMirror,
+  SnapshotRouteRule,
+  SnapshotSticky,
+} from "./snapshot-route.ts";
 
 /** A backend that names no weight counts as one share. */
 const BACKEND_WEIGHT = 1;
@@ -30,7 +36,8 @@ export function compileRouteRule(
       weight: weight ?? BACKEND_WEIGHT,
       ...(own === undefined ? {} : { headers: own }),
     })),
-    ...present({ sticky, headers, rewrite, redirect, respond }),
+    ...present({ headers, rewrite, redirect, respond }),
+    ...(sticky === undefined ? {} : { sticky: compileSticky(sticky) }),
     ...(timeout === undefined ? {} : { timeoutMs: milliseconds(timeout) }),
     ...(idleTimeout === undefined ? {} : { idleTimeoutMs: milliseconds(idleTimeout) }),
     ...(retries === undefined ? {} : { retries: compileRetries(retries) }),
@@ -65,6 +72,13 @@ export function compileFault({ delay, bandwidth, abort }: NonNullable<RouteRule[
     ...(bandwidth === undefined ? {} : { bandwidth: { ...bandwidth, percent: bandwidth.percent ?? 100 } }),
     ...(abort === undefined ? {} : { abort: { ...abort, percent: abort.percent ?? 100 } }),
   };
+}
+
+function compileSticky(sticky: NonNullable<RouteRule["sticky"]>): SnapshotSticky {
+  if (!("issue" in sticky)) return sticky;
+  const { ttl, path = "/", secure = false } = sticky.issue;
+  const maxAgeS = ttl === undefined ? {} : { maxAgeS: Math.max(1, Math.floor(milliseconds(ttl) / 1000)) };
+  return { cookie: sticky.cookie, issue: { ...maxAgeS, path, secure } };
 }
 
 function compileDelay({

@@ -57,6 +57,14 @@ const snapshotFault = z.strictObject({
     .optional(),
 });
 
+const snapshotSticky = z.union([
+  ...snapshotHashKey.options,
+  z.strictObject({
+    cookie: z.string(),
+    issue: z.strictObject({ maxAgeS: z.int().min(1).optional(), path: z.string(), secure: z.boolean() }),
+  }),
+]);
+
 /** What an operator injects, whatever the route is; the first that matches is it. */
 export const snapshotInjectedFault = z.strictObject({
   id: z.string(),
@@ -71,7 +79,7 @@ export const snapshotRouteRule = z.strictObject({
   /** Alternatives; an empty list matches every request. */
   match: z.array(routeMatch),
   backends: z.array(weightedBackend),
-  sticky: snapshotHashKey.optional(),
+  sticky: snapshotSticky.optional(),
   timeoutMs: z.int().min(1).optional(),
   idleTimeoutMs: z.int().min(1).optional(),
   retries: snapshotRetries.optional(),
@@ -88,6 +96,7 @@ export const snapshotRouteRule = z.strictObject({
 
 export type SnapshotRouteRule = z.infer<typeof snapshotRouteRule>;
 export type SnapshotInjectedFault = z.infer<typeof snapshotInjectedFault>;
+export type SnapshotSticky = z.infer<typeof snapshotSticky>;
 export type SnapshotCors = z.infer<typeof snapshotCors>;
 export type SnapshotFault = z.infer<typeof snapshotFault>;
 export type SnapshotMirror = z.infer<typeof snapshotMirror>;

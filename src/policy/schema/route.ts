@@ -3,9 +3,14 @@
 import { z } from "zod";
 import { hashKey, otherService } from "./load-balancer.ts";
 import { routeMatch } from "./match.ts";
-import { dnsLabel, duration, positiveInteger } from "./primitives.ts";
+import { absolutePath, cookieName, dnsLabel, duration, positiveInteger } from "./primitives.ts";
 import { retries } from "./retries.ts";
 import { cors, fault, headerChanges, mirror, redirect, respond, rewrite } from "./route-filters.ts";
+
+/** RFC 6265 §4.1.1. */
+const cookiePath = absolutePath
+  .max(1024)
+  .regex(/^[\x20-\x3a\x3c-\x7e]*$/, "must hold no semicolon and nothing beyond ASCII");
 
 const backend = z.strictObject({
   /** Another one than the route's own. */
@@ -15,12 +20,32 @@ const backend = z.strictObject({
   headers: headerChanges.optional(),
 });
 
+const stickyKey = z.union(
+  [
+    ...hashKey.options,
+    z.strictObject({
+      cookie: cookieName,
+      /** Requests without the cookie get one with their response. */
+      issue: z.strictObject({
+        /** Absent: until the browser ends its session. */
+        ttl: duration.optional(),
+        path: cookiePath.optional(),
+        secure: z.boolean().optional(),
+      }),
+    }),
+  ],
+  {
+    error:
+      "must be one of { header: name }, { cookie: name }, { cookie: name, issue: { ttl: 8h } } or { source: true }",
+  },
+);
+
 export const routeRule = z
   .strictObject({
     match: z.array(routeMatch).min(1).max(64).optional(),
     backends: z.array(backend).min(1).max(64).optional(),
     /** Requests that have this in common go to the same backend. */
-    sticky: hashKey.optional(),
+    sticky: stickyKey.optional(),
     timeout: duration.optional(),
     /** How long a request may go on without a byte either way. */
     idleTimeout: duration.optional(),

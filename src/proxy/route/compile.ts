@@ -1,7 +1,7 @@
 /**
  * A snapshot's routes as a table, compiled once per snapshot. Per request: one `Map.get` for the service, a walk over
  * its rules until the first that matches, one draw where weights ask for it. What comes out was built with the table,
- * so routing allocates nothing.
+ * so routing allocates nothing, but for a sticky cookie that it issues.
  */
 
 import { type ServiceRef, serviceRef } from "../../policy/names.ts";
@@ -16,7 +16,6 @@ import type {
   SnapshotUpstream,
 } from "../../projections/snapshot.ts";
 import { compileDraw, type Draw } from "./backend-draw.ts";
-import { hashKey } from "./hash-key.ts";
 import { type ChangeHeaders, compileHeaderChanges } from "./header-changes.ts";
 import { HostTable, hostNames } from "./host.ts";
 import {
@@ -28,6 +27,7 @@ import {
 } from "./match.ts";
 import { pathEnd } from "./path.ts";
 import { compileFilters, type RuleFilters } from "./rule-filters.ts";
+import { issuing, stickyKey } from "./sticky.ts";
 
 /** A service that this one may call. One object per table: owners of pools may key by `ref`. */
 export interface Upstream {
@@ -207,7 +207,11 @@ export function compileRoutes(snapshot: ServiceSnapshot, labels: CallingInstance
       const end = pathEnd(target);
       for (const { matches, sticky, draw } of service.rules) {
         if (!matches(request, target, end)) continue;
-        return draw(random, sticky && hashKey(sticky, request.headers, peer?.slice(0, peer.lastIndexOf(":"))));
+        if (sticky === undefined) return draw(random, undefined);
+        const { key, setCookie } = stickyKey(sticky, request.headers, peer?.slice(0, peer.lastIndexOf(":")), random);
+        const routing = draw(random, key);
+        if (setCookie === undefined || routing.kind === "miss") return routing;
+        return { ...routing, changeResponse: issuing(setCookie, routing.changeResponse) };
       }
       return service.miss;
     },
