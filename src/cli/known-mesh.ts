@@ -5,12 +5,13 @@ import type { MeshState } from "../events/state.ts";
 import { directReader } from "../nats/buckets.ts";
 import { CHECKPOINT_BUCKET } from "../nats/subjects.ts";
 import type { KnownMesh } from "../policy/check.ts";
-import { checkpointKey, decodeCheckpoint } from "../projections/checkpoint.ts";
+import { nearestCheckpoint } from "../projections/history-checkpoints.ts";
 import { meshProjection } from "../projections/projection.ts";
 import { meshStateCodec } from "../projections/state-codec.ts";
 import { stateAt } from "../replay/state-at.ts";
 import type { OperatorContext } from "./context.ts";
 import { Failure } from "./failure.ts";
+import { note } from "./output.ts";
 
 type LedgerReader = Pick<EventLog, "lastRevision">;
 type Reader = Pick<OperatorContext, "bus" | "ledger">;
@@ -36,25 +37,14 @@ export async function requireRevision(ledger: LedgerReader, revision: number): P
   return last;
 }
 
-/** From the control plane's checkpoint where that helps, otherwise from the beginning: 10,000 changes in a second. */
-async function foldedState(reader: Reader, revision: number): Promise<MeshState> {
-  const checkpoint = revision > FOLDED_WITHOUT_CHECKPOINT ? await readCheckpoint(reader) : undefined;
-  return stateAt(reader.ledger, revision, checkpoint);
-}
-
-/** The last checkpoint, if it can be had and is of this very ledger. */
-async function readCheckpoint({ bus, ledger }: Reader): Promise<MeshState | undefined> {
-  // Without the right to read it, or before there is one, the long way is the way.
-  const entry = await directReader(bus, CHECKPOINT_BUCKET)
-    .get(checkpointKey(meshProjection))
-    .catch(() => undefined);
-  const checkpoint = entry && decodeCheckpoint(meshProjection, meshStateCodec, entry.value);
-  if (checkpoint === undefined || !checkpoint.ok) return undefined;
-  const { revision, hash, state } = checkpoint.value;
-  for await (const recorded of ledger.read({ from: revision, to: revision })) {
-    if (recorded.hash === hash) return state;
-  }
-  return undefined;
+/** From the nearest checkpoint along history where that helps, otherwise from the beginning. */
+async function foldedState({ bus, ledger }: Reader, revision: number): Promise<MeshState> {
+  if (revision <= FOLDED_WITHOUT_CHECKPOINT) return stateAt(ledger, revision);
+  const bucket = directReader(bus, CHECKPOINT_BUCKET);
+  const source = { log: ledger, bucket, projection: meshProjection, codec: meshStateCodec, warn: note };
+  // Without the right to read it the long way is the way.
+  const checkpoint = await nearestCheckpoint(source, revision).catch(() => undefined);
+  return stateAt(ledger, revision, checkpoint?.state);
 }
 
 /** What documents are checked against before they are sent. */

@@ -11,11 +11,12 @@ const KEPT_MAX = 256;
 
 export class PastStates {
   readonly #log: Pick<EventLog, "read">;
-  readonly #checkpoint: () => Promise<MeshState | undefined>;
+  readonly #checkpoint: (revision: number) => Promise<MeshState | undefined>;
   /** In order of last use. */
   readonly #kept = new Map<number, MeshState>();
 
-  constructor(log: Pick<EventLog, "read">, checkpoint: () => Promise<MeshState | undefined>) {
+  /** @param checkpoint a state at or before a revision, if there is one kept */
+  constructor(log: Pick<EventLog, "read">, checkpoint: (revision: number) => Promise<MeshState | undefined>) {
     this.#log = log;
     this.#checkpoint = checkpoint;
   }
@@ -39,8 +40,7 @@ export class PastStates {
 
   /** Something to start from, as late as possible and not later than `revision`. */
   async #nearest(revision: number): Promise<MeshState | undefined> {
-    let nearest = await this.#checkpoint();
-    if (nearest !== undefined && nearest.revision > revision) nearest = undefined;
+    let nearest = await this.#checkpoint(revision);
     for (const state of this.#kept.values()) {
       if (state.revision <= revision && state.revision > (nearest?.revision ?? 0)) nearest = state;
     }

@@ -18,7 +18,7 @@ import type { NatsBus } from "../nats/connection.ts";
 import { CHECKPOINT_BUCKET, CONFIG_BUCKET, ENDPOINT_BUCKET } from "../nats/subjects.ts";
 import { ensureTrafficStream } from "../nats/traffic-stream.ts";
 import { parseDuration } from "../policy/duration.ts";
-import { checkpointKey, decodeCheckpoint } from "../projections/checkpoint.ts";
+import { HistoryKeeper, nearestCheckpoint } from "../projections/history-checkpoints.ts";
 import { meshProjection } from "../projections/projection.ts";
 import { type RunningProjection, runProjection } from "../projections/runner.ts";
 import { meshStateCodec } from "../projections/state-codec.ts";
@@ -115,15 +115,20 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
   const converged = (durationMs: number): void => metrics.converged(durationMs);
   const publication = createPublication({ ...options, configBucket, endpointBucket, converged });
   const recent = new RecentCommands(2 * CLOCK_TOLERANCE_MS);
-  const past = new PastStates(log, () => readCheckpoint(checkpoints));
+  const warn = (message: string): void => options.logger.warn({}, message);
+  const source = { log, bucket: checkpoints, projection: meshProjection, codec: meshStateCodec, warn };
+  const past = new PastStates(log, async (revision) => (await nearestCheckpoint(source, revision))?.state);
+  const history = new HistoryKeeper(source);
+  stack.defer(() => history.stop());
   const credentials = new CredentialService({
     ...options,
     accounts: options.accounts,
     state: () => projection.state,
     latest: () => ledger.latest(),
   });
-  const projection = await project(options, { log, checkpoints, publication, metrics, recent, past, credentials });
+  const projection = await project(options, { ...source, publication, metrics, recent, past, history, credentials });
   stack.defer(() => projection.stop());
+  history.start();
   const ledger = new Ledger({ ...options, log, projection });
   const found = await ledger.latest();
   // First, since keys of another mesh's authority are nothing to look for here.
@@ -169,27 +174,29 @@ async function openStores(bus: NatsBus, count: number) {
 
 interface ProjectionParts {
   readonly log: EventLog;
-  readonly checkpoints: Bucket;
+  readonly bucket: Bucket;
   readonly publication: Publication;
   readonly metrics: ControlMetrics;
   readonly recent: RecentCommands;
   readonly past: PastStates;
+  readonly history: HistoryKeeper<MeshState>;
   readonly credentials: CredentialService;
 }
 
 /** Folds the log, and tells every part that follows it of each change. */
 function project({ logger, random }: ControlOptions, parts: ProjectionParts): Promise<RunningProjection<MeshState>> {
-  const { log, checkpoints, publication, metrics, recent, past, credentials } = parts;
+  const { log, bucket, publication, metrics, recent, past, history, credentials } = parts;
   return runProjection({
     log,
     projection: meshProjection,
-    checkpoints: { bucket: checkpoints, codec: meshStateCodec },
+    checkpoints: { bucket, codec: meshStateCodec },
     onChange: (before, after, change) => {
       publication.snapshots.changed(before, after, change);
       publication.convergence.changed(change.revision);
       metrics.recorded(change);
       recent.recorded(change);
       past.keep(after);
+      history.recorded(after, change);
       if (before.revokedKeys !== after.revokedKeys) credentials.check();
     },
     warn: (message) => logger.warn({}, message),
@@ -320,11 +327,4 @@ function certificateTtl({ mesh, namespaces }: MeshState, namespace: string, serv
 
 function trustedRoots({ roots }: MeshState): string[] {
   return [...roots.values()].filter(({ status }) => status !== "retired").map(({ pem }) => pem);
-}
-
-/** The state that the last checkpoint holds, if there is one that can be read. */
-async function readCheckpoint(bucket: Bucket): Promise<MeshState | undefined> {
-  const entry = await bucket.get(checkpointKey(meshProjection));
-  const decoded = entry && decodeCheckpoint(meshProjection, meshStateCodec, entry.value);
-  return decoded?.ok === true ? decoded.value.state : undefined;
 }

@@ -6,7 +6,7 @@ export const EVENT_STREAM = "HEDDLE_EVENTS";
 export const CONFIG_BUCKET = "heddle-config";
 /** Endpoint sets by `<namespace>.<service>`. */
 export const ENDPOINT_BUCKET = "heddle-endpoints";
-/** Checkpoints of projections by `<projection>.<version>`. */
+/** Checkpoints of projections by `<projection>.<version>`; those along history by `<projection>.<version>.<revision>`. */
 export const CHECKPOINT_BUCKET = "heddle-checkpoints";
 
 /** What sidecars saw of calls; its subjects are `heddle.traffic.<namespace>.<service>.<instance>`. */

@@ -92,6 +92,7 @@ const CONTROLS: readonly [what: string, subject: string][] = [
   ["store a snapshot for itself", bucketSubject(CONFIG_BUCKET, "shop.web")],
   ["store endpoints", bucketSubject(ENDPOINT_BUCKET, "shop.payment")],
   ["store a checkpoint", bucketSubject(CHECKPOINT_BUCKET, "mesh.3")],
+  ["store a checkpoint along history", bucketSubject(CHECKPOINT_BUCKET, "mesh.3.1000")],
   ["acknowledge for a consumer", `$JS.ACK.${EVENT_STREAM}.evil.1.1.1.1.1`],
   ["answer across the accounts", "_R_.abcdef.ghijkl"],
   ["answer into any inbox", "_INBOX.anybody.1"],
