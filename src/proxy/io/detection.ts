@@ -28,6 +28,12 @@ export type Detection =
   | { readonly kind: "refused"; readonly fault: StreamFault; readonly answer: Uint8Array | string };
 
 const MORE: Detection = { kind: "more" };
+/** Nothing of HTTP begins so: a client that waits for a handshake would only learn from the head's timeout. */
+const TLS_FOR_HTTP: Detection = {
+  kind: "refused",
+  fault: { kind: "protocol-error", detail: "tls_instead_of_http", status: 400 },
+  answer: alertRecord("unexpected_message"),
+};
 const RAW: Detection = { kind: "speaks", protocol: "tcp" };
 
 export function detect(bytes: Uint8Array, expected: Expected, limits: Limits, date: string): Detection {
@@ -36,7 +42,7 @@ export function detect(bytes: Uint8Array, expected: Expected, limits: Limits, da
   // HTTP/2 with prior knowledge announces itself by its preface (RFC 9113 §3.3); everything else is HTTP/1.1.
   if (http2 !== "no") return http2 === "yes" ? { kind: "speaks", protocol: "h2" } : MORE;
   if (expected === "raw") return RAW;
-  if (expected === "http") return { kind: "speaks", protocol: "http/1.1" };
+  if (expected === "http") return beginsTls(bytes) ? TLS_FOR_HTTP : { kind: "speaks", protocol: "http/1.1" };
   if (beginsTls(bytes)) {
     const hello = readClientHello(bytes, limits.clientHelloBytesMax);
     if (hello.kind === "more") return MORE;

@@ -50,8 +50,12 @@ test("on the way to a tcp service, the server may speak before a byte came", asy
 
 test("on the way to an http service, what is no HTTP is refused", async () => {
   const client = await connect({ destination, service, protocol: "http/1.1" });
-  client.send("\x16\x03\x01 hello\r\n\r\n");
+  client.send("\x01\x03\x01 hello\r\n\r\n");
   expect(await client.untilEnded()).toStartWith("HTTP/1.1 400");
+  // TLS, in an alert of its own: unexpected_message.
+  const other = await connect({ destination, service, protocol: "http/1.1" });
+  other.send("\x16\x03\x01 hello");
+  expect(await other.untilEnded()).toBe("\x15\x03\x03\x00\x02\x02\x0a");
 });
 
 test("on the way to somebody unknown, HTTP is known by its first line", async () => {

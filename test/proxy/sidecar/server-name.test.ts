@@ -42,10 +42,10 @@ function greet(servername: string): Promise<string> {
 }
 
 /** Sends `bytes` as they are; what comes back until the end. */
-function say(bytes: Uint8Array | string): Promise<Buffer> {
+function say(bytes: Uint8Array | string, to = port): Promise<Buffer> {
   const chunks: Buffer[] = [];
   const { promise, resolve } = Promise.withResolvers<Buffer>();
-  const socket = connect({ host: "127.0.0.1", port });
+  const socket = connect({ host: "127.0.0.1", port: to });
   socket.on("data", (chunk: Buffer) => chunks.push(chunk)).on("error", () => {});
   socket.on("close", () => resolve(Buffer.concat(chunks)));
   socket.write(bytes);
@@ -102,5 +102,15 @@ test("what is no TLS is refused in words that it understands, and logged", async
   await eventually(async () => {
     const refused = (await lines()).filter((line) => line.response_code_details === "tls_client_hello_expected");
     expect(refused.length).toBe(3);
+  });
+});
+
+test("TLS where HTTP is spoken is refused at once, in TLS", async () => {
+  const outbound = web.sidecar.outboundAddress.port;
+  // unexpected_message
+  expect([...(await say(Uint8Array.of(22, 3, 1, 2, 0, 1), outbound))]).toEqual([21, 3, 3, 0, 2, 2, 10]);
+  await eventually(async () => {
+    const found = (await lines()).find((line) => line.response_code_details === "tls_instead_of_http");
+    expect(found).toBeDefined();
   });
 });

@@ -5,6 +5,7 @@ const FATAL = 2;
 
 /** Those that a proxy without the server's key can send. */
 const DESCRIPTIONS = {
+  unexpected_message: 10,
   decode_error: 50,
   access_denied: 49,
   internal_error: 80,
