@@ -87,13 +87,13 @@ export async function readExport(path: string): Promise<ExportedLedger> {
   broken.catch(() => {});
   const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })[Symbol.asyncIterator]();
   try {
-    for (;;) {
+    for (let number = 1; ; number++) {
       const { value: line, done } = await Promise.race([lines.next(), broken]);
       if (done === true) break;
       if (line === "") continue;
       const read = readLine(line, (entries.at(-1)?.revision ?? 0) + 1);
       if (read.kind === "seal") found = read.seal;
-      else if (read.kind === "unreadable") entries.push(read);
+      else if (read.kind === "unreadable") entries.push({ ...read, unreadable: `line ${number}: ${read.unreadable}` });
       else {
         changes.push(read);
         entries.push(read.recorded);

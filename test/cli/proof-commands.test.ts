@@ -81,6 +81,10 @@ test("export seals the ledger, and verify proves the file without a mesh", async
   const { code, stdout } = await offline.heddle(["verify", changed]);
   expect([code, stdout]).toEqual([1, expect.stringContaining("forged at revision 3: revision 3 was altered")]);
   expect((await offline.heddle(["import", changed, "--dir", join(root, "refused")])).code).toBe(1);
+  const cut = join(root, "cut.jsonl");
+  await writeFile(cut, (await readFile(changed, "utf8")).trimEnd().slice(0, -40));
+  const { stderr } = await offline.heddle(["import", cut, "--dir", join(root, "refused")]);
+  expect(stderr).toMatch(/^unreadable at revision (\d+): line \1: where revision \1 should be is no change$/m);
   const part = await done("export", "--since", "2");
   const fromInput = await offline.heddle(["verify", "-"], { stdin: part });
   expect([fromInput.code, fromInput.stdout]).toEqual([0, expect.stringContaining("verified: 2 changes")]);
