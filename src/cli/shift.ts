@@ -1,4 +1,4 @@
-/** `heddle shift`: move traffic between the subsets of a service, at once. */
+/** `heddle shift`: move traffic between the subsets of a service, or to other services, at once. */
 
 import { type Command, InvalidArgumentError } from "commander";
 import { DNS_LABEL } from "../policy/names.ts";
@@ -20,15 +20,16 @@ const HELP = `
 Subsets that are not named share what is left, in proportion. Without --rule, the last rule without a match is meant,
 through which goes whatever nothing else catches.
 
-Example:
+Examples:
   heddle shift shop/catalog v2=50% --reason "half the canary"
+  heddle shift shop/catalog service:catalog-next=10%
 `;
 
 export async function run(command: Command, args: readonly string[]): Promise<void> {
   await changeOptions(command)
-    .description("Move traffic between the subsets of a service. Acts at once.")
+    .description("Move traffic between the subsets of a service, or to other services. Acts at once.")
     .argument("<service>", "NAMESPACE/NAME, or NAME with -n")
-    .argument("<shares...>", "SUBSET=PERCENT")
+    .argument("<shares...>", "SUBSET=PERCENT, or service:NAME=PERCENT")
     .option("--rule <index>", "the route's rule, counted from 0", parseIndex)
     .addHelpText("after", HELP)
     .action(async (name: string, shares: readonly string[], options: ShiftOptions) => {
@@ -44,16 +45,26 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
     .parseAsync(args, { from: "user" });
 }
 
-/** Reads `v1=50% v2=50`. Throws `UsageError`. */
+/** As commands name a backend; undefined where it is neither a subset nor a service. */
+function shareKey(text: string): string | undefined {
+  const { service } = /^service:(?<service>.+)$/.exec(text)?.groups ?? {};
+  if (service === undefined) return DNS_LABEL.test(text) ? text : undefined;
+  const names = service.split("/");
+  return names.length <= 2 && names.every((name) => DNS_LABEL.test(name)) ? `service ${service}` : undefined;
+}
+
+/** Reads `v1=50% v2=50 service:next=10`. Throws `UsageError`. */
 export function parseShares(shares: readonly string[]): Record<string, number> {
   const percent = new Map<string, number>();
   for (const share of shares) {
     const [, subset, text] = SHARE.exec(share) ?? [];
-    if (subset === undefined || !DNS_LABEL.test(subset) || Number(text) > 100) {
-      throw new UsageError(`${JSON.stringify(share)} is no share; write SUBSET=PERCENT, such as v2=50%`);
+    const key = subset === undefined ? undefined : shareKey(subset);
+    if (key === undefined || Number(text) > 100) {
+      const forms = "write SUBSET=PERCENT, such as v2=50%, or service:catalog-next=50%";
+      throw new UsageError(`${JSON.stringify(share)} is no share; ${forms}`);
     }
-    if (percent.has(subset)) throw new UsageError(`${subset} is given twice`);
-    percent.set(subset, Number(text));
+    if (percent.has(key)) throw new UsageError(`${subset} is given twice`);
+    percent.set(key, Number(text));
   }
   return Object.fromEntries(percent);
 }

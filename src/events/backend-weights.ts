@@ -14,6 +14,12 @@ export function backendKey({ service, subset }: Backends[number]): string {
   return subset === undefined ? `service ${service}` : `service ${service} ${subset}`;
 }
 
+/** The other service that a key names, which may be one that no rule sends to yet; undefined for a subset. */
+export function otherServiceOf(key: string): string | undefined {
+  const [kind, service, ...more] = key.split(" ");
+  return kind === "service" && more.length === 0 ? service : undefined;
+}
+
 /** In the order of the document; a backend named twice has the sum. */
 export function backendWeights(backends: Backends): Map<string, number> {
   const weights = new Map<string, number>();

@@ -5,7 +5,7 @@ import { serviceRef } from "../policy/names.ts";
 import { nearest } from "../policy/nearest.ts";
 import { ok, type Result } from "../policy/result.ts";
 import { API_VERSION, type RouteRule, type ServiceSpec } from "../policy/schema.ts";
-import { type Backends, backendKey, backendWeights, withWeights } from "./backend-weights.ts";
+import { type Backends, backendKey, backendWeights, otherServiceOf, withWeights } from "./backend-weights.ts";
 import type { CommandBody, Refusal } from "./commands.ts";
 import { type Plan, planDocument, problem, refuse } from "./decision-plan.ts";
 import { EMPTY_NAMESPACE, type MeshState, type NamespaceState } from "./state.ts";
@@ -75,7 +75,7 @@ function findPlace(state: NamespaceState, namespace: string, { service, rule }: 
 }
 
 /**
- * The rule's backends, and those subsets of the service that are named though the rule sends nothing to them yet:
+ * The rule's backends, and those subsets of the service, and other services, that are named though the rule sends nothing to them yet:
  * that is how a canary begins. Where there is nothing to start from, all subsets of the service at weight zero.
  */
 function shiftableBackends(
@@ -87,7 +87,7 @@ function shiftableBackends(
   const present: Backends = rule?.backends ?? declared.map((subset) => ({ subset, weight: 0 }));
   const names = new Set(present.map(backendKey));
   const added = Object.keys(percent).filter((subset) => !names.has(subset));
-  const unknown = added.filter((subset) => !declared.includes(subset));
+  const unknown = added.filter((key) => !declared.includes(key) && otherServiceOf(key) === undefined);
   if (unknown.length > 0) {
     const ref = serviceRef(service.namespace, service.name);
     const there = declared.length === 0 ? "it declares none" : `there are: ${declared.join(", ")}`;
@@ -95,5 +95,11 @@ function shiftableBackends(
   }
   if (Object.keys(percent).length === 0)
     return refuse(problem("percent", "name at least one subset and its percentage"));
-  return ok([...present, ...added.map((subset) => ({ subset, weight: 0 }))]);
+  const begun = added.map((key) => {
+    const other = otherServiceOf(key);
+    return other === undefined ? { subset: key, weight: 0 } : { service: other, weight: 0 };
+  });
+  // A service that went nowhere else until now went to all of its own instances.
+  const own = present.length > 0 || begun.every((backend) => "subset" in backend) ? present : [{ weight: 1 }];
+  return ok([...own, ...begun]);
 }

@@ -105,6 +105,27 @@ describe("shift", () => {
     expect(weightsOf(next, "catalog-route", 0)).toEqual({ v1: 40, v2: 20, v3: 40 });
   });
 
+  test("sends to another service, beside what the rule has and beside a service without a rule", () => {
+    const next = service("shop/next", []);
+    const backendsOf = (state: ReturnType<typeof given>, name: string) => {
+      const found = contents(state)[`Route/shop/${name}`];
+      return found?.kind === "Route" ? found.spec.rules[0]?.backends : undefined;
+    };
+    const percent = { "service next": 10 };
+    const { next: state } = shifted([next, route(backends({ v1: 100 }))], percent);
+    expect(backendsOf(state, "catalog-route")).toEqual([
+      { subset: "v1", weight: 90 },
+      { service: "next", weight: 10 },
+    ]);
+    const back = decided(state, "shop", { kind: "shift", service: target, percent: { "service next": 0 } });
+    expect(backendsOf(back.next, "catalog-route")).toContainEqual({ service: "next", weight: 0 });
+    const bare = given(service("shop/plain", []), next);
+    const begun = decided(bare, "shop", { kind: "shift", service: { ...target, name: "plain" }, percent });
+    expect(backendsOf(begun.next, "plain")).toEqual([{ weight: 90 }, { service: "next", weight: 10 }]);
+    const nobody = { kind: "shift", service: target, percent: { "service nobody": 10 } } as const;
+    expect(refused(given(catalog, route(backends({ v1: 100 }))), "shop", nobody)).toContain("nobody");
+  });
+
   test("changes nothing, and says so, where traffic is split so already", () => {
     const { decision } = shifted([route(backends({ v1: 9, v2: 1 }))], { v1: 90 });
     expect(decision.events).toEqual([]);
