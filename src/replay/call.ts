@@ -230,7 +230,7 @@ export class CallJudge {
     const known = this.#outbound.get(key);
     if (known !== undefined) return known;
     const snapshot = this.#snapshot(service);
-    const outbound = { snapshot, routes: compileRoutes(snapshot, labels) };
+    const outbound = { snapshot, routes: compileRoutes(issuingNothing(snapshot), labels) };
     this.#outbound.set(key, outbound);
     return outbound;
   }
@@ -303,6 +303,18 @@ function authorityOf({ namespace, name }: ServiceName, port: number | undefined)
 function ruleOf(snapshot: ServiceSnapshot, to: ServiceRef, routing: Route | RouteMiss): SnapshotRouteRule | undefined {
   const origin = routing.kind === "route" ? routing.rule.origin : routing.origin;
   return origin && snapshot.upstreams[to]?.routes.find((rule) => rule.origin === origin);
+}
+
+/** A user without the cookie is one of many, who come to the shares of the weights: judged as such, and not as one key. */
+function issuingNothing(snapshot: ServiceSnapshot): ServiceSnapshot {
+  const upstreams = Object.entries(snapshot.upstreams).map(([ref, upstream]) => {
+    const routes = upstream.routes.map((rule) => {
+      const { sticky } = rule;
+      return sticky !== undefined && "issue" in sticky ? { ...rule, sticky: { cookie: sticky.cookie } } : rule;
+    });
+    return [ref, { ...upstream, routes }] as const;
+  });
+  return { ...snapshot, upstreams: Object.fromEntries(upstreams) };
 }
 
 /** For each backend that is ever drawn, its share, and a number that draws it. */

@@ -172,3 +172,31 @@ test("a service of another mesh: where it is, and that nobody can be it while it
   const trusted = evolve(declared, event, { revision: 9, actor: "", time: "" });
   expect(resultIn(trusted)).toEqual([whose, "allowed: it reaches shop/pay"]);
 });
+
+test("users without a cookie that the mesh issues come to the shares of the weights", () => {
+  const split = document("Route", "shop/catalog", {
+    service: "catalog",
+    rules: [
+      {
+        sticky: { cookie: "group", issue: { ttl: "8h" } },
+        backends: [
+          { subset: "v1", weight: 99 },
+          { service: "orders", weight: 1 },
+        ],
+      },
+    ],
+  });
+  const next = applied(state, "shop", split);
+  const call: Call = {
+    source: { namespace: "shop", name: "web" },
+    destination: { namespace: "shop", name: "catalog" },
+    method: "GET",
+    path: "/",
+    headers: [],
+  };
+  const { outcomes } = new CallJudge(next).judge(call);
+  expect(outcomes.map(({ service: to, share }) => [to, share])).toEqual([
+    ["shop/catalog", 0.99],
+    ["shop/orders", 0.01],
+  ]);
+});
