@@ -41,14 +41,3 @@ function heapAfterCollection(): number {
   Bun.gc(true);
   return process.memoryUsage().heapUsed;
 }
-
-/** mulberry32: small, seeded, good enough to choose bytes. Gives whole numbers below what is asked. */
-export function integers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}

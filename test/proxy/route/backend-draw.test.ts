@@ -2,17 +2,7 @@
 
 import { describe, expect, test } from "bun:test";
 import { compileDraw } from "../../../src/proxy/route/backend-draw.ts";
-
-/** Mulberry32: the same dice at every run. */
-function dice(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let bits = Math.imul(state ^ (state >>> 15), 1 | state);
-    bits = (bits + Math.imul(bits ^ (bits >>> 7), 61 | bits)) ^ bits;
-    return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+import { seededRandom } from "../../support/random.ts";
 
 function drawOf(weights: Readonly<Record<string, number>>) {
   const backends = Object.entries(weights).map(([name, weight]) => ({ name, weight, outcome: name }));
@@ -33,7 +23,7 @@ describe("compileDraw", () => {
     [{ v1: 3, v2: 4 }, 4 / 7],
   ])("%j: the second gets %p of 10,000, by chance and by key", (weights, share) => {
     const draw = drawOf(weights);
-    const random = dice(7);
+    const random = seededRandom(7);
     let byChance = 0;
     let byKey = 0;
     for (let call = 0; call < CALLS; call++) {

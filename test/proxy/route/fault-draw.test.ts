@@ -3,20 +3,12 @@
 import { describe, expect, test } from "bun:test";
 import type { SnapshotFault } from "../../../src/projections/snapshot.ts";
 import { drawFault } from "../../../src/proxy/route/fault-draw.ts";
+import { seededRandom } from "../../support/random.ts";
 
 const DRAWS = 10_000;
 
-/** Park and Miller's generator: the same draws in every run. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state * 48_271) % 2_147_483_647;
-    return (state - 1) / 2_147_483_646;
-  };
-}
-
 function draws(fault: SnapshotFault) {
-  const random = seeded(20_261);
+  const random = seededRandom(20_261);
   return Array.from({ length: DRAWS }, () => drawFault(fault, random));
 }
 

@@ -9,6 +9,7 @@ import { PeakLatency } from "../../../src/proxy/upstream/latency.ts";
 import { chooseAmong } from "../../../src/proxy/upstream/locality.ts";
 import type { EndpointState } from "../../../src/proxy/upstream/member.ts";
 import { Pool } from "../../../src/proxy/upstream/pool.ts";
+import { seededRandom } from "../../support/random.ts";
 
 const runtime = systemRuntime();
 const makePool = ({ host, port }: Endpoint): Pool => new Pool({ address: { host, port }, runtime, protocol: "h2" });
@@ -37,19 +38,8 @@ function serviceOf(endpoints: readonly Endpoint[], policy: Partial<UpstreamPolic
   return service;
 }
 
-/** Draws in [0, 1), the same in every run: mulberry32. */
-function seededDraws(): () => number {
-  let state = 7;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 function shares(service: ServiceEndpoints, picks: number, hash?: (pick: number) => number): Record<string, number> {
-  const random = seededDraws();
+  const random = seededRandom(7);
   const counts: Record<string, number> = {};
   for (let pick = 0; pick < picks; pick++) {
     const state = service.pick({ subset: undefined, tried: [], random, hash: hash?.(pick) });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { RequestHead, ResponseHead } from "../../../../src/proxy/codec/message.ts";
-import { bytes, clientUnderTest, feed, RecordedMessage, requestHead, seededRandom } from "./recorder.ts";
+import { seededRandom } from "../../../support/random.ts";
+import { bytes, clientUnderTest, feed, RecordedMessage, requestHead } from "./recorder.ts";
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 

@@ -6,15 +6,8 @@
 import { expect, test } from "bun:test";
 import type { ResponseHead } from "../../../../src/proxy/codec/message.ts";
 import { fuzz } from "../../../support/fuzz.ts";
-import {
-  answer,
-  clientUnderTest,
-  feed,
-  RecordedMessage,
-  requestHead,
-  seededRandom,
-  serverUnderTest,
-} from "./recorder.ts";
+import { seededRandom } from "../../../support/random.ts";
+import { answer, clientUnderTest, feed, RecordedMessage, requestHead, serverUnderTest } from "./recorder.ts";
 
 const REQUESTS = [
   "GET /a?b HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n",

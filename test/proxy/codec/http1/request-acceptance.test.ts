@@ -2,7 +2,8 @@
 
 import { describe, expect, test } from "bun:test";
 import type { RequestHead } from "../../../../src/proxy/codec/message.ts";
-import { answer, feed, seededRandom, serverUnderTest } from "./recorder.ts";
+import { seededRandom } from "../../../support/random.ts";
+import { answer, feed, serverUnderTest } from "./recorder.ts";
 
 const DEFAULTS: RequestHead = {
   method: "GET",

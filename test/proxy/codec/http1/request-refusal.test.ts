@@ -5,7 +5,8 @@
 
 import { describe, expect, test } from "bun:test";
 import { DEFAULT_LIMITS } from "../../../../src/proxy/limits.ts";
-import { feed, seededRandom, serverUnderTest } from "./recorder.ts";
+import { seededRandom } from "../../../support/random.ts";
+import { feed, serverUnderTest } from "./recorder.ts";
 
 /** What was sent, the status of the answer, and its reason. */
 type Row = readonly [name: string, input: string, status: number, detail: string];

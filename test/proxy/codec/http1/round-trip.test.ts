@@ -3,6 +3,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import type { HeaderList, RequestHead, ResponseHead } from "../../../../src/proxy/codec/message.ts";
+import { seededRandom } from "../../../support/random.ts";
 import {
   bytes,
   clientUnderTest,
@@ -10,7 +11,6 @@ import {
   RecordedMessage,
   requestHead,
   responseHead,
-  seededRandom,
   serverUnderTest,
 } from "./recorder.ts";
 

@@ -5,7 +5,7 @@ import { Http2ClientConnection } from "../../../../src/proxy/codec/http2/client-
 import { Http2ServerConnection } from "../../../../src/proxy/codec/http2/server-connection.ts";
 import type { ConnectionInput } from "../../../../src/proxy/codec/message.ts";
 import { DEFAULT_LIMITS } from "../../../../src/proxy/limits.ts";
-import { fuzz, integers } from "../../../support/fuzz.ts";
+import { fuzz } from "../../../support/fuzz.ts";
 import {
   CLIENT_HELLO,
   data,
@@ -19,6 +19,7 @@ import {
   uint32,
 } from "../../../support/http2-frames.ts";
 import { MemoryOutput } from "../../../support/memory-output.ts";
+import { integers } from "../../../support/random.ts";
 import { requestHead, responseHead, StreamRecorder } from "../../../support/stream-recorder.ts";
 
 type Random = (below: number) => number;
