@@ -3,7 +3,7 @@
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { painter } from "../../src/cli/output.ts";
+import { painter } from "../../src/cli/output/output.ts";
 import { findServerBinary } from "../../src/nats/server-binary.ts";
 import { Report } from "./report.ts";
 import { ROOT, Shop } from "./shop.ts";

@@ -1,6 +1,6 @@
 /** What the demo prints: each step as it goes, and a table at the end. */
 
-import { type Paint, table } from "../../src/cli/output.ts";
+import { type Paint, table } from "../../src/cli/output/output.ts";
 
 interface Row {
   readonly title: string;

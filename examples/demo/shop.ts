@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { loadCredentials, type WorkloadCredentials } from "../../src/ca/workload/credentials.ts";
 import { workloadIdentity } from "../../src/ca/workload/spiffe-id.ts";
-import { withOperator } from "../../src/cli/context.ts";
+import { withOperator } from "../../src/cli/mesh/context.ts";
 import { selfCommand } from "../../src/cli/program.ts";
 import { type ChainReport, verifyChain } from "../../src/events/chain.ts";
 import { subjects } from "../../src/nats/subjects.ts";

@@ -5,8 +5,8 @@
 import { type Command, CommanderError } from "commander";
 import { COMMANDS, newCommand, runEntry } from "./commands.ts";
 import { EXIT_FAILED, EXIT_USAGE, Failure, UsageError } from "./failure.ts";
+import { safeLines } from "./output/safe-text.ts";
 import { VERSION } from "./program.ts";
-import { safeLines } from "./safe-text.ts";
 import { flushStandardStreams, guardStandardStreams } from "./standard-streams.ts";
 
 /**

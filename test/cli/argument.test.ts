@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { ownPolicy } from "../../src/cli/access.ts";
+import { ownPolicy } from "../../src/cli/commands/access.ts";
+import { rollbackCommands } from "../../src/cli/commands/rollback.ts";
+import { parseShares } from "../../src/cli/commands/shift.ts";
+import { meshStatus } from "../../src/cli/commands/status.ts";
 import { UsageError } from "../../src/cli/failure.ts";
-import { rollbackCommands } from "../../src/cli/rollback.ts";
-import { parseCallers, parseServiceArgument } from "../../src/cli/service-argument.ts";
-import { parseShares } from "../../src/cli/shift.ts";
-import { meshStatus } from "../../src/cli/status.ts";
+import { parseCallers, parseServiceArgument } from "../../src/cli/input/service-argument.ts";
 import { INITIAL_STATE } from "../../src/events/state.ts";
 import { TestLedger } from "../support/ledger.ts";
 

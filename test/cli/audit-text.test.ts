@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { reportText } from "../../src/cli/audit-text.ts";
+import { reportText } from "../../src/cli/output/audit-text.ts";
 import type { AuditReport } from "../../src/replay/audit-report.ts";
 
 /** Reasons are written by operators, and read by other people's programs. */

@@ -1,11 +1,11 @@
 /** What changes look like to people: marks, differences of documents, lines of the log, conflicts, who lags. */
 
 import { describe, expect, test } from "bun:test";
-import { convergenceText, requireApplied } from "../../src/cli/convergence.ts";
-import { documentLines } from "../../src/cli/document-lines.ts";
-import { summarise } from "../../src/cli/document-summary.ts";
-import { logTable, logValue } from "../../src/cli/log-output.ts";
-import { conflictText, differenceText } from "../../src/cli/proposal.ts";
+import { convergenceText, requireApplied } from "../../src/cli/mesh/convergence.ts";
+import { conflictText, differenceText } from "../../src/cli/mesh/proposal.ts";
+import { documentLines } from "../../src/cli/output/document-lines.ts";
+import { summarise } from "../../src/cli/output/document-summary.ts";
+import { logTable, logValue } from "../../src/cli/output/log-output.ts";
 import { documentsOf } from "../../src/events/documents.ts";
 import type { DomainEvent } from "../../src/events/domain-events.ts";
 import { INITIAL_STATE } from "../../src/events/state.ts";

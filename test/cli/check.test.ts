@@ -1,7 +1,7 @@
 /** `heddle check` of a real mesh. */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import type { Finding } from "../../src/cli/finding.ts";
+import type { Finding } from "../../src/cli/output/finding.ts";
 import { VERSION } from "../../src/cli/program.ts";
 import { CliMesh, CommandLine, SHOP } from "./cli-mesh.ts";
 

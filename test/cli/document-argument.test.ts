@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { parseKeyArgument, parseKind, parseSelection } from "../../src/cli/document-argument.ts";
+import { parseKeyArgument, parseKind, parseSelection } from "../../src/cli/input/document-argument.ts";
 
 describe("kinds", () => {
   test.each([

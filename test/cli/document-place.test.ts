@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { foldPlaces } from "../../src/cli/document-place.ts";
+import { foldPlaces } from "../../src/cli/output/document-place.ts";
 
 test.each([
   [[], []],

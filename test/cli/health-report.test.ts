@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import type { Finding } from "../../src/cli/finding.ts";
-import { type HealthFacts, healthReport } from "../../src/cli/health-report.ts";
-import { weakMtls } from "../../src/cli/weak-mtls.ts";
+import type { Finding } from "../../src/cli/output/finding.ts";
+import { type HealthFacts, healthReport } from "../../src/cli/output/health-report.ts";
+import { weakMtls } from "../../src/cli/output/weak-mtls.ts";
 import type { CheckReply, StatusReply } from "../../src/control/protocol.ts";
 import { foldChange } from "../../src/events/evolve.ts";
 import type { MeshState } from "../../src/events/state.ts";

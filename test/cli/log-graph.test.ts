@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { graphLanes } from "../../src/cli/log-graph.ts";
+import { graphLanes } from "../../src/cli/output/log-graph.ts";
 import { historyEntry } from "../../src/replay/history.ts";
 import { TestLedger } from "../support/ledger.ts";
 

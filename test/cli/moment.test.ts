@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { formatRelative, parseMoment } from "../../src/cli/moment.ts";
+import { formatRelative, parseMoment } from "../../src/cli/input/moment.ts";
 
 const NOW = Date.UTC(2026, 2, 1, 12);
 

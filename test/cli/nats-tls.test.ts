@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { connect } from "nats";
 import { createServerAuthority, createServerCertificate, servesStill } from "../../src/ca/server-certificate.ts";
-import { careForServerTls, ensureServerTls, SERVER_CA_PATH } from "../../src/cli/server-tls.ts";
+import { careForServerTls, ensureServerTls, SERVER_CA_PATH } from "../../src/cli/processes/server-tls.ts";
 import { connectBus, letsAnybodyIn } from "../../src/nats/connection.ts";
 import { readCredentials } from "../../src/nats/credentials.ts";
 import { createDirectory, type Directory, openDirectory } from "../../src/nats/directory.ts";

@@ -1,7 +1,7 @@
 /** What tables and colours look like. */
 
 import { expect, test } from "bun:test";
-import { painter, table } from "../../src/cli/output.ts";
+import { painter, table } from "../../src/cli/output/output.ts";
 
 test("columns are aligned, the last one is not padded, and heads are in capitals", () => {
   const rows = [

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { commandsOf } from "../../src/cli/apply.ts";
-import { removalsOf } from "../../src/cli/delete.ts";
-import { explainAt, isAbout, parsePath } from "../../src/cli/policy-input.ts";
+import { commandsOf } from "../../src/cli/commands/apply.ts";
+import { removalsOf } from "../../src/cli/commands/delete.ts";
+import { explainAt, isAbout, parsePath } from "../../src/cli/mesh/policy-input.ts";
 import { type LocatedDocument, parsePolicy } from "../../src/policy/parse.ts";
 import { formatPath } from "../../src/policy/problems.ts";
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmod, link, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readPolicySources } from "../../src/cli/policy-sources.ts";
+import { readPolicySources } from "../../src/cli/input/policy-sources.ts";
 import { FILE_BYTES_MAX } from "../../src/policy/parse.ts";
 import { formatProblem } from "../../src/policy/problems.ts";
 

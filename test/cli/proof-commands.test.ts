@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readExport } from "../../src/cli/ledger-proof.ts";
+import { readExport } from "../../src/cli/mesh/ledger-proof.ts";
 import { foldAll } from "../../src/events/evolve.ts";
 import { parseServiceRef } from "../../src/policy/names.ts";
 import { declaredServices } from "../../src/projections/call-graph.ts";

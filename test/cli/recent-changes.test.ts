@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { recentChanges } from "../../src/cli/recent-changes.ts";
+import { recentChanges } from "../../src/cli/mesh/recent-changes.ts";
 import type { RecordedChange } from "../../src/events/change.ts";
 import type { EventLog, ReadRange } from "../../src/events/log.ts";
 import { TestLedger } from "../support/ledger.ts";

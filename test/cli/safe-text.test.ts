@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { escapeUnsafe, safeLine, safeText } from "../../src/cli/safe-text.ts";
+import { escapeUnsafe, safeLine, safeText } from "../../src/cli/output/safe-text.ts";
 
 const TRICKS = [
   "\u0000",

@@ -1,7 +1,7 @@
 /** What keeps a child running, with children that are made up. */
 
 import { expect, test } from "bun:test";
-import { Supervisor } from "../../src/cli/supervisor.ts";
+import { Supervisor } from "../../src/cli/processes/supervisor.ts";
 import { pause } from "../../src/projections/backoff.ts";
 import { eventually } from "../support/mesh.ts";
 

@@ -1,7 +1,7 @@
 /** Waiting for a revision while replicas come and go. */
 
 import { expect, test } from "bun:test";
-import { askWait, type CommandSender } from "../../src/cli/command-client.ts";
+import { askWait, type CommandSender } from "../../src/cli/mesh/command-client.ts";
 import { NoResponders, RequestTimeout } from "../../src/nats/bus.ts";
 import { mintOperatorUser } from "../../src/nats/credentials.ts";
 import { createTrust } from "../../src/nats/trust.ts";

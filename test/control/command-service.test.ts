@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { ulid } from "ulid";
-import type { CommandSender } from "../../src/cli/command-client.ts";
+import type { CommandSender } from "../../src/cli/mesh/command-client.ts";
 import { type CommandReply, commandReply, signedText } from "../../src/control/protocol.ts";
 import { verifyChain } from "../../src/events/chain.ts";
 import type { CommandBody } from "../../src/events/commands.ts";

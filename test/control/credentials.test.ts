@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { join } from "node:path";
 import { encodeAccount, fromSeed } from "@nats-io/jwt";
-import { askCredentials, type CommandSender } from "../../src/cli/command-client.ts";
+import { askCredentials, type CommandSender } from "../../src/cli/mesh/command-client.ts";
 import type { CommandBody } from "../../src/events/commands.ts";
 import { PermissionDenied } from "../../src/nats/bus.ts";
 import type { Credentials } from "../../src/nats/credentials.ts";

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createKeyAndRequest } from "../../src/ca/workload/csr.ts";
 import { signOverBus } from "../../src/ca/workload/sign-client.ts";
-import { askCredentials } from "../../src/cli/command-client.ts";
+import { askCredentials } from "../../src/cli/mesh/command-client.ts";
 import { readEventLog } from "../../src/events/jetstream-log.ts";
 import { PermissionDenied } from "../../src/nats/bus.ts";
 import type { Credentials } from "../../src/nats/credentials.ts";

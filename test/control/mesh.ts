@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ulid } from "ulid";
 import { FileCustody } from "../../src/ca/file-custody.ts";
-import { type CommandInput, type CommandSender, sendCommand } from "../../src/cli/command-client.ts";
+import { type CommandInput, type CommandSender, sendCommand } from "../../src/cli/mesh/command-client.ts";
 import type { CommandReply } from "../../src/control/protocol.ts";
 import type { ControlOptions, ControlReplica } from "../../src/control/replica.ts";
 import { startControl } from "../../src/control/replica.ts";

@@ -1,7 +1,7 @@
 /** A replica through the death of its server, and at a ledger that it cannot read. */
 
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { askStatus } from "../../src/cli/command-client.ts";
+import { askStatus } from "../../src/cli/mesh/command-client.ts";
 import { readEventLog } from "../../src/events/jetstream-log.ts";
 import { LogCorruption } from "../../src/events/log.ts";
 import { appendMessage } from "../../src/nats/stream-client.ts";

@@ -1,7 +1,7 @@
 /** What a replica publishes, what it hears of instances, and what it answers about both: over a real server. */
 
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { askStatus, askWait } from "../../src/cli/command-client.ts";
+import { askStatus, askWait } from "../../src/cli/mesh/command-client.ts";
 import { directReader } from "../../src/nats/buckets.ts";
 import type { NatsBus } from "../../src/nats/connection.ts";
 import { CONFIG_BUCKET, ENDPOINT_BUCKET, subjects } from "../../src/nats/subjects.ts";

@@ -1,7 +1,7 @@
 /** Replicas that know of each other, over a real server. */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { askCheck } from "../../src/cli/command-client.ts";
+import { askCheck } from "../../src/cli/mesh/command-client.ts";
 import { eventually } from "../support/mesh.ts";
 import { type ControlMesh, startMesh } from "./mesh.ts";
 

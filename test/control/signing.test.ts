@@ -7,7 +7,7 @@ import { FileCustody } from "../../src/ca/file-custody.ts";
 import { createKeyAndRequest } from "../../src/ca/workload/csr.ts";
 import { decodePem } from "../../src/ca/workload/pem.ts";
 import { signOverBus } from "../../src/ca/workload/sign-client.ts";
-import { askCheck } from "../../src/cli/command-client.ts";
+import { askCheck } from "../../src/cli/mesh/command-client.ts";
 import type { Bus } from "../../src/nats/bus.ts";
 import { MESH_NAMESPACE } from "../../src/policy/names.ts";
 import { temporaryDirectory } from "../ca/temporary.ts";

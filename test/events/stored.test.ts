@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { RetentionPolicy, StorageType } from "nats";
-import { proveLedger } from "../../src/cli/ledger-proof.ts";
+import { proveLedger } from "../../src/cli/mesh/ledger-proof.ts";
 import { encodeChange } from "../../src/events/chain.ts";
 import { FIRST_PREVIOUS } from "../../src/events/change.ts";
 import { readStored } from "../../src/events/jetstream-log.ts";

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { proveExport, readExport } from "../../src/cli/ledger-proof.ts";
+import { proveExport, readExport } from "../../src/cli/mesh/ledger-proof.ts";
 import { encodeChange, recordedChange } from "../../src/events/chain.ts";
 import { type Change, FIRST_PREVIOUS } from "../../src/events/change.ts";
 import type { CommandBody } from "../../src/events/commands.ts";

@@ -63,6 +63,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cli: ["src/", "package.json"],
 };
 
+/** The rooms of src/cli/, innermost first: each may know those before it, and all know the files of src/cli/ itself. */
+const CLI_ROOMS = ["input", "output", "mesh", "processes", "commands"];
+
 /** Where each package may be imported; one that is not listed has no place yet. */
 const PACKAGE_PLACES: Readonly<Record<string, readonly string[]>> = {
   nats: ["src/nats/"],
@@ -104,7 +107,15 @@ function localComplaint(path: string, { target }: Import): string | undefined {
   const room = path.split("/")[1] ?? "";
   const allowed = MAY_IMPORT[room];
   if (allowed === undefined) return `src/${room}/ has no entry in test/tidy/import-rules.ts`;
-  return isIn(target, [`src/${room}/`, ...allowed]) ? undefined : `src/${room}/ may not import ${target}`;
+  if (!isIn(target, [`src/${room}/`, ...allowed])) return `src/${room}/ may not import ${target}`;
+  const [from, to] = [depthInCli(path), depthInCli(target)];
+  return from >= 0 && to > from ? `it may not import ${target}, which is further out` : undefined;
+}
+
+/** How far out in src/cli/ a file is; -1: not in a room of it. */
+function depthInCli(path: string): number {
+  const [, folder, room = ""] = path.split("/");
+  return folder === "cli" ? CLI_ROOMS.indexOf(room) : -1;
 }
 
 function outsideComplaint(path: string, { target }: Import): string | undefined {

@@ -6,7 +6,7 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
-import { callOf } from "../../../src/cli/call-options.ts";
+import { callOf } from "../../../src/cli/mesh/call-options.ts";
 import type { ServiceSnapshot } from "../../../src/projections/snapshot.ts";
 import { compileAccess } from "../../../src/proxy/filters/access.ts";
 import type { AccessPeer } from "../../../src/proxy/filters/access-input.ts";

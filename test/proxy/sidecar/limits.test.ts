@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { formatLimit, limitOption } from "../../../src/cli/limit-option.ts";
+import { formatLimit, limitOption } from "../../../src/cli/input/limit-option.ts";
 import { LIMIT_NAMES, LIMITS, type LimitName, type Limits } from "../../../src/proxy/limits.ts";
 import { systemRuntime } from "../../../src/proxy/runtime.ts";
 import { Applications } from "../../../src/proxy/sidecar/applications.ts";

@@ -1,0 +1,67 @@
+/** `heddle can`: whether a call would be let through, as an answer and as an exit code. */
+
+import type { Command } from "commander";
+import { parseServiceRef } from "../../policy/names.ts";
+import { formatOrigin } from "../../projections/snapshot.ts";
+import { grantCommand } from "../../proxy/filters/denial.ts";
+import { type Call, CallJudge, type Judgement, refOf } from "../../replay/call.ts";
+import { resultText } from "../../replay/explain.ts";
+import { EXIT_FAILED } from "../failure.ts";
+import { type CallOptions, callArguments, callOf, callText } from "../mesh/call-options.ts";
+import { withOperator } from "../mesh/context.ts";
+import { pastState } from "../mesh/known-mesh.ts";
+import { MOMENT_HELP, revisionOf } from "../mesh/moment-argument.ts";
+import { painter, print } from "../output/output.ts";
+import { safeText } from "../output/safe-text.ts";
+
+const HELP = `
+Exits with 0 where the call would reach the application, and with 1 where it would not. \`heddle explain\` says why, in
+full. ${MOMENT_HELP}
+
+Examples:
+  heddle can shop/web shop/payment POST /charge && echo yes
+  heddle can shop/web shop/payment POST /charge --at 2026-03-01
+`;
+
+export async function run(command: Command, args: readonly string[]): Promise<void> {
+  await callArguments(command)
+    .description("Say whether a call would be let through.")
+    .addHelpText("after", HELP)
+    .action(async (source, destination, method, path, options: CallOptions) => {
+      const call = callOf([source, destination, method, path], options);
+      await withOperator(options, async (context) => {
+        const state = await pastState(context, await revisionOf(context.ledger, options.at));
+        const judgement = new CallJudge(state).judge(call);
+        const value = { call: callText(call), revision: state.revision, ...answerValue(judgement) };
+        print(options.output, value, () => answerText(call, judgement, options.at === undefined));
+        if (!judgement.allowed) process.exitCode = EXIT_FAILED;
+      });
+    })
+    .parseAsync(args, { from: "user" });
+}
+
+function answerValue(judgement: Judgement): Readonly<Record<string, unknown>> {
+  const { allowed, obstacle, outcomes } = judgement;
+  const rules = outcomes.flatMap(({ access }) => access?.origin ?? []).map(formatOrigin);
+  return { allowed, obstacle: obstacle ?? null, result: resultText(judgement), rules: [...new Set(rules)] };
+}
+
+function answerText(call: Call, judgement: Judgement, isNow: boolean): string {
+  const paint = painter(process.stdout);
+  const { allowed, obstacle, outcomes, target } = judgement;
+  const rules = outcomes.flatMap(({ access }) => access?.origin ?? []).map(formatOrigin);
+  const by = rules.length === 0 ? "" : `, by ${[...new Set(rules)].join(", ")}`;
+  const answer = allowed ? paint("green", "yes") : paint("red", "no");
+  const lines = [`${answer}: ${safeText(`${callText(call)} is ${resultText(judgement)}${by}`)}`];
+  const isMissingGrant = obstacle === "unreachable" || (obstacle === "denied" && rules.length === 0);
+  if (isNow && isMissingGrant && parseServiceRef(refOf(call.source)) !== undefined) {
+    const grant = grantCommand(refOf(call.source), refOf(call.destination), call.method, pathOf(target));
+    if (grant !== undefined) lines.push(`to allow it: ${grant}`);
+  }
+  return lines.join("\n");
+}
+
+/** Rules know no query. */
+function pathOf(target: string): string {
+  return target.split("?")[0] ?? target;
+}

@@ -1,0 +1,100 @@
+/** `heddle verify`: proves that the ledger, or an export of it, is what was written. */
+
+import { type Command, InvalidArgumentError } from "commander";
+import { formatMark, type LedgerMark, parseMark } from "../../events/ledger-mark.ts";
+import { openDirectory } from "../../nats/directory.ts";
+import type { NotedLedger } from "../../replay/verify.ts";
+import { EXIT_FAILED } from "../failure.ts";
+import { formatRelative } from "../input/moment.ts";
+import { type ConnectionOptions, connectionOptions, directoryPath, withOperator } from "../mesh/context.ts";
+import { type LedgerProof, proveExport, proveLedger, readExport } from "../mesh/ledger-proof.ts";
+import { type RememberedLedger, recallLedger, rememberLedger } from "../mesh/remembered-ledger.ts";
+import { type OutputFormat, outputOption, painter, print } from "../output/output.ts";
+import { safeText } from "../output/safe-text.ts";
+
+interface VerifyOptions extends ConnectionOptions {
+  readonly head?: readonly LedgerMark[];
+  readonly output: OutputFormat;
+}
+
+const HELP = `
+Checks that every change names the one before it in its namespace and none is missing, that each is signed by an operator
+who could make it and says what was signed, and that the ledger still begins with all that it held when it was last
+verified. What it comes to is noted in the directory (verified.json) for the next time, and printed as a head, such as
+41:9f86d081…: keep that elsewhere, and give it with --head. With FILE, an export is checked instead, without a mesh.
+
+Examples:
+  heddle verify
+  heddle verify ledger.jsonl --head 41:9f86d081884c7d65
+`;
+
+export async function run(command: Command, args: readonly string[]): Promise<void> {
+  await connectionOptions(outputOption(command))
+    .description("Prove that the ledger, or an export of it, is what was written.")
+    .argument("[file]", "an export (- is the standard input); the mesh's own ledger without it")
+    .option("--head <head>", "a head that was noted earlier; may be repeated", collectMark)
+    .addHelpText("after", HELP)
+    .action(async (file: string | undefined, options: VerifyOptions) => {
+      const directory = (await openDirectory(directoryPath(options.dir)))?.path;
+      const remembered = directory === undefined ? undefined : await recallLedger(directory);
+      const noted = (first: string): NotedLedger[] => [
+        ...(options.head ?? []).map((mark) => ({ mark })),
+        ...(remembered?.first === first || file === undefined ? [remembered ?? []].flat() : []),
+      ];
+      const proof =
+        file === undefined
+          ? await withOperator(options, (context) => proveLedger(context, noted))
+          : await proveExport(await readExport(file), noted);
+      const isSound = proof.problems.length === 0;
+      const compared = isSound && remembered?.first === proof.first ? remembered : undefined;
+      print(options.output, proofValue(proof), () => proofText(proof, compared));
+      if (!isSound) process.exitCode = EXIT_FAILED;
+      else if (directory !== undefined && file === undefined) {
+        await rememberLedger(directory, proof, new Date().toISOString());
+      }
+    })
+    .parseAsync(args, { from: "user" });
+}
+
+function collectMark(text: string, before: readonly LedgerMark[] | undefined): readonly LedgerMark[] {
+  const mark = parseMark(text);
+  if (mark !== undefined) return [...(before ?? []), mark];
+  throw new InvalidArgumentError("A head is REVISION:DIGEST, at least 16 digits of it, as `heddle verify` prints it.");
+}
+
+function proofText(
+  { problems, notes, changes, signed, mark, heads }: LedgerProof,
+  compared: RememberedLedger | undefined,
+): string {
+  const paint = painter(process.stdout);
+  const read = `${changes} changes in ${heads.size} namespaces, ${signed} of them signed by operators`;
+  if (problems.length > 0) {
+    const lines = problems.map(({ kind, revision, message }) => {
+      return `  ${paint("red", kind)} at revision ${revision}: ${safeText(message)}`;
+    });
+    return [paint("red", "the ledger is not what was written"), ...lines, `read: ${read}`].join("\n");
+  }
+  const remarks = notes.map(({ revision, message }) => paint("yellow", `note: revision ${revision}: ${message}`));
+  const since =
+    compared === undefined
+      ? []
+      : [`holds all that it held at revision ${compared.mark.revision}, verified ${agoText(compared.time)}`];
+  return [`${paint("green", "verified")}: ${read}`, ...since, ...remarks, `head: ${formatMark(mark)}`].join("\n");
+}
+
+function agoText(time: string): string {
+  return formatRelative(Date.parse(time), Date.now());
+}
+
+function proofValue({ problems, notes, changes, signed, mark, heads, operators }: LedgerProof): unknown {
+  return {
+    sound: problems.length === 0,
+    problems,
+    notes,
+    changes,
+    signed,
+    head: formatMark(mark),
+    namespaces: Object.fromEntries(heads),
+    operators: [...operators.values()].map(({ name, publicKey, role }) => ({ name, publicKey, role })),
+  };
+}

@@ -1,0 +1,69 @@
+/** `heddle who-can`: which services may call one, what they may ask of it, and by which rules. */
+
+import type { Command } from "commander";
+import { serviceRef } from "../../policy/names.ts";
+import { CallJudge } from "../../replay/call.ts";
+import { type CallerAccess, callersWithAccess } from "../../replay/who-can.ts";
+import { Failure, UsageError } from "../failure.ts";
+import type { Moment } from "../input/moment.ts";
+import { parseServiceArgument } from "../input/service-argument.ts";
+import { namespaceOption } from "../mesh/change-options.ts";
+import { type ConnectionOptions, connectionOptions, withOperator } from "../mesh/context.ts";
+import { pastState } from "../mesh/known-mesh.ts";
+import { atOption, MOMENT_HELP, revisionOf } from "../mesh/moment-argument.ts";
+import { note, type OutputFormat, outputOption, print, table } from "../output/output.ts";
+import { safeText } from "../output/safe-text.ts";
+
+interface WhoCanOptions extends ConnectionOptions {
+  readonly namespace?: string;
+  readonly at?: Moment;
+  readonly output: OutputFormat;
+}
+
+const HELP = `
+Of the services that are declared, those of which some call is allowed; with METHOD and PATH, those of which that call is.
+${MOMENT_HELP}
+
+Examples:
+  heddle who-can shop/payment
+  heddle who-can shop/payment POST /charge --at 2d
+`;
+
+export async function run(command: Command, args: readonly string[]): Promise<void> {
+  await connectionOptions(outputOption(namespaceOption(atOption(command))))
+    .description("Show which services may call one, and by which rules.")
+    .argument("<service>", "the service that is called: NAMESPACE/NAME, or NAME with -n")
+    .argument("[method]", "such as POST")
+    .argument("[path]", "such as /charge")
+    .addHelpText("after", HELP)
+    .action(async (text: string, method: string | undefined, path: string | undefined, options: WhoCanOptions) => {
+      const service = parseServiceArgument(text, options.namespace);
+      if (method !== undefined && path === undefined) throw new UsageError("a method needs a path, such as GET /items");
+      const only = method === undefined || path === undefined ? undefined : { method, path };
+      await withOperator(options, async (context) => {
+        const state = await pastState(context, await revisionOf(context.ledger, options.at));
+        const ref = serviceRef(service.namespace, service.name);
+        if (!state.namespaces.get(service.namespace)?.services.has(service.name)) {
+          throw new Failure(`there is no service ${ref} at revision ${state.revision}`);
+        }
+        const callers = callersWithAccess(new CallJudge(state), service, only);
+        if (callers.length === 0 && options.output === "table")
+          note(`nobody may ${only === undefined ? "call" : `${only.method} ${only.path} on`} ${ref}`);
+        else print(options.output, { service: ref, revision: state.revision, callers }, () => callerTable(callers));
+      });
+    })
+    .parseAsync(args, { from: "user" });
+}
+
+function callerTable(callers: readonly CallerAccess[]): string {
+  const rows = callers.map(({ caller, words, origins }) => [
+    safeText(caller),
+    safeText(words.join("; ")),
+    origins.length === 0
+      ? "the default of the mesh"
+      : origins
+          .map(({ document, rule, revision, actor }) => safeText(`${document}[${rule}]@${revision} by ${actor}`))
+          .join(", "),
+  ]);
+  return table(["caller", "may call", "by"], rows);
+}
