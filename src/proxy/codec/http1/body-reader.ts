@@ -2,7 +2,7 @@ import type { Limits } from "../../limits.ts";
 import type { HeaderList, StreamFault } from "../message.ts";
 import { FAULTS } from "./fault.ts";
 import type { FieldSection } from "./field-section.ts";
-import { CR, hexValue, isFieldValueCode, LF } from "./grammar.ts";
+import { CR, hexValue, isChunkExtension, isFieldValueCode, LF } from "./grammar.ts";
 import type { InputBuffer } from "./input-buffer.ts";
 import { INCOMPLETE, lineEndingFault, SectionEnd } from "./section-end.ts";
 
@@ -121,7 +121,7 @@ export class BodyReader {
   }
 
   /**
-   * `chunk-size [ chunk-ext ] CRLF`. Extensions are skipped, within bounds. White space around the size is refused:
+   * `chunk-size [ chunk-ext ] CRLF`. Sound extensions are skipped, within bounds. White space around the size is refused:
    * whether it is skipped, and how the rest is then read, differs between implementations.
    */
   #chunkLine(input: InputBuffer): boolean {
@@ -134,6 +134,7 @@ export class BodyReader {
       while (at < extensionEnd && isFieldValueCode(bytes[at] ?? 0)) at++;
       if (at - start >= this.#limits.chunkLineBytesMax) return this.#fail(FAULTS.chunkLineTooLong);
       if (at === end) return false;
+      if (!isChunkExtension(bytes.toString("latin1", sizeEnd, at))) return this.#fail(FAULTS.chunkExtension);
     }
     if (bytes[at] !== CR) return this.#fail(at === sizeEnd ? FAULTS.chunkSize : FAULTS.chunkExtension);
     if (at + 1 === end) return false;

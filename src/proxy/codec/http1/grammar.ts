@@ -48,6 +48,15 @@ export function isToken(text: string): boolean {
   return text.length > 0;
 }
 
+const TOKEN = "[0-9A-Za-z!#$%&'*+\\-.^_`|~]+";
+const QUOTED_STRING = '"(?:[\\t \\x21\\x23-\\x5b\\x5d-\\x7e\\x80-\\xff]|\\\\[\\t \\x21-\\x7e\\x80-\\xff])*"';
+const CHUNK_EXTENSION = new RegExp(`^(?:[ \\t]*;[ \\t]*${TOKEN}(?:[ \\t]*=[ \\t]*(?:${TOKEN}|${QUOTED_STRING}))?)+$`);
+
+/** `chunk-ext` (RFC 9112 §7.1.1), from its first semicolon on. Rare, and bounded, so that it may take its time. */
+export function isChunkExtension(text: string): boolean {
+  return CHUNK_EXTENSION.test(text);
+}
+
 /** `protocol` (RFC 9110 §7.8): a name, and perhaps its version, as in `SPDY/3.1`. */
 export function isProtocol(text: string): boolean {
   const slash = text.indexOf("/");

@@ -5,6 +5,7 @@ import type { HttpVersion, RequestHead, ResponseHead, StreamFault } from "../mes
 import { FAULTS } from "./fault.ts";
 import type { FieldSection } from "./field-section.ts";
 import { CR, isTargetText, isToken, SPACE } from "./grammar.ts";
+import type { InputBuffer } from "./input-buffer.ts";
 import { parseAuthority, parseTarget } from "./request-target.ts";
 
 const SLASH = 0x2f;
@@ -56,6 +57,14 @@ export function parseRequestHead(
   return fillTarget(head, section.host) ?? head;
 }
 
+/** What of a request head that exceeds its bound is too long: where not even its first line has ended, that. */
+export function tooLargeFault({ bytes, start }: InputBuffer, limits: Limits): StreamFault {
+  const lineEnd = bytes.indexOf(CR, start);
+  if (lineEnd >= 0 && lineEnd - start <= limits.targetBytesMax) return FAULTS.headTooLarge;
+  const methodEnd = bytes.indexOf(SPACE, start);
+  return methodEnd < 0 || methodEnd - start > limits.targetBytesMax ? FAULTS.method : FAULTS.targetTooLong;
+}
+
 /** Puts path, authority and scheme into `head` (RFC 9112 §3.2, §3.3); a fault when they are malformed. */
 function fillTarget(head: RequestHead, host: string | undefined): StreamFault | undefined {
   // RFC 9112 §3.2: even where the target's authority wins, a bad Host is refused: someone else may read that one.
@@ -78,13 +87,24 @@ function fillTarget(head: RequestHead, host: string | undefined): StreamFault | 
   return undefined;
 }
 
-/** Version at the end of a request line. Anything but HTTP/1.0 and 1.1 that still is a version is a 505. */
+/** Version at the end of a request line. One of another major number is a 505. */
 function requestVersion(text: string, lineEnd: number): HttpVersion | StreamFault {
   const start = lineEnd - VERSION_LENGTH;
   if (start <= 0) return FAULTS.requestLine;
   if (text.startsWith(" HTTP/1.1", start)) return "1.1";
-  if (text.startsWith(" HTTP/1.0", start)) return "1.0";
-  return / HTTP\/[0-9]\.[0-9]$/.test(text.slice(start, lineEnd)) ? FAULTS.version : FAULTS.requestLine;
+  const version = text.charCodeAt(start) === SPACE ? otherVersion(text.slice(start + 1, lineEnd)) : undefined;
+  return version ?? FAULTS.requestLine;
+}
+
+/**
+ * RFC 9110 §2.5: a higher minor version than ours is read as ours, for that is how it was made to be read. What goes on
+ * to the next hop says our version in any case. Undefined for what is no version.
+ */
+function otherVersion(text: string): HttpVersion | StreamFault | undefined {
+  if (text === "HTTP/1.0") return "1.0";
+  const [, major] = /^HTTP\/([0-9])\.[0-9]$/.exec(text) ?? [];
+  if (major === undefined) return undefined;
+  return major === "1" ? "1.1" : FAULTS.version;
 }
 
 function requestFramingFault(section: FieldSection, method: string, version: HttpVersion): StreamFault | undefined {
@@ -107,12 +127,8 @@ function mayUpgrade(section: FieldSection, method: string): boolean {
 /** Parses a whole response head, its final empty line included (RFC 9112 §4). */
 export function parseResponseHead(text: string, section: FieldSection): ResponseHead | StreamFault {
   if (text.charCodeAt(0) === CR) return FAULTS.emptyStartLine;
-  const version: HttpVersion | undefined = text.startsWith("HTTP/1.1 ")
-    ? "1.1"
-    : text.startsWith("HTTP/1.0 ")
-      ? "1.0"
-      : undefined;
-  if (version === undefined) return /^HTTP\/[0-9]\.[0-9] /.test(text) ? FAULTS.version : FAULTS.statusLine;
+  const version = responseVersion(text);
+  if (typeof version !== "string") return version;
   const status = statusCode(text);
   const lineEnd = text.indexOf("\r\n");
   // The reason phrase means nothing and is not kept; that it and its space may be missing is common practice.
@@ -122,6 +138,13 @@ export function parseResponseHead(text: string, section: FieldSection): Response
   if (fault !== undefined) return fault;
   if (section.chunked && version === "1.0") return FAULTS.codingVersion;
   return { status, headers: section.headers, contentLength: section.contentLength, version };
+}
+
+function responseVersion(text: string): HttpVersion | StreamFault {
+  if (text.startsWith("HTTP/1.1 ")) return "1.1";
+  const version =
+    text.charCodeAt(VERSION_LENGTH - 1) === SPACE ? otherVersion(text.slice(0, VERSION_LENGTH - 1)) : undefined;
+  return version ?? FAULTS.statusLine;
 }
 
 /** The three digits after `HTTP/1.x `, or 0. */

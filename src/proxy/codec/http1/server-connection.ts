@@ -12,7 +12,7 @@ import { BodyReader, BodyStep } from "./body-reader.ts";
 import { FAULTS } from "./fault.ts";
 import { FieldSection } from "./field-section.ts";
 import { CR, LF } from "./grammar.ts";
-import { parseRequestHead } from "./head-parser.ts";
+import { parseRequestHead, tooLargeFault } from "./head-parser.ts";
 import { HeadReader } from "./head-reader.ts";
 import { refusalText } from "./head-writer.ts";
 import type { InputBuffer } from "./input-buffer.ts";
@@ -198,7 +198,7 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
     const head = this.#head.read(input);
     if (head === undefined) return false;
     if ("kind" in head) {
-      this.#refuse(head === FAULTS.headTooLarge && this.#lacksLine() ? FAULTS.targetTooLong : head);
+      this.#refuse(head === FAULTS.headTooLarge ? tooLargeFault(input, this.limits) : head);
       return false;
     }
     this.#emptyLineSeen = false;
@@ -213,13 +213,6 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
     this.#emptyLineSeen = true;
     this.#input.skip(2);
     this.#head.restart();
-  }
-
-  /** True when not even the request line has ended within its bound: it is the target that is too long. */
-  #lacksLine(): boolean {
-    const { bytes, start } = this.#input;
-    const lineEnd = bytes.indexOf(CR, start);
-    return lineEnd < 0 || lineEnd - start > this.limits.targetBytesMax;
   }
 
   #begin(head: RequestHead): void {

@@ -235,6 +235,7 @@ describe("responses", () => {
       length2,
     ],
     ["close", GET, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", { ...length2, kept: false }],
+    ["a higher minor version is read as ours", GET, "HTTP/1.9 200 OK\r\nContent-Length: 2\r\n\r\nok", length2],
     ["HTTP/1.0", GET, "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", { ...length2, version: "1.0", kept: false }],
     [
       "HTTP/1.0 with keep-alive",

@@ -43,6 +43,7 @@ const HEADS: Row[] = [
   ["the smallest request", get(""), {}],
   ["one empty line first", `\r\n${get("")}`, {}],
   ["another method", target("/", "PROPFIND"), { head: { method: "PROPFIND" } }],
+  ["a higher minor version is read as ours", "GET / HTTP/1.2\r\nHost: a\r\n\r\n", { head: { version: "1.1" } }],
   ["methods tell case apart", target("/", "get"), { head: { method: "get" } }],
   ["path and query as they are", target("/a/../%2e/b//?x=1&y=%20?z"), { head: { path: "/a/../%2e/b//?x=1&y=%20?z" } }],
   ["a path that looks like an authority", target("//b/c"), { head: { path: "//b/c" } }],
