@@ -14,7 +14,7 @@ import type {
   StreamFault,
   StreamListener,
 } from "./codec/message.ts";
-import { isSuccess, settleUpgrade, takeExtendedConnect } from "./extended-connect.ts";
+import { declineUpgrade, isSuccess, settleUpgrade, takeExtendedConnect } from "./extended-connect.ts";
 import { headerValue } from "./headers.ts";
 import { HeldRequest, type HeldRequestReader } from "./held-request.ts";
 import { IdleWatch } from "./idle-watch.ts";
@@ -22,6 +22,7 @@ import type { Downstream } from "./io/downstream.ts";
 import { Timer } from "./io/timers.ts";
 import type { OpenExchanges, Reviewed } from "./open-exchanges.ts";
 import { recordGrpcStatus, recordRequest } from "./record.ts";
+import { RESETS } from "./resets.ts";
 import {
   type FaultName,
   faultFlags,
@@ -35,10 +36,6 @@ import type { Runtime } from "./runtime.ts";
 import type { Admission, Counter, RequestCopy, Side } from "./side.ts";
 import type { Call, CallFailure, CallOwner } from "./upstream/call-plan.ts";
 import { startCall } from "./upstream/paced-call.ts";
-
-/** The response is whole, and the rest of the request has no reader. */
-const ANSWERED: StreamFault = { kind: "cancelled", detail: "answered_early" };
-const CLIENT_GONE: StreamFault = { kind: "cancelled", detail: "response_incomplete" };
 
 export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldRequestReader, Reviewed {
   readonly #runtime: Runtime;
@@ -194,7 +191,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
 
   upstreamHead(head: ResponseHead, end: boolean): void {
     const record = this.#record;
-    if (this.#request !== undefined) settleUpgrade(this.#request, head);
+    if (this.#request !== undefined) settleUpgrade(this.#request, head, this.#downstream.facts);
     record.status = head.status;
     record.details = "via_upstream";
     record.flags |= this.#call?.flags ?? NO_FLAGS;
@@ -326,7 +323,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
       recordGrpcStatus(this.#record, trailers);
       this.#stream.sendTrailers(trailers);
     } else {
-      this.#stream.reset(CLIENT_GONE);
+      this.#stream.reset(this.#tunnel ? RESETS.tunnelCut : RESETS.responseIncomplete);
     }
     this.#finish();
   }
@@ -334,6 +331,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
   /** Sends a response of our own. */
   #answer(response: LocalResponse): void {
     const record = this.#record;
+    if (this.#request !== undefined) declineUpgrade(this.#request, response.head, this.#downstream.facts);
     record.status = response.head.status;
     record.flags |= response.flags;
     record.details = response.details;
@@ -379,7 +377,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
   #refuseRest(): void {
     if (this.#requestEnded || this.#request?.version !== "2") return;
     const { timers, limits } = this.#runtime;
-    timers.arm(new Timer(() => this.#stream.reset(ANSWERED)), limits.earlyAnswerGraceMs);
+    timers.arm(new Timer(() => this.#stream.reset(RESETS.answeredEarly)), limits.earlyAnswerGraceMs);
   }
 
   #finish(): void {

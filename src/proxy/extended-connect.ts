@@ -3,6 +3,7 @@
 import { isProtocol } from "./codec/http1/grammar.ts";
 import type { RequestHead, ResponseHead } from "./codec/message.ts";
 import { dropField, headerValue } from "./headers.ts";
+import type { DownstreamFacts as Facts } from "./io/downstream.ts";
 
 /** Between sidecars: the 2xx that has this is an ordinary response. */
 const DECLINED = "x-heddle-upgrade-declined";
@@ -23,25 +24,37 @@ export function takeExtendedConnect(head: RequestHead, protocol: string): void {
 /**
  * Reads the answer to a request with `upgrade`. Over HTTP/2 a switch of protocols is agreed to with any 2xx (RFC 8441
  * §5), but over HTTP/1.1 an application may pass over the wish and answer as if there were none (RFC 9110 §7.8): what
- * was not a 101 there is marked on its way, so that nobody takes it for one.
+ * was not a 101 there is marked on its way.
  * The protocols that a 426 asks for, which may answer any request, are carried over such a hop as well.
+ * @param client who asked; only sidecars have a principal.
  */
-export function settleUpgrade(request: RequestHead, response: ResponseHead): void {
-  if (response.status === 426) carryRequired(request, response);
+export function settleUpgrade(request: RequestHead, response: ResponseHead, client: Pick<Facts, "principal">): void {
+  const toSidecar = request.version === "2" && client.principal !== undefined;
+  if (response.status === 426) carryRequired(response, toSidecar);
   if (request.upgrade === undefined) return;
   const declined = dropField(response.headers, DECLINED);
   if (!isSuccess(response.status)) return;
   if (response.version === "2" && !declined) response.status = 101;
-  else if (request.version === "2") response.headers.push(DECLINED, "true");
+  else declineUpgrade(request, response, client);
+}
+
+/**
+ * Makes sure that nobody takes an ordinary response, to a request with `upgrade`, for consent: sidecars know the mark, and
+ * other clients of HTTP/2 that a status which is no 2xx is none.
+ */
+export function declineUpgrade(request: RequestHead, response: ResponseHead, client: Pick<Facts, "principal">): void {
+  if (request.version !== "2" || request.upgrade === undefined || !isSuccess(response.status)) return;
+  if (client.principal === undefined) response.status = 501;
+  else response.headers.push(DECLINED, "true");
 }
 
 /** Without it, the caller could not know what to do (RFC 9110 §15.5.22). */
-function carryRequired({ version }: RequestHead, response: ResponseHead): void {
+function carryRequired(response: ResponseHead, toSidecar: boolean): void {
   const { headers } = response;
   const said = headerValue(headers, REQUIRED);
   dropField(headers, REQUIRED);
   if (response.version === "2") response.upgrade = isListOfProtocols(said) ? said : undefined;
-  else if (version === "2" && response.upgrade !== undefined) headers.push(REQUIRED, response.upgrade);
+  else if (toSidecar && response.upgrade !== undefined) headers.push(REQUIRED, response.upgrade);
 }
 
 /** It becomes a field of the connection's own, so that it is read as strictly as one. */

@@ -1,7 +1,7 @@
 /** WebSockets, and whatever else HTTP/1.1 upgrades to, through two hops with HTTP/2 between. */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { connect } from "node:http2";
+import { connect, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http2";
 import { eventually } from "../../support/mesh.ts";
 import { TwoHops } from "../../support/two-hops.ts";
 
@@ -13,6 +13,16 @@ metadata: { namespace: shop, name: storefront }
 spec:
   service: catalog
   rules: [{ allow: { from: [shop/web], methods: [GET] } }]
+---
+apiVersion: heddle/v1
+kind: Route
+metadata: { namespace: shop, name: catalog }
+spec:
+  service: catalog
+  rules:
+    - match: [{ path: { exact: /answered } }]
+      respond: { status: 200, body: "answered" }
+    - {}
 `;
 
 let hops: TwoHops;
@@ -27,6 +37,15 @@ const ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 const asking = (path: string): string =>
   `GET ${path} HTTP/1.1\r\nhost: catalog\r\nconnection: Upgrade\r\nupgrade: websocket\r\n` +
   `sec-websocket-version: 13\r\nsec-websocket-key: ${KEY}\r\n\r\n`;
+
+const websocketOverHttp2 = (path: string): OutgoingHttpHeaders => ({
+  ":method": "CONNECT",
+  ":protocol": "websocket",
+  ":scheme": "http",
+  ":path": path,
+  ":authority": "catalog",
+  "sec-websocket-version": "13",
+});
 
 test("an upgrade is agreed between client and application, and then bytes flow both ways", async () => {
   const client = await hops.connect();
@@ -123,14 +142,7 @@ test("Bun's own WebSocket works through the sidecars", async () => {
 test("extended CONNECT of an HTTP/2 client reaches an application that knows HTTP/1.1 only", async () => {
   const session = connect(`http://127.0.0.1:${hops.outboundPort}`);
   await new Promise((resolve) => session.once("remoteSettings", resolve));
-  const stream = session.request({
-    ":method": "CONNECT",
-    ":protocol": "websocket",
-    ":scheme": "http",
-    ":path": "/extended",
-    ":authority": "catalog",
-    "sec-websocket-version": "13",
-  });
+  const stream = session.request(websocketOverHttp2("/extended"));
   const status = await new Promise((resolve) => stream.once("response", (headers) => resolve(headers[":status"])));
   expect(status).toBe(200);
   stream.write("over h2");
@@ -140,3 +152,20 @@ test("extended CONNECT of an HTTP/2 client reaches an application that knows HTT
   await new Promise((resolve) => stream.once("end", resolve));
   session.close();
 });
+
+for (const [path, body] of [
+  ["/ignore", "ignored"],
+  ["/answered", "answered"],
+] as const) {
+  test(`an ordinary answer to extended CONNECT is no 2xx, which would be consent: ${path} (RFC 8441 §5)`, async () => {
+    const session = connect(`http://127.0.0.1:${hops.outboundPort}`);
+    await new Promise((resolve) => session.once("remoteSettings", resolve));
+    const stream = session.request(websocketOverHttp2(path));
+    const head = await new Promise<IncomingHttpHeaders>((resolve) => stream.once("response", resolve));
+    let text = "";
+    for await (const chunk of stream.setEncoding("utf8")) text += chunk;
+    expect([Number(head[":status"]), text]).toEqual([501, body]);
+    expect(Object.keys(head).filter((name) => name.startsWith("x-heddle-"))).toEqual([]);
+    session.close();
+  });
+}

@@ -15,6 +15,11 @@ export class BodyWriter {
     this.#left = contentLength;
   }
 
+  /** A reader can tell a body that was cut short from a whole one, wherever the connection ends. */
+  get showsItsEnd(): boolean {
+    return this.#framing === "length" || this.#framing === "chunked";
+  }
+
   /** False when the data is longer than announced, or ends before; nothing was written then. */
   data(output: ConnectionOutput, chunk: Uint8Array, end: boolean): boolean {
     const bytes = chunk.byteLength;

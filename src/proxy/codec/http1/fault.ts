@@ -36,6 +36,7 @@ export const FAULTS = {
   codingUnknown: protocolError(501, "transfer_encoding_unknown"),
   codingVersion: protocolError(400, "transfer_encoding_from_http_1_0"),
   connectContent: protocolError(400, "content_with_connect"),
+  traceContent: protocolError(400, "content_with_trace"),
   chunkSize: protocolError(400, "chunk_size_invalid"),
   chunkExtension: protocolError(400, "chunk_extension_invalid"),
   chunkLineTooLong: protocolError(400, "chunk_line_too_long"),

@@ -110,7 +110,11 @@ function otherVersion(text: string): HttpVersion | StreamFault | undefined {
 function requestFramingFault(section: FieldSection, method: string, version: HttpVersion): StreamFault | undefined {
   // RFC 9112 §6.1: whoever sends transfer codings under HTTP/1.0 has a framing that others misread.
   if (section.chunked && version === "1.0") return FAULTS.codingVersion;
-  if (method === "CONNECT" && (section.chunked || (section.contentLength ?? 0) > 0)) return FAULTS.connectContent;
+  if (section.chunked || (section.contentLength ?? 0) > 0) {
+    if (method === "CONNECT") return FAULTS.connectContent;
+    // RFC 9110 §9.3.8: a client must not send any, and a server that does not expect it may take it for a request.
+    if (method === "TRACE") return FAULTS.traceContent;
+  }
   // RFC 9110 §10.1.1: an expectation from an HTTP/1.0 client means nothing.
   if (version === "1.1" && section.expect !== undefined && section.expect !== "100-continue") return FAULTS.expectation;
   return undefined;

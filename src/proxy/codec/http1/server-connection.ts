@@ -155,10 +155,14 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
 
   abandon(stream: Http1ServerStream, fault: StreamFault | undefined): void {
     if (stream !== this.#stream) return;
-    // HTTP/1.1 knows no other way to take back a message than to end its connection (RFC 9112 §8).
+    // HTTP/1.1 knows no other way to take back a message than to end its connection (RFC 9112 §8). What is good of the
+    // response still goes out, unless the end that follows could be taken for its own.
     const listener = this.#detach();
-    this.#closed();
-    this.output.destroy();
+    if (stream.showsItsEnd) this.#close();
+    else {
+      this.#closed();
+      this.output.destroy();
+    }
     if (fault !== undefined) listener?.onFault(fault);
   }
 

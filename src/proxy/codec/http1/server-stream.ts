@@ -61,6 +61,11 @@ export class Http1ServerStream implements ServerStream {
     return this.#state !== "head";
   }
 
+  /** The client will notice when what it has of the response is not all of it. */
+  get showsItsEnd(): boolean {
+    return this.#body.showsItsEnd;
+  }
+
   sendInformational(head: ResponseHead): void {
     if (this.#over) return;
     this.#state = afterSending(this.#state, "informational");

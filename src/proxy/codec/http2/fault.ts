@@ -26,6 +26,7 @@ export const FAULTS = {
   hostMismatch: protocolError(400, "host_differs_from_authority"),
   protocol: protocolError(400, "protocol_invalid"),
   expectation: protocolError(417, "expectation_unknown"),
+  traceContent: protocolError(400, "content_with_trace"),
 
   // Responses (RFC 9113 §8.3.2, §8.6)
   status: protocolError(502, "status_invalid"),

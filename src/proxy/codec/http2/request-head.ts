@@ -25,7 +25,7 @@ export function readRequestHead(
   if (!isToken(method)) return FAULTS.method;
   if (protocol !== undefined && (method !== "CONNECT" || !isProtocol(protocol))) return FAULTS.protocol;
   const tunnel = method === "CONNECT" && protocol === undefined;
-  const fault = (tunnel ? connectFault(fields) : targetFault(fields, method, limits)) ?? expectFault(fields, end);
+  const fault = (tunnel ? connectFault(fields) : targetFault(fields, method, limits)) ?? contentFault(fields, end);
   if (fault !== undefined) return fault;
   const authority = readAuthority(fields);
   if (typeof authority !== "string") return authority;
@@ -60,8 +60,10 @@ function targetFault(fields: FieldCollector, method: string, limits: Limits): St
   return path === "*" && method === "OPTIONS" ? undefined : FAULTS.target;
 }
 
-function expectFault(fields: FieldCollector, end: boolean): StreamFault | undefined {
+function contentFault(fields: FieldCollector, end: boolean): StreamFault | undefined {
   if (fields.expect !== undefined && fields.expect !== "100-continue") return FAULTS.expectation;
+  // RFC 9110 §9.3.8: TRACE has no content, so that its head is its end.
+  if (!end && fields.method === "TRACE") return FAULTS.traceContent;
   return end && fields.contentLength !== undefined && fields.contentLength > 0 ? FAULTS.lengthMismatch : undefined;
 }
 

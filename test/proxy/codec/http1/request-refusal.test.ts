@@ -173,6 +173,8 @@ const SMUGGLING: Row[] = [
     400,
     "content_with_connect",
   ],
+  ["TRACE with content", `TRACE / HTTP/1.1\r\n${HOST}Content-Length: 5\r\n\r\nhello`, 400, "content_with_trace"],
+  ["TRACE in chunks", `TRACE / HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n`, 400, "content_with_trace"],
 ];
 
 const CHUNKS: Row[] = [

@@ -299,7 +299,7 @@ describe("framing of responses", () => {
     first.stream.sendHead(responseHead(200, [], 5), false);
     send(first.stream);
     expect(output.text).toBe("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n");
-    expect(output.fate).toBe("destroyed");
+    expect(output.fate).toBe("ended");
     expect(first.fault).toEqual({ kind: "cancelled", detail: "content_length_mismatch" });
   });
 

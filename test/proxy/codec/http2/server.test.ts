@@ -322,6 +322,14 @@ describe("malformed requests are reset, and the connection lives", () => {
     expect(server.accepted).toHaveLength(1);
   });
 
+  test("TRACE that does not end with its head (RFC 9110 §9.3.8)", () => {
+    const server = makeServer();
+    const trace: [string, string][] = [[":method", "TRACE"], ...GET.slice(1)];
+    expect(server.say(headers(1, trace, false))).toEqual(["RST_STREAM 1 1"]);
+    expect(server.say(headers(3, trace, true))).toEqual([]);
+    expect(server.accepted).toHaveLength(1);
+  });
+
   test.each<[string, Partial<Limits>, [string, string][], string]>([
     ["a large head", { headBytesMax: 1000 }, [...GET, ["a", "b".repeat(1000)]], "431"],
     ["many fields", { headerCountMax: 3 }, [...GET, ["a", ""], ["b", ""], ["c", ""], ["d", ""]], "431"],
