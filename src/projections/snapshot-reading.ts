@@ -1,34 +1,47 @@
 /**
- * Validates a snapshot piece by piece. That of a service with a thousand upstreams takes tens of milliseconds, for which
- * no request should have to wait: whoever reads one decides what happens between the pieces.
+ * Validates a snapshot piece by piece, and of what it says anew only. That of a service with a thousand upstreams takes tens
+ * of milliseconds, for which no request should have to wait: whoever reads one decides what happens between the pieces.
  */
 
 import { z } from "zod";
+import { parseJson } from "../policy/json.ts";
 import { type ServiceSnapshot, type SnapshotUpstream, serviceSnapshot, snapshotUpstream } from "./snapshot.ts";
-
-/** Rules that make a piece: a millisecond, or two. */
-const RULES_PER_PIECE = 250;
-/** An upstream costs as much as so many rules, beside its own. */
-const UPSTREAM_RULES = 2;
+import type { KnownText, SnapshotText, Span } from "./snapshot-text.ts";
 
 const frame = serviceSnapshot.extend({ upstreams: z.record(z.string(), z.unknown()) });
 
-/** Yields after each piece but the last; returns the snapshot, or why the value is none. */
-export function* readSnapshot(value: unknown): Generator<void, ServiceSnapshot | string> {
-  const framed = frame.safeParse(value);
+/** What came of a snapshot's text. */
+export interface ReadSnapshot extends KnownText {
+  /** Its upstreams are the very objects that were known of the text before, where that said the same of them. */
+  readonly snapshot: ServiceSnapshot;
+}
+
+/** Yields after each upstream; returns what was read, or why the text is no snapshot. */
+export function* readSnapshot(text: SnapshotText): Generator<void, ReadSnapshot | string> {
+  const framed = frame.safeParse(text.frame);
   if (!framed.success) return reasonOf(framed.error, []);
   const upstreams: [ref: string, SnapshotUpstream][] = [];
-  let piece = 0;
-  for (const [ref, unread] of Object.entries(framed.data.upstreams)) {
-    const upstream = snapshotUpstream.safeParse(unread);
-    if (!upstream.success) return reasonOf(upstream.error, ["upstreams", ref]);
-    upstreams.push([ref, upstream.data]);
-    piece += UPSTREAM_RULES + upstream.data.routes.length;
-    if (piece < RULES_PER_PIECE) continue;
-    piece = 0;
+  const places = new Map<string, Span & { readonly upstream: SnapshotUpstream }>();
+  for (const ref of text.upstreams?.keys() ?? Object.keys(framed.data.upstreams)) {
+    const place = text.upstreams?.get(ref);
+    const read = place?.known ?? readUpstream(ref, place ? parsed(text, place) : framed.data.upstreams[ref]);
+    if (typeof read === "string") return read;
+    upstreams.push([ref, read]);
+    if (place !== undefined) places.set(ref, { start: place.start, end: place.end, upstream: read });
     yield;
   }
-  return { ...framed.data, upstreams: Object.fromEntries(upstreams) };
+  const snapshot = { ...framed.data, upstreams: Object.fromEntries(upstreams) };
+  return { snapshot, bytes: text.bytes, upstreams: places };
+}
+
+function parsed({ bytes }: SnapshotText, { start, end }: Span): unknown {
+  return parseJson(bytes.subarray(start, end));
+}
+
+function readUpstream(ref: string, value: unknown): SnapshotUpstream | string {
+  if (value === undefined) return `upstreams.${ref}: it is no JSON`;
+  const upstream = snapshotUpstream.safeParse(value);
+  return upstream.success ? upstream.data : reasonOf(upstream.error, ["upstreams", ref]);
 }
 
 /** The first thing that is wrong, and where. */

@@ -42,7 +42,7 @@ export function compilePolicy(snapshot: ServiceSnapshot, sources: PolicySources,
   return {
     spiffeId: id,
     snapshot,
-    routes: compileRoutes(snapshot, sources.labels),
+    routes: compileRoutes(snapshot, sources.labels, previous?.routes),
     access: compileAccess(snapshot.inbound),
     rateLimits: new RateLimiter(snapshot.inbound.rateLimits, previous?.rateLimits, sources.quota, sources.leasesAll),
     tokens: compileTokens(snapshot.inbound.jwt, sources, previous?.tokens),

@@ -40,6 +40,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...LEAVES,
     SNAPSHOT,
     "src/projections/snapshot-reading.ts",
+    "src/projections/snapshot-text.ts",
     "src/ca/workload/",
     "src/nats/bus.ts",
     "src/nats/subjects.ts",

@@ -16,6 +16,7 @@ import type {
   SnapshotUpstream,
 } from "../../projections/snapshot.ts";
 import { compileDraw, type Draw } from "./backend-draw.ts";
+import { compileDestinations, type Destinations, isUnchanged, type Reach, reachOf } from "./destinations.ts";
 import { type ChangeHeaders, compileHeaderChanges } from "./header-changes.ts";
 import { HostTable, hostNames } from "./host.ts";
 import {
@@ -116,6 +117,8 @@ export interface RouteTable {
   /** Revision of the snapshot that this table was compiled from. */
   readonly revision: number;
   readonly upstreams: readonly Upstream[];
+  /** What the table of the next snapshot may take over. */
+  readonly parts: TableParts;
   /** Whether an authority names a service of the mesh, one that may be called or not. */
   names(authority: string): boolean;
   /**
@@ -133,12 +136,6 @@ interface CompiledRule {
   readonly draw: Draw<Routing>;
 }
 
-/** Everybody who may be called, and their parts. */
-interface Destination {
-  readonly upstream: Upstream;
-  readonly subsets: ReadonlyMap<string, Subset>;
-}
-
 interface CompiledService {
   readonly rules: readonly CompiledRule[];
   /** The outcome when no rule matches. */
@@ -146,13 +143,17 @@ interface CompiledService {
 }
 
 /**
- * Compiled at its first call: a snapshot is swapped between two requests, and must not hold them up for routes that nobody
- * uses. Nothing can fail then that the snapshot's own schema has not refused.
+ * The rules of one service. Compiled at their first call: a snapshot is swapped between two requests, and must not hold them
+ * up for routes that nobody uses. Nothing can fail then that the snapshot's own schema has not refused.
  */
 class LazyService {
   #compiled: CompiledService | undefined;
 
-  constructor(private readonly compile: () => CompiledService) {}
+  /** @param reach as long as nothing is said anew of that, all stays as it is. */
+  constructor(
+    readonly reach: Reach,
+    private readonly compile: () => CompiledService,
+  ) {}
 
   get compiled(): CompiledService {
     this.#compiled ??= this.compile();
@@ -160,49 +161,72 @@ class LazyService {
   }
 }
 
+/** What a table is made of, with what holds for all of it. */
+interface TableParts {
+  readonly self: CallingInstance;
+  readonly trustDomain: string;
+  readonly destinations: Destinations;
+  readonly services: ReadonlyMap<ServiceRef, LazyService>;
+  readonly hosts: HostTable<HostEntry>;
+}
+
+/** Names of services stay the same over most snapshots; what they stand for is looked up by `ref`. */
+interface HostEntry {
+  readonly ref: ServiceRef;
+}
+
+const NOBODY: Reach = new Map();
 const UNKNOWN_HOST: RouteMiss = { kind: "miss", reason: "unknown_host", service: undefined, origin: undefined };
 
 /**
  * Compiles the outbound half of a snapshot.
  * @param labels of the calling instance; without, rules that ask for labels are for others.
+ * @param previous the table that this one follows: services of which nothing is said anew stay as they are compiled.
  */
-export function compileRoutes(snapshot: ServiceSnapshot, labels: CallingInstance["labels"] = {}): RouteTable {
+export function compileRoutes(
+  snapshot: ServiceSnapshot,
+  labels: CallingInstance["labels"] = {},
+  previous?: RouteTable,
+): RouteTable {
   const { namespace, name: ownName, trustDomain, revision } = snapshot;
   const self = { namespace, name: ownName, labels };
-  const hosts = new HostTable<LazyService>();
-  const destinations = new Map(
-    Object.values(snapshot.upstreams).map((source): [string, Destination] => {
-      const subsets = Object.entries(source.subsets).map(([name, labels]): [string, Subset] => [
-        name,
-        { name, labels },
-      ]);
-      const upstream = compileUpstream(source, self);
-      return [upstream.ref, { upstream, subsets: new Map(subsets) }];
-    }),
-  );
-  for (const source of Object.values(snapshot.upstreams)) {
-    hosts.add(
-      hostNames(source.namespace, source.name, namespace, trustDomain),
-      new LazyService(() => compileService(source, destinations, self, trustDomain)),
-    );
+  const known = previous !== undefined && isAlike(previous.parts, self, trustDomain) ? previous.parts : undefined;
+  const destinations = compileDestinations(snapshot, self, known?.destinations);
+  const services = new Map<ServiceRef, LazyService>();
+  for (const [ref, destination] of destinations) {
+    const before = known?.services.get(ref);
+    if (before?.reach.get(ref) === destination && isUnchanged(before.reach, destinations)) {
+      services.set(ref, before);
+      continue;
+    }
+    const reach = reachOf(destination, destinations);
+    const compile = (): CompiledService => compileService(destination.source, reach, self, trustDomain);
+    services.set(ref, new LazyService(reach, compile));
   }
   for (const name of snapshot.unreachable) {
     const service = serviceRef(namespace, name);
+    if (services.has(service)) continue;
     const miss: RouteMiss = { kind: "miss", reason: "unreachable", service, origin: undefined };
-    hosts.add(hostNames(namespace, name, namespace, trustDomain), new LazyService(() => ({ rules: [], miss })));
+    services.set(service, new LazyService(NOBODY, () => ({ rules: [], miss })));
   }
+  const hosts =
+    known !== undefined && haveSameKeys(known.services, services)
+      ? known.hosts
+      : compileHosts(services, self, trustDomain);
   return {
     revision,
     upstreams: Array.from(destinations.values(), ({ upstream }) => upstream),
+    parts: { self, trustDomain, destinations, services, hosts },
     names: (authority) => hosts.lookup(authority) !== undefined,
     mirrorOf({ filters }, { ref }) {
       const { service = ref, subset: name } = filters?.mirror ?? {};
-      const { upstream, subsets } = destinations.get(service) ?? {};
+      const { upstream, subsets } = destinations.get(service as ServiceRef) ?? {};
       const subset = name === undefined ? undefined : subsets?.get(name);
       return upstream === undefined || (name !== undefined && subset === undefined) ? undefined : { upstream, subset };
     },
     route(request, target, random, peer) {
-      const service = hosts.lookup(request.authority)?.compiled;
+      const named = hosts.lookup(request.authority);
+      const service = named && services.get(named.ref)?.compiled;
       if (service === undefined) return UNKNOWN_HOST;
       const end = pathEnd(target);
       for (const { matches, sticky, draw } of service.rules) {
@@ -218,29 +242,30 @@ export function compileRoutes(snapshot: ServiceSnapshot, labels: CallingInstance
   };
 }
 
-function compileUpstream(source: SnapshotUpstream, self: CallingInstance): Upstream {
-  const { namespace, name, spiffeId, ports, loadBalancer, balancing, connectionPool, outlierDetection, external } =
-    source;
-  const ref = serviceRef(namespace, name);
-  const faults = (source.faults ?? []).flatMap((one) => {
-    const alternatives = ownAlternatives(one.match, self);
-    return alternatives === undefined
-      ? []
-      : [{ matches: compileMatch(alternatives, ports), fault: one.fault, source: one }];
-  });
-  return {
-    ref,
-    namespace,
-    name,
-    spiffeId,
-    ports,
-    loadBalancer,
-    balancing,
-    connectionPool,
-    outlierDetection,
-    external,
-    faults,
-  };
+function isAlike(parts: TableParts, self: CallingInstance, trustDomain: string): boolean {
+  const { namespace, name, labels } = parts.self;
+  const isSelf = namespace === self.namespace && name === self.name && labels === self.labels;
+  return isSelf && parts.trustDomain === trustDomain;
+}
+
+/** In the same order, too: the first service that claims a name keeps it. */
+function haveSameKeys(one: ReadonlyMap<string, unknown>, other: ReadonlyMap<string, unknown>): boolean {
+  const keys = one.keys();
+  for (const key of other.keys()) if (keys.next().value !== key) return false;
+  return one.size === other.size;
+}
+
+function compileHosts(
+  services: ReadonlyMap<ServiceRef, LazyService>,
+  { namespace }: CallingInstance,
+  trustDomain: string,
+): HostTable<HostEntry> {
+  const hosts = new HostTable<HostEntry>();
+  for (const ref of services.keys()) {
+    const [ofNamespace = "", name = ""] = ref.split("/");
+    hosts.add(hostNames(ofNamespace, name, namespace, trustDomain), { ref });
+  }
+  return hosts;
 }
 
 /** The fault that is injected into a call of the service; undefined: none is. */
@@ -275,7 +300,7 @@ const DEFAULT_RULE: RouteRule = {
 
 function compileService(
   source: SnapshotUpstream,
-  destinations: ReadonlyMap<string, Destination>,
+  destinations: Reach,
   self: CallingInstance,
   trustDomain: string,
 ): CompiledService {
@@ -304,7 +329,7 @@ const TO_WHOLE = {
 function compileRule(
   from: SnapshotRouteRule,
   source: SnapshotUpstream,
-  destinations: ReadonlyMap<string, Destination>,
+  destinations: Reach,
   self: CallingInstance,
   trustDomain: string,
 ): CompiledRule[] {
@@ -319,8 +344,9 @@ function compileRule(
     subset: part,
     headers,
   }: Partial<SnapshotRouteRule["backends"][number]>): Routing => {
-    const destination = destinations.get(service);
-    const miss = { kind: "miss", service: service as ServiceRef, origin } as const;
+    const ref = service as ServiceRef;
+    const destination = destinations.get(ref);
+    const miss = { kind: "miss", service: ref, origin } as const;
     if (destination === undefined) return { ...miss, reason: "unreachable" };
     const subset = part === undefined ? undefined : destination.subsets.get(part);
     if (part !== undefined && subset === undefined) return { ...miss, reason: "no_backend" };

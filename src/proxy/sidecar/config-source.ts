@@ -10,7 +10,9 @@ import { subjects } from "../../nats/subjects.ts";
 import { parseJson } from "../../policy/json.ts";
 import { parseServiceRef, type ServiceRef } from "../../policy/names.ts";
 import { type EndpointSet, endpointSet, type ServiceSnapshot } from "../../projections/snapshot.ts";
-import { readSnapshot, reasonOf } from "../../projections/snapshot-reading.ts";
+import { type ReadSnapshot, readSnapshot, reasonOf } from "../../projections/snapshot-reading.ts";
+import { splitSnapshot } from "../../projections/snapshot-text.ts";
+import { inTurns, othersTurn } from "./turns.ts";
 
 type Reader = Pick<Bucket, "get">;
 
@@ -22,8 +24,12 @@ export interface ConfigSourceOptions {
   readonly endpoints: Reader;
   /** In [0, 1). */
   readonly random: () => number;
-  /** A newer snapshot. False: it cannot be enforced, and what is in force stays. */
-  readonly onSnapshot: (snapshot: ServiceSnapshot) => boolean;
+  readonly monotonicMs: () => number;
+  /**
+   * A newer snapshot, and what it was read from. Its upstreams are the same objects as in the one before where nothing is
+   * said anew of them. False: it cannot be enforced, and what is in force stays.
+   */
+  readonly onSnapshot: (snapshot: ServiceSnapshot, text: Uint8Array) => boolean;
   readonly onEndpoints: (set: EndpointSet) => void;
   /** The control plane's copy was read, and what is in force is not older. */
   readonly onConfirmed: () => void;
@@ -36,7 +42,7 @@ export interface ConfigSourceOptions {
 /** Enough of a snapshot of any version to know whose it is, and whether it is newer. */
 const snapshotHead = z.object({ namespace: z.string(), name: z.string(), revision: z.int().min(0) });
 
-/** To parse what is larger takes more than a millisecond, and so does to put it in force. */
+/** To put what is larger in force takes about a millisecond: not on top of those that it took to read. */
 const BYTES_AT_ONCE = 256 * 1024;
 const COMPARE_EVERY_MS = 30_000;
 const COMPARE_JITTER_MS = 10_000;
@@ -53,6 +59,8 @@ export class ConfigSource {
   #revision: number;
   /** It is in force. */
   #enforced: boolean;
+  /** The last of our own that could be read: what the next one has in common with it is not read again. */
+  #read: ReadSnapshot | undefined;
   /** The last of our own that could not be read. */
   #rejected = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -145,11 +153,13 @@ export class ConfigSource {
   }
 
   async #takeSnapshot(data: Uint8Array): Promise<boolean> {
-    const { namespace, service, onRejected, onSnapshot } = this.#options;
-    const value = parseJson(data);
-    const head = snapshotHead.safeParse(value);
+    const { namespace, service, monotonicMs, onRejected, onSnapshot } = this.#options;
+    // As it mostly is when it is compared.
+    if (this.#read !== undefined && Buffer.compare(this.#read.bytes, data) === 0) return this.#enforced;
+    const text = await inTurns(splitSnapshot(detached(data), this.#read), monotonicMs);
+    const head = snapshotHead.safeParse(text.frame);
     if (!head.success) {
-      onRejected("snapshot", value === undefined ? NO_JSON : reasonOf(head.error));
+      onRejected("snapshot", text.frame === undefined ? NO_JSON : reasonOf(head.error));
       return false;
     }
     const { revision } = head.data;
@@ -158,12 +168,14 @@ export class ConfigSource {
       return false;
     }
     if (revision <= this.#revision) return this.#enforced;
-    const snapshot = await read(value, data.byteLength > BYTES_AT_ONCE);
+    const read = await inTurns(readSnapshot(text), monotonicMs);
+    if (data.byteLength > BYTES_AT_ONCE) await othersTurn();
     if (this.#stopped) return false;
-    if (typeof snapshot === "string") return this.#rejectSnapshot(revision, snapshot);
+    if (typeof read === "string") return this.#rejectSnapshot(revision, read);
     this.#revision = revision;
     this.#rejected = 0;
-    this.#enforced = onSnapshot(snapshot);
+    this.#read = read;
+    this.#enforced = onSnapshot(read.snapshot, read.bytes);
     return this.#enforced;
   }
 
@@ -185,19 +197,9 @@ export class ConfigSource {
 
 const NO_JSON = "it is no JSON";
 
-/** Lets requests have their turn between the pieces; of a large one, also before the first and after the last. */
-async function read(value: unknown, isLarge: boolean): Promise<ServiceSnapshot | string> {
-  if (isLarge) await othersTurn();
-  const reading = readSnapshot(value);
-  for (;;) {
-    const step = reading.next();
-    if (step.done !== true || isLarge) await othersTurn();
-    if (step.done === true) return step.value;
-  }
-}
-
-function othersTurn(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve));
+/** To be kept: a small part of a large buffer must not keep all of it. */
+function detached(data: Uint8Array): Uint8Array {
+  return 2 * data.byteLength < data.buffer.byteLength ? data.slice() : data;
 }
 
 /** What the bytes say, or why they say nothing. */

@@ -210,7 +210,8 @@ export class Sidecar {
         config: this.#options.config,
         endpoints: this.#options.endpoints,
         random: runtime.random,
-        onSnapshot: (snapshot) => this.#takeSnapshot(snapshot),
+        monotonicMs: runtime.monotonicMs,
+        onSnapshot: (snapshot, text) => this.#takeSnapshot(snapshot, text),
         onEndpoints: (set) => this.#takeEndpoints(set),
         onConfirmed: () => {
           this.#metrics.snapshotConfirmedMs = runtime.wallMs();
@@ -249,11 +250,11 @@ export class Sidecar {
 
   // What comes in
 
-  #takeSnapshot(snapshot: ServiceSnapshot): boolean {
+  #takeSnapshot(snapshot: ServiceSnapshot, text: Uint8Array): boolean {
     if (!this.#enforce(snapshot)) return false;
     this.#heartbeat?.beat();
     this.#source?.follow(this.#callable);
-    this.#save();
+    this.#save(text);
     this.#options.logger.info({ revision: snapshot.revision }, "snapshot in force");
     return true;
   }
@@ -323,8 +324,8 @@ export class Sidecar {
     this.#heartbeat?.beat();
   }
 
-  #save(): void {
-    this.#state.save({ snapshot: this.#snapshot, endpoints: this.#plane.sets() });
+  #save(snapshot?: Uint8Array): void {
+    this.#state.save(this.#plane.sets(), snapshot);
   }
 
   // What goes out

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { makePrivateDirectory, writePrivateFile } from "../../nats/private-file.ts";
 import { type EndpointSet, endpointSet, type ServiceSnapshot, serviceSnapshot } from "../../projections/snapshot.ts";
+import { othersTurn } from "./turns.ts";
 
 const storedState = z.strictObject({
   /** Whoever issued the credentials that this state was received with. */
@@ -27,7 +28,12 @@ const EMPTY: SidecarState = { snapshot: undefined, endpoints: [] };
 export class StateDirectory {
   readonly #file: string;
   #writing: Promise<void> | undefined;
-  #next: SidecarState | undefined;
+  /** The endpoints to be written next. */
+  #next: readonly EndpointSet[] | undefined;
+  /** JSON of the snapshot, as it came: to write a large one down anew would take longer than to put it in force. */
+  #snapshot: Uint8Array | undefined;
+  /** JSON of endpoint sets, which are never changed: of many, one changes at a time. */
+  readonly #texts = new WeakMap<EndpointSet, string>();
 
   private constructor(
     readonly path: string,
@@ -52,7 +58,10 @@ export class StateDirectory {
     }
     try {
       const state = storedState.parse(JSON.parse(text));
-      if (state.mesh === this.mesh) return { snapshot: state.snapshot, endpoints: state.endpoints };
+      if (state.mesh === this.mesh) {
+        if (state.snapshot !== undefined) this.#snapshot = Buffer.from(JSON.stringify(state.snapshot));
+        return { snapshot: state.snapshot, endpoints: state.endpoints };
+      }
       this.onError(`${this.#file} belongs to another mesh and is left out of account`);
     } catch (error) {
       this.onError(`${this.#file} cannot be read and is left out of account: ${String(error)}`);
@@ -60,9 +69,13 @@ export class StateDirectory {
     return EMPTY;
   }
 
-  /** Keeps the newest state; writes that come while one is under way are folded into one. */
-  save(state: SidecarState): void {
-    this.#next = state;
+  /**
+   * Keeps the newest state; writes that come while one is under way are folded into one.
+   * @param snapshot its JSON; absent: it is the same as before.
+   */
+  save(endpoints: readonly EndpointSet[], snapshot = this.#snapshot): void {
+    this.#snapshot = snapshot;
+    this.#next = endpoints;
     this.#writing ??= this.#write();
   }
 
@@ -73,16 +86,30 @@ export class StateDirectory {
 
   async #write(): Promise<void> {
     while (this.#next !== undefined) {
-      // A large snapshot takes milliseconds to write down, which are not to come on top of those that it took to enforce.
-      await new Promise((resolve) => setImmediate(resolve));
-      const state = this.#next;
+      // Not on top of what it took to enforce.
+      await othersTurn();
+      const endpoints = this.#next;
       this.#next = undefined;
       try {
-        await writePrivateFile(this.#file, JSON.stringify({ mesh: this.mesh, ...state }));
+        await writePrivateFile(this.#file, this.#encode(endpoints));
       } catch (error) {
         this.onError(`${this.#file} cannot be written: ${String(error)}`);
       }
     }
     this.#writing = undefined;
+  }
+
+  /** As `storedState` has it. */
+  #encode(endpoints: readonly EndpointSet[]): Uint8Array {
+    const sets = endpoints.map((set) => {
+      const text = this.#texts.get(set) ?? JSON.stringify(set);
+      this.#texts.set(set, text);
+      return text;
+    });
+    return Buffer.concat([
+      Buffer.from(`{"mesh":${JSON.stringify(this.mesh)},"endpoints":[${sets.join()}]`),
+      ...(this.#snapshot === undefined ? [] : [Buffer.from(',"snapshot":'), this.#snapshot]),
+      Buffer.from("}"),
+    ]);
   }
 }

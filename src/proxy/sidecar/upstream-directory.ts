@@ -27,6 +27,8 @@ export type PeerChecks = Pick<PeerTls, "revocation" | "onRefused">;
 interface Entry {
   readonly ref: ServiceRef;
   readonly endpoints: ServiceEndpoints;
+  /** As policy has it now; undefined until policy names the service. */
+  upstream: Upstream | undefined;
   /** Whom the service's sidecars must prove to be; undefined until policy names the service. */
   spiffeId: string | undefined;
   /** Where it is, if it is another mesh's. */
@@ -92,7 +94,6 @@ export class UpstreamDirectory {
 
   /** Keeps exactly these upstreams: connections to services that policy no longer lets us call end. */
   keep(upstreams: readonly Upstream[]): void {
-    this.#byApplication = undefined;
     const wanted = new Map(upstreams.map((upstream) => [upstream.ref, upstream]));
     for (const [ref, entry] of this.#entries) {
       // One that is another mesh's now, or no longer, is another service by the same name.
@@ -100,21 +101,29 @@ export class UpstreamDirectory {
       if (wanted.has(ref) && isSame) continue;
       entry.endpoints.closeAll();
       this.#entries.delete(ref);
+      this.#byApplication = undefined;
     }
     for (const [ref, upstream] of wanted) {
       const entry = this.#entry(ref);
-      // That of another mesh may be said anew: whoever is somebody else now gets nothing more.
-      if (entry.spiffeId !== undefined && entry.spiffeId !== upstream.spiffeId) {
-        for (const { pool } of entry.endpoints.all) pool.closeConnections(({ id }) => id !== upstream.spiffeId);
-      }
-      entry.spiffeId = upstream.spiffeId;
-      const plaintext = isPlaintext(upstream.ports);
-      if (plaintext !== entry.plaintext) for (const { pool } of entry.endpoints.all) pool.retireConnections();
-      entry.plaintext = plaintext;
-      entry.applicationPorts = upstream.ports.map(({ port }) => port);
-      entry.endpoints.configure(upstream);
-      if (upstream.external !== undefined) this.#locate(entry, upstream);
+      // Of the table before: policy says nothing anew of it.
+      if (entry.upstream !== upstream) this.#configure(entry, upstream);
     }
+  }
+
+  #configure(entry: Entry, upstream: Upstream): void {
+    this.#byApplication = undefined;
+    // That of another mesh may be said anew: whoever is somebody else now gets nothing more.
+    if (entry.spiffeId !== undefined && entry.spiffeId !== upstream.spiffeId) {
+      for (const { pool } of entry.endpoints.all) pool.closeConnections(({ id }) => id !== upstream.spiffeId);
+    }
+    entry.upstream = upstream;
+    entry.spiffeId = upstream.spiffeId;
+    const plaintext = isPlaintext(upstream.ports);
+    if (plaintext !== entry.plaintext) for (const { pool } of entry.endpoints.all) pool.retireConnections();
+    entry.plaintext = plaintext;
+    entry.applicationPorts = upstream.ports.map(({ port }) => port);
+    entry.endpoints.configure(upstream);
+    if (upstream.external !== undefined) this.#locate(entry, upstream);
   }
 
   sets(): EndpointSet[] {
@@ -196,6 +205,7 @@ export class UpstreamDirectory {
       entry = {
         endpoints: new ServiceEndpoints(this.#runtime.monotonicMs, this.#labels),
         ref: service,
+        upstream: undefined,
         spiffeId: undefined,
         external: undefined,
         plaintext: false,

@@ -33,10 +33,14 @@ async function follow(revision = 0, unenforceable: readonly number[] = []): Prom
     return enforced;
   };
   const endpoints = bus.bucket("endpoints");
+  // A millisecond goes by at each look, so that others have their turn after each piece.
+  let nowMs = 0;
+  const monotonicMs = (): number => nowMs++;
   const options = { namespace: "shop", service: "web", bus, config, endpoints, random: () => 0, onSnapshot };
   const source = new ConfigSource(
     {
       ...options,
+      monotonicMs,
       onEndpoints: () => {},
       onConfirmed: () => void events.push("confirmed"),
       onRejected: (what, reason) => void events.push(`${what}: ${reason}`),

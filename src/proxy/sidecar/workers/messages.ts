@@ -30,7 +30,14 @@ export const workerOrder = z.discriminatedUnion("kind", [
   /** The first: where it will listen, and of which mesh it is. */
   z.strictObject({ kind: z.literal("start"), trustDomain: z.string(), addresses: listenerAddresses }),
   z.strictObject({ kind: z.literal("identity"), identity: tlsIdentity }),
-  z.strictObject({ kind: z.literal("snapshot"), snapshot: serviceSnapshot }),
+  /** A part of the snapshot to come: upstreams of which something new is said. */
+  z.strictObject({ kind: z.literal("upstreams"), upstreams: serviceSnapshot.shape.upstreams }),
+  /** All else of it, with the upstreams that it has: those told of since, and those of the one in force. */
+  z.strictObject({
+    kind: z.literal("snapshot"),
+    snapshot: serviceSnapshot.omit({ upstreams: true }),
+    upstreams: z.array(z.string()),
+  }),
   z.strictObject({ kind: z.literal("endpoints"), set: endpointSet }),
   z.strictObject({ kind: z.literal("listen") }),
   z.strictObject({ kind: z.literal("report"), id: z.int() }),

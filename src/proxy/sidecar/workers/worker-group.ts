@@ -11,7 +11,7 @@ import type { MetricFamily } from "../../../telemetry/metric-family.ts";
 import { MetricSum } from "../../../telemetry/metric-sum.ts";
 import type { TlsIdentity } from "../../io/tls.ts";
 import { NO_KEYS } from "../../jwt/jwks-cache.ts";
-import { compilePolicy } from "../../policy.ts";
+import { compilePolicy, type Policy } from "../../policy.ts";
 import {
   type AvoidedInstance,
   avoidedIn,
@@ -22,6 +22,7 @@ import {
 } from "../data-plane.ts";
 import { sumClusters } from "./cluster-sum.ts";
 import type { WorkerOrder } from "./messages.ts";
+import { snapshotOrders } from "./snapshot-orders.ts";
 import { WorkerLink, type WorkerProcess } from "./worker-link.ts";
 import type { WorkerQuota } from "./worker-quota.ts";
 
@@ -49,6 +50,8 @@ export interface WorkerGroupOptions {
 
 /** How often workers report without being asked: at most so much of a worker's counts is lost when it is killed. */
 const REPORT_EVERY_MS = 2_000;
+/** Workers heed the instance's own; here nothing is routed. */
+const NO_LABELS = {};
 
 export class WorkerGroup implements DataPlane {
   readonly families: readonly MetricFamily[];
@@ -58,6 +61,7 @@ export class WorkerGroup implements DataPlane {
   readonly #links = new Map<number, WorkerLink>();
   #supervisors: { stop(): Promise<void> }[] = [];
   #snapshot: ServiceSnapshot | undefined;
+  #policy: Policy | undefined;
   #identity: TlsIdentity | undefined;
   #addresses: ListenerAddresses | undefined;
   /** What workers handed over and nobody took yet: asked for before each taking, and so soon taken. */
@@ -86,12 +90,14 @@ export class WorkerGroup implements DataPlane {
 
   enforce(snapshot: ServiceSnapshot): readonly ServiceRef[] {
     // Compiled here as well, so that what cannot be enforced is refused before any worker has heard of it.
-    const { upstreams } = compilePolicy(snapshot, { jwks: NO_KEYS, wallMs: Date.now, labels: {} }).routes;
+    this.#policy = compilePolicy(snapshot, { jwks: NO_KEYS, wallMs: Date.now, labels: NO_LABELS }, this.#policy);
+    const { upstreams } = this.#policy.routes;
+    const orders = snapshotOrders(snapshot, this.#snapshot?.upstreams);
     this.#snapshot = snapshot;
     this.#options.quota.enforce(snapshot);
     const callable = upstreams.map(({ ref }) => ref);
     for (const ref of this.#sets.keys()) if (!callable.includes(ref)) this.#sets.delete(ref);
-    this.#tell({ kind: "snapshot", snapshot });
+    for (const order of orders) this.#tell(order);
     return callable;
   }
 
@@ -183,7 +189,7 @@ export class WorkerGroup implements DataPlane {
     this.#links.set(worker, link);
     link.tell({ kind: "start", trustDomain, addresses });
     if (this.#identity !== undefined) link.tell({ kind: "identity", identity: this.#identity });
-    if (this.#snapshot !== undefined) link.tell({ kind: "snapshot", snapshot: this.#snapshot });
+    for (const order of this.#snapshot === undefined ? [] : snapshotOrders(this.#snapshot)) link.tell(order);
     for (const set of this.#sets.values()) link.tell({ kind: "endpoints", set });
     link.tell({ kind: "listen" });
     void link.process.exited.then(() => {

@@ -4,7 +4,9 @@ import type { QuotaReply, QuotaRequest } from "../../../projections/snapshot.ts"
 import { reportOf } from "../../../telemetry/metric-sum.ts";
 import type { AskQuota } from "../../quota-client.ts";
 import type { DataPlane } from "../data-plane.ts";
+import { othersTurn } from "../turns.ts";
 import { type WorkerNews, type WorkerOrder, workerOrder } from "./messages.ts";
+import { SnapshotAssembly } from "./snapshot-orders.ts";
 
 type Start = Extract<WorkerOrder, { kind: "start" }>;
 
@@ -20,6 +22,10 @@ export interface WorkerOptions {
 export class Worker {
   readonly #options: WorkerOptions;
   #plane: DataPlane | undefined;
+  readonly #assembly = new SnapshotAssembly();
+  /** What came while requests had their turn; the sidecar sends no more of a kind than it has to say. */
+  readonly #inbox: unknown[] = [];
+  #resting = false;
   /** Questions for tokens that have no answer yet. */
   readonly #asked = new Map<number, PromiseWithResolvers<QuotaReply>>();
   #lastAsked = 0;
@@ -30,9 +36,27 @@ export class Worker {
   }
 
   receive(message: unknown): void {
-    const order = workerOrder.safeParse(message);
-    if (!order.success) this.#fail(`the sidecar said what this worker does not understand: ${order.error.message}`);
-    else this.#obey(order.data).catch((error: unknown) => this.#fail(messageOf(error)));
+    this.#inbox.push(message);
+    if (!this.#resting) this.#work();
+  }
+
+  /** Obeys one order after the other. The pieces of a large snapshot come all at once: after each, requests have their turn. */
+  #work(): void {
+    while (this.#inbox.length > 0 && !this.#resting) {
+      const order = workerOrder.safeParse(this.#inbox.shift());
+      if (!order.success) {
+        this.#fail(`the sidecar said what this worker does not understand: ${order.error.message}`);
+        continue;
+      }
+      this.#resting = order.data.kind === "upstreams";
+      if (this.#resting) void othersTurn().then(() => this.#rested());
+      this.#obey(order.data).catch((error: unknown) => this.#fail(messageOf(error)));
+    }
+  }
+
+  #rested(): void {
+    this.#resting = false;
+    this.#work();
   }
 
   async #obey(order: WorkerOrder): Promise<void> {
@@ -47,8 +71,11 @@ export class Worker {
       case "identity":
         plane.useIdentity(order.identity);
         break;
+      case "upstreams":
+        this.#assembly.add(order.upstreams);
+        break;
       case "snapshot":
-        plane.enforce(order.snapshot);
+        plane.enforce(this.#assembly.complete(order));
         send({ kind: "enforcing", revision: plane.revision });
         break;
       case "endpoints":
