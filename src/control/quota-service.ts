@@ -5,7 +5,7 @@ import type { Bus } from "../nats/bus.ts";
 import { subjects } from "../nats/subjects.ts";
 import { parseJson } from "../policy/json.ts";
 import { compileRateLimit } from "../projections/compile-resilience.ts";
-import { type QuotaReply, type QuotaRequest, quotaRequest } from "../projections/snapshot.ts";
+import { type QuotaReply, type QuotaRequest, quotaRequest, rateLimitKey } from "../projections/snapshot.ts";
 import { QuotaBook } from "./quota-book.ts";
 
 export interface QuotaServiceOptions {
@@ -46,7 +46,9 @@ function answer(
     if (limit === undefined || rule === undefined) return { granted: 0, retryAfterMs: 1_000 };
     const { revision, actor } = limit.origin;
     const rate = compileRateLimit(rule, { document, rule: index, revision, actor });
-    return book.lease(JSON.stringify([namespace, document, index, bucket]), rate, { owed, wanted }, nowMs);
+    // By what it says, and not by where it stands: a rule that is put before it does not fill its buckets again.
+    const key = JSON.stringify([namespace, Bun.hash(rateLimitKey(rate)).toString(36), bucket]);
+    return book.lease(key, rate, { owed, wanted }, nowMs);
   });
   return { grants };
 }

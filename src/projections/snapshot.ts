@@ -199,6 +199,15 @@ export function formatOrigin(origin: DecisionOrigin): string {
   return `${origin.document}[${origin.rule}]@${origin.revision}`;
 }
 
+/**
+ * The same for the same limit, wherever it stands among the rules of its document, and in whichever snapshot: what was
+ * counted for it goes on counting.
+ */
+export function rateLimitKey(limit: SnapshotRateLimit): string {
+  const { match, requests, perMs, burst, bySource, by, scope, origin } = limit;
+  return JSON.stringify([origin.document, match, requests, perMs, burst, bySource, by, scope]);
+}
+
 /** One running instance of a service that can take traffic. */
 const endpoint = z.object({
   instance: z.string().max(64),

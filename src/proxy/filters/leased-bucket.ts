@@ -24,7 +24,7 @@ const ANSWER_DUE_MS = 1_000;
 const LEASE_SHARE = 0.25;
 
 export class LeasedBucket implements Bucket {
-  readonly #rule: SnapshotRateLimit;
+  readonly #limit: { readonly source: SnapshotRateLimit };
   readonly #name: string;
   readonly #quota: Quota;
   readonly #credit: number;
@@ -41,11 +41,12 @@ export class LeasedBucket implements Bucket {
   #alone: TokenBucket | undefined;
   #usedMs: number;
 
-  constructor(rule: SnapshotRateLimit, name: string, quota: Quota, nowMs: number) {
-    this.#rule = rule;
+  /** @param limit whose source may come to stand elsewhere in its document, but says the same. */
+  constructor(limit: { readonly source: SnapshotRateLimit }, name: string, quota: Quota, nowMs: number) {
+    this.#limit = limit;
     this.#name = name;
     this.#quota = quota;
-    const whole = rule.requests + rule.burst;
+    const whole = limit.source.requests + limit.source.burst;
     this.#credit = Math.max(1, Math.floor(whole * CREDIT_SHARE));
     this.#leaseMax = Math.max(1, Math.floor(whole * LEASE_SHARE));
     this.#usedMs = nowMs;
@@ -61,7 +62,7 @@ export class LeasedBucket implements Bucket {
     if (this.#tokens > 0) return undefined;
     if (nowMs < this.#refusedUntilMs) return this.#refusedUntilMs - nowMs;
     this.#ask();
-    return -this.#tokens < this.#credit ? undefined : Math.min(ANSWER_DUE_MS, this.#rule.perMs);
+    return -this.#tokens < this.#credit ? undefined : Math.min(ANSWER_DUE_MS, this.#limit.source.perMs);
   }
 
   take(): void {
@@ -75,15 +76,15 @@ export class LeasedBucket implements Bucket {
   }
 
   isFull(nowMs: number): boolean {
-    return !this.#asking && this.#tokens >= 0 && nowMs - this.#usedMs > this.#rule.perMs;
+    return !this.#asking && this.#tokens >= 0 && nowMs - this.#usedMs > this.#limit.source.perMs;
   }
 
   /** What to ask for now. */
   lease(): Lease {
-    const [, document = ""] = this.#rule.origin.document.split("/");
+    const [, document = ""] = this.#limit.source.origin.document.split("/");
     return {
       document,
-      rule: this.#rule.origin.rule,
+      rule: this.#limit.source.origin.rule,
       bucket: this.#name,
       owed: Math.max(0, -this.#tokens),
       wanted: Math.min(this.#leaseMax, Math.max(1, 2 * this.#taken)),
@@ -96,14 +97,14 @@ export class LeasedBucket implements Bucket {
     this.#alone = undefined;
     this.#taken = 0;
     this.#tokens += asked.owed + granted;
-    if (granted > 0) this.#expiresMs = nowMs + this.#rule.perMs;
+    if (granted > 0) this.#expiresMs = nowMs + this.#limit.source.perMs;
     if (granted === 0) this.#refusedUntilMs = nowMs + retryAfterMs;
   }
 
   /** Nobody answered. */
   unanswered(nowMs: number): void {
     this.#asking = false;
-    this.#alone ??= new TokenBucket(this.#rule, nowMs);
+    this.#alone ??= new TokenBucket(this.#limit.source, nowMs);
   }
 
   #ask(): void {

@@ -4,7 +4,7 @@
  * rule that did not change outlive the snapshot that it came with.
  */
 
-import type { RuleOrigin, SnapshotRateLimit } from "../../projections/snapshot.ts";
+import { type RuleOrigin, rateLimitKey, type SnapshotRateLimit } from "../../projections/snapshot.ts";
 import { compileMatch, type MatchableRequest, type RequestMatcher } from "../route/match.ts";
 import { pathEnd } from "../route/path.ts";
 import { type BucketNamer, compileBucketName } from "./bucket-name.ts";
@@ -43,14 +43,19 @@ export interface Bucket {
   isFull(nowMs: number): boolean;
 }
 
+/** What outlives the snapshot that a limit came with. */
+interface LimitState {
+  /** As the newest snapshot has it: only where it stands in its document may be another than before. */
+  source: SnapshotRateLimit;
+  readonly buckets: Map<string, Bucket>;
+}
+
 interface LimitRule {
-  /** The same for the same limit in another snapshot. */
   readonly key: string;
-  readonly source: SnapshotRateLimit;
   readonly matches: RequestMatcher;
   /** Undefined: the rule has one bucket for all. */
   readonly nameOf: BucketNamer | undefined;
-  readonly buckets: Map<string, Bucket>;
+  readonly state: LimitState;
 }
 
 export class RateLimiter {
@@ -64,14 +69,14 @@ export class RateLimiter {
    * @param leasesAll `quota` has the tokens of all limits: this process is but one of those that make the instance.
    */
   constructor(rules: readonly SnapshotRateLimit[], previous?: RateLimiter, quota?: Quota, leasesAll = false) {
-    const known = new Map((previous === undefined ? [] : previous.#rules).map((rule) => [rule.key, rule.buckets]));
+    const known = new Map((previous === undefined ? [] : previous.#rules).map((rule) => [rule.key, rule.state]));
     this.#quota = quota;
     this.#leasesAll = leasesAll;
     this.#rules = rules.map((source) => {
-      const { requests, perMs, burst, bySource, by, scope, match, origin } = source;
-      const key = JSON.stringify([origin.document, match, requests, perMs, burst, bySource, by, scope]);
-      const buckets = known.get(key) ?? new Map<string, Bucket>();
-      return { key, source, matches: compileMatch(match), nameOf: compileBucketName(source), buckets };
+      const key = rateLimitKey(source);
+      const state = known.get(key) ?? { source, buckets: new Map<string, Bucket>() };
+      state.source = source;
+      return { key, matches: compileMatch(source.match), nameOf: compileBucketName(source), state };
     });
   }
 
@@ -89,7 +94,7 @@ export class RateLimiter {
       const bucket = this.#bucket(rule, rule.nameOf?.(request, target.slice(0, end), who) ?? OVERFLOW, nowMs);
       const retryAfterMs = bucket.waitMs(nowMs);
       if (retryAfterMs !== undefined) {
-        const { origin, requests } = rule.source;
+        const { origin, requests } = rule.state.source;
         return { origin, limit: requests, retryAfterMs };
       }
       charged.push(bucket);
@@ -98,8 +103,8 @@ export class RateLimiter {
     return undefined;
   }
 
-  #bucket(rule: LimitRule, wanted: string, nowMs: number): Bucket {
-    const { buckets } = rule;
+  #bucket({ state }: LimitRule, wanted: string, nowMs: number): Bucket {
+    const { buckets, source } = state;
     const known = buckets.get(wanted);
     if (known !== undefined) return known;
     if (buckets.size >= BUCKETS_MAX) forgetFull(buckets, nowMs);
@@ -107,9 +112,9 @@ export class RateLimiter {
     const existing = buckets.get(name);
     if (existing !== undefined) return existing;
     const bucket =
-      (this.#leasesAll || rule.source.scope === "mesh") && this.#quota !== undefined
-        ? new LeasedBucket(rule.source, name, this.#quota, nowMs)
-        : new TokenBucket(rule.source, nowMs);
+      (this.#leasesAll || source.scope === "mesh") && this.#quota !== undefined
+        ? new LeasedBucket(state, name, this.#quota, nowMs)
+        : new TokenBucket(source, nowMs);
     buckets.set(name, bucket);
     return bucket;
   }

@@ -3,7 +3,13 @@
  * limits from control, which are asked for them on the workers' behalf.
  */
 
-import type { QuotaReply, QuotaRequest, ServiceSnapshot, SnapshotRateLimit } from "../../../projections/snapshot.ts";
+import {
+  type QuotaReply,
+  type QuotaRequest,
+  rateLimitKey,
+  type ServiceSnapshot,
+  type SnapshotRateLimit,
+} from "../../../projections/snapshot.ts";
 import { TokenBucket } from "../../filters/token-bucket.ts";
 import type { AskQuota } from "../../quota-client.ts";
 
@@ -60,11 +66,10 @@ export class WorkerQuota {
   }
 
   #bucket(limit: SnapshotRateLimit, name: string, nowMs: number): TokenBucket {
-    const { requests, perMs, burst } = limit;
-    const rule = [limit.origin.document, limit.origin.rule, requests, perMs, burst];
+    const rule = rateLimitKey(limit);
     if (this.#buckets.size >= BUCKETS_MAX) this.#forgetFull(nowMs);
-    const key = JSON.stringify([...rule, name]);
-    const shared = this.#buckets.has(key) || this.#buckets.size < BUCKETS_MAX ? key : JSON.stringify([...rule, ""]);
+    const key = JSON.stringify([rule, name]);
+    const shared = this.#buckets.has(key) || this.#buckets.size < BUCKETS_MAX ? key : JSON.stringify([rule, ""]);
     let bucket = this.#buckets.get(shared);
     if (bucket === undefined) {
       bucket = new TokenBucket(limit, nowMs);
