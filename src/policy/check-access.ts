@@ -1,6 +1,7 @@
 /** Access rules that cannot do what they seem to say, given the service that they guard, and tokens that contradict. */
 
 import type { DocumentPath } from "./check.ts";
+import { checkAccessPaths } from "./check-paths.ts";
 import { type AccessConditions, type AccessRule, partsOf, type ServiceSpec } from "./schema.ts";
 
 export interface Remark {
@@ -29,6 +30,7 @@ export function checkAccessRule(rule: AccessRule, path: DocumentPath, service: S
     ...checkPorts(conditions, at, service),
     ...checkProtocol(action, conditions, at, service),
     ...checkClaims(conditions, at, service),
+    ...checkAccessPaths(conditions, at),
   ];
 }
 

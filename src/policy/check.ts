@@ -5,6 +5,7 @@
 
 import { checkAccessRule, checkJwt } from "./check-access.ts";
 import { checkExternal, checkExternalRule } from "./check-external.ts";
+import { checkMatchedPaths } from "./check-paths.ts";
 import { documentKey } from "./document-key.ts";
 import { parseDuration } from "./duration.ts";
 import { type DocumentKey, parseServiceRef, type ServiceRef, serviceRef } from "./names.ts";
@@ -104,12 +105,21 @@ class Check {
   }
 
   #rateLimit(document: RateLimitDocument): void {
+    for (const [index, rule] of document.spec.rules.entries()) {
+      this.#matchedPaths(document, ["spec", "rules", index], rule);
+    }
     if (this.#target(document)?.external === undefined) return;
     this.#error(
       document,
       ["spec", "service"],
       "is another mesh's: the called side counts, and so it is for them to limit",
     );
+  }
+
+  #matchedPaths(document: PolicyDocument, path: DocumentPath, { match }: Pick<RouteRule, "match">): void {
+    for (const remark of checkMatchedPaths(match, [...path, "match"])) {
+      this.#warn(document, remark.path, remark.message);
+    }
   }
 
   #find(namespace: string, name: string): ServiceSpec | undefined {
@@ -176,6 +186,7 @@ class Check {
       if (target !== undefined) this.#destinations(document, path, rule, target);
       checkTimeouts(document, path, rule, this.#warn);
       if (target !== undefined) checkMatchedPorts(document, path, rule, target, this.#warn);
+      this.#matchedPaths(document, path, rule);
     }
   }
 

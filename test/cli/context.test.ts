@@ -147,3 +147,28 @@ test("a home that is no folder, as of users who have none, holds no contexts", a
   expect((await heddle(["log"], none)).stderr).toContain("there is no mesh in .heddle");
   expect((await heddle(["log", "--dir", "/dev/null"], none)).stderr).toContain("there is no mesh in /dev/null");
 });
+
+test("a relative directory means nothing where the current one was removed: no other one is taken for it", async () => {
+  const gone = join(root, "gone");
+  await mkdir(gone);
+  const run = async (...args: string[]): Promise<Outcome> => {
+    const script = 'cd "$0" && rmdir "$0" && exec "$@"';
+    const child = Bun.spawn(["/bin/sh", "-c", script, gone, process.execPath, MAIN, ...args], {
+      env: { ...process.env, HEDDLE_DIR: "", HEDDLE_CONTEXT: "", XDG_CONFIG_HOME: join(root, "no-contexts") },
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+    return { code: await child.exited, stdout, stderr };
+  };
+  expect(await run("up")).toEqual({
+    code: 1,
+    stdout: "",
+    stderr:
+      "heddle: the current directory was removed: go to one that is there, or name the mesh's in full with --dir\n",
+  });
+  await mkdir(gone);
+  const elsewhere = await run("operator", "list", "--creds", alice);
+  expect(elsewhere).toMatchObject({ code: 0, stderr: "" });
+});

@@ -101,3 +101,17 @@ echo '{}' >node_modules/.package-lock.json
   expect((await run(program, env)).stdout).toBe("started\n");
   expect((await calls()).at(-1)).toStartWith("install --no-save ");
 });
+
+test("refuses to work towards a standard output that is closed", async () => {
+  const root = await checkout("node_modules/.bin/bun");
+  const child = Bun.spawn(["/bin/sh", "-c", '"$0" apply >&-', join(root, "bin", "heddle")], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [stderr, code] = await Promise.all([child.stderr.text(), child.exited]);
+  expect([code, stderr]).toEqual([
+    1,
+    "heddle: the standard output is closed: send it to /dev/null where nobody is to read it\n",
+  ]);
+});

@@ -64,6 +64,11 @@ test.each<[string, string, string[]]>([
   ],
   [
     HTTP,
+    'deny: { paths: [/a, "/admin?all=1"] }',
+    ["warning spec.rules.0.deny.paths.1: paths are compared without their query: what holds a ? meets no request"],
+  ],
+  [
+    HTTP,
     "deny: { when: [{ claim: sub, notValues: [a] }] }",
     [
       "warning spec.rules.0.deny.when: the service validates no tokens, so no claim is known; declare spec.jwt in its Service",

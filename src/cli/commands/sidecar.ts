@@ -17,6 +17,7 @@ import { WorkerQuota } from "../../proxy/sidecar/workers/worker-quota.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { EXIT_FAILED, Failure, UsageError } from "../failure.ts";
 import { advertisedHost } from "../input/address.ts";
+import { lockInstance } from "../processes/instance-lock.ts";
 import { connect, connectionTarget } from "../processes/sidecar-connection.ts";
 import {
   dataPlaneOptions,
@@ -52,11 +53,14 @@ async function runSidecar(options: SidecarArguments, args: readonly string[]): P
   const plane = { ...settings, trustDomain: target.trustDomain };
   const { accessLog, logger, inbound } = plane;
   const instance = options.instance ?? instanceName(inbound.port);
+  const stateDirectory = options.stateDir ?? join(target.stateRoot, `${service.namespace}.${service.name}.${instance}`);
+  const unlock = await lockInstance(stateDirectory, instance);
   const stop = Promise.withResolvers<void>();
   const connection = connect(target, `heddle sidecar ${options.service} ${instance}`, logger);
   connection.refused.catch(stop.reject);
   const { bus } = connection;
   await using ending = new AsyncDisposableStack();
+  ending.defer(unlock);
   ending.defer(async () => void (await accessLog?.close()));
   ending.defer(() => connection.close());
 
@@ -73,7 +77,7 @@ async function runSidecar(options: SidecarArguments, args: readonly string[]): P
     waitForApplication: options.waitApp,
     trafficIntervalMs: options.trafficInterval,
     advertisedHost: options.advertise ?? advertisedHost(inbound.host),
-    stateDirectory: options.stateDir ?? join(target.stateRoot, `${service.namespace}.${service.name}.${instance}`),
+    stateDirectory,
     mesh: issuerOf(target.credentials),
     user: target.credentials.publicKey,
     bus,

@@ -1,6 +1,6 @@
 /** `heddle up`: a whole mesh on one machine, from nothing or from where it was left. */
 
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import type { Command } from "commander";
 import { MESH_DEFAULTS } from "../../events/state.ts";
 import { createDirectory, type Directory, openDirectory } from "../../nats/directory.ts";
@@ -8,7 +8,7 @@ import { TRUST_DOMAIN } from "../../policy/names.ts";
 import { EXIT_FAILED, Failure, UsageError } from "../failure.ts";
 import { parseAddress } from "../input/address.ts";
 import { operatorNameProblem, parseOperatorName } from "../input/operator-name.ts";
-import { directoryPath } from "../mesh/context.ts";
+import { directoryPath, isDefaultDirectory } from "../mesh/context.ts";
 import { note, painter, printText } from "../output/output.ts";
 import { startControlChild } from "../processes/control-child.ts";
 import { onStopSignals } from "../processes/stop-signals.ts";
@@ -127,7 +127,7 @@ function controlArguments(directory: Directory, { controlListen }: Options): str
 async function greeting(directory: Directory, metricsUrl: string): Promise<string> {
   const paint = painter(process.stdout);
   const { name } = await directory.operatorCredentials();
-  const isDefault = directory.path === resolve(directoryPath(undefined, {}));
+  const isDefault = isDefaultDirectory(directory);
   const facts = [
     ["mesh", directory.context.trustDomain],
     ["operator", `${name} (admin)`],

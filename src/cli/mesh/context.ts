@@ -1,6 +1,6 @@
 /** Which mesh a command line means, and as whom it speaks: every command that talks to a mesh begins here. */
 
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import type { Command } from "commander";
 import { readEventLog } from "../../events/jetstream-log.ts";
 import type { EventLog } from "../../events/log.ts";
@@ -26,9 +26,28 @@ export function connectionOptions(command: Command): Command {
   return serverOptions(command).option("--context <name>", "a mesh that `heddle context` knows (or $HEDDLE_CONTEXT)");
 }
 
-/** `--dir`, else `HEDDLE_DIR`, else `./.heddle`. */
+/** `--dir`, else `HEDDLE_DIR`, else `./.heddle`. Throws `Failure` where it is relative to a folder that is gone. */
 export function directoryPath(dir: string | undefined, env: NodeJS.ProcessEnv = process.env): string {
-  return namedBy(dir) ?? namedBy(env.HEDDLE_DIR) ?? DEFAULT_DIRECTORY;
+  const path = namedBy(dir) ?? namedBy(env.HEDDLE_DIR) ?? DEFAULT_DIRECTORY;
+  if (isAbsolute(path) || workingDirectory() !== undefined) return path;
+  throw new Failure(
+    "the current directory was removed: go to one that is there, or name the mesh's in full with --dir",
+  );
+}
+
+/** Whether a directory is the one that is meant where nobody says otherwise. */
+export function isDefaultDirectory({ path }: Directory): boolean {
+  const here = workingDirectory();
+  return here !== undefined && path === join(here, DEFAULT_DIRECTORY);
+}
+
+/** Undefined where it was removed: Bun then resolves paths from where it is installed, and keys would end up there. */
+function workingDirectory(): string | undefined {
+  try {
+    return process.cwd();
+  } catch {
+    return undefined;
+  }
 }
 
 /** The state directory that is meant. Rejects with `Failure` where there is none. */
@@ -99,7 +118,8 @@ export async function meshSource(
   if (namedBy(dir) === undefined && namedBy(env.HEDDLE_DIR) === undefined) {
     if (inEnv !== undefined) return ofContext(inEnv);
     const current = await store.current();
-    if (current !== undefined && (await openDirectory(DEFAULT_DIRECTORY)) === undefined) return ofContext(current);
+    const here = workingDirectory() === undefined ? undefined : await openDirectory(DEFAULT_DIRECTORY);
+    if (current !== undefined && here === undefined) return ofContext(current);
   }
   return { kind: "directory", directory: await requireDirectory(dir) };
 }
@@ -155,7 +175,7 @@ async function connect(server: ServerAddress, credentials: Credentials): Promise
 
 /** How a person starts the mesh of a directory. */
 function upCommand(directory: Directory): string {
-  return directory.path === join(process.cwd(), DEFAULT_DIRECTORY) ? "heddle up" : `heddle up --dir ${directory.path}`;
+  return isDefaultDirectory(directory) ? "heddle up" : `heddle up --dir ${directory.path}`;
 }
 
 /** An empty name is none. */

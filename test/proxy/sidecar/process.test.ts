@@ -59,6 +59,19 @@ spec: { service: catalog, rules: [{ match: [{ path: { exact: /only } }] }] }
   expect(await second.child.exited).toBe(0);
 }, 40_000);
 
+test("a second sidecar of the same name ends, and the first keeps what is its own", async () => {
+  const { child, outboundPort } = await startSidecarProcess(hops.mesh, "shop/web", 1);
+  await expect(startSidecarProcess(hops.mesh, "shop/web", 1)).rejects.toThrow(
+    `process ${child.pid} is the sidecar web-process already: stop that one first`,
+  );
+  await eventually(async () => expect((await callAt(outboundPort, "/only")).status).toBe(200));
+  child.kill("SIGTERM");
+  expect(await child.exited).toBe(0);
+  const next = await startSidecarProcess(hops.mesh, "shop/web", 1);
+  next.child.kill("SIGKILL");
+  await next.child.exited;
+}, 30_000);
+
 test("where it cannot listen it says so, and ends", async () => {
   const inUse = `127.0.0.1:${hops.app.port}`;
   for (const listener of ["--inbound", "--outbound", "--admin", "--health", "--metrics"]) {
