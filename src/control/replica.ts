@@ -43,6 +43,7 @@ import { RecentCommands } from "./recent-commands.ts";
 import { ReplicaRegistry, type ReplicaRegistryOptions } from "./replica-registry.ts";
 import { RotationDriver } from "./rotation-driver.ts";
 import { signingRevocation } from "./signing-revocation.ts";
+import { RollupKeeper } from "./traffic-rollups.ts";
 
 /** Life of a leaf where no document and no option says otherwise. */
 const LEAF_TTL_MS = 24 * 3_600_000;
@@ -129,6 +130,9 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
   const projection = await project(options, { ...source, publication, metrics, recent, past, history, credentials });
   stack.defer(() => projection.stop());
   history.start();
+  const rollups = new RollupKeeper({ bus, bucket: checkpoints, warn });
+  stack.defer(() => rollups.stop());
+  rollups.start();
   const ledger = new Ledger({ ...options, log, projection });
   const found = await ledger.latest();
   // First, since keys of another mesh's authority are nothing to look for here.

@@ -94,6 +94,8 @@ export interface StoredMessage {
   readonly sequence: number;
   readonly subject: string;
   readonly data: Uint8Array;
+  /** When the stream took it in: RFC 3339, to the nanosecond. */
+  readonly storedAt: string;
   /** What a bucket's marker says (`DEL`, `PURGE`); empty for a value. */
   readonly operation: string;
 }
@@ -119,6 +121,7 @@ export async function directGet(bus: NatsBus, subject: string, payload = ""): Pr
     sequence,
     subject: fields.get("Nats-Subject"),
     data: message.data,
+    storedAt: fields.get("Nats-Time-Stamp"),
     operation: fields.get("KV-Operation"),
   };
 }

@@ -2,6 +2,7 @@
 
 import { DiscardPolicy, NatsError, nanos, RetentionPolicy, StorageType } from "nats";
 import { addStream } from "./add-stream.ts";
+import { RequestTimeout } from "./bus.ts";
 import type { NatsBus } from "./connection.ts";
 import { getMessage, type StoredMessage } from "./stream-client.ts";
 import { subjects, TRAFFIC_STREAM } from "./subjects.ts";
@@ -59,25 +60,56 @@ const NO_ROOM =
 
 /** Direct gets under way at once. */
 const WIDTH = 512;
+/** Of one direct get, each given two seconds. */
+const ATTEMPTS_MAX = 5;
 
-/**
- * The summaries that were stored last, oldest first and back to the first for which `isEarly` does not hold any more,
- * found by halving. What is forgotten while it is read is left out. Rejects when the stream is out of reach.
- */
-export async function* readTraffic(
-  bus: NatsBus,
-  isEarly: (message: StoredMessage) => boolean,
-): AsyncGenerator<StoredMessage> {
+/** Sequences of the traffic ledger, inclusive. */
+export interface TrafficRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What the ledger holds now; undefined: nothing. Rejects when the stream is out of reach. */
+export async function trafficExtent(bus: NatsBus): Promise<TrafficRange | undefined> {
   const first = await getMessage(bus, TRAFFIC_STREAM, { seq: 1, next_by_subj: subjects.allTraffic });
   const last = await getMessage(bus, TRAFFIC_STREAM, { last_by_subj: subjects.allTraffic });
-  if (first === undefined || last === undefined) return;
-  const from = await firstLate(bus, first.sequence, last.sequence, isEarly);
-  for (let start = from; start <= last.sequence; start += WIDTH) {
-    const length = Math.min(WIDTH, last.sequence - start + 1);
-    const pieces = await Promise.all(
-      Array.from({ length }, (_, index) => getMessage(bus, TRAFFIC_STREAM, { seq: start + index })),
-    );
+  return first === undefined || last === undefined ? undefined : { from: first.sequence, to: last.sequence };
+}
+
+/**
+ * The summaries that were stored last, back to the first for which `isEarly` does not hold any more, found by halving.
+ * Undefined where there are none. Rejects when the stream is out of reach.
+ */
+export async function recentTraffic(
+  bus: NatsBus,
+  isEarly: (message: StoredMessage) => boolean,
+): Promise<TrafficRange | undefined> {
+  const extent = await trafficExtent(bus);
+  return extent && { from: await firstLate(bus, extent.from, extent.to, isEarly), to: extent.to };
+}
+
+/** Summaries of a range, oldest first. What is forgotten while it is read is left out. */
+export async function* readTraffic(bus: NatsBus, { from, to }: TrafficRange): AsyncGenerator<StoredMessage> {
+  for (let start = from; start <= to; start += WIDTH) {
+    const length = Math.min(WIDTH, to - start + 1);
+    const pieces = await Promise.all(Array.from({ length }, (_, index) => certainly(bus, start + index)));
     for (const message of pieces) if (message !== undefined) yield message;
+  }
+}
+
+/** One summary; undefined where it is forgotten, or not there yet. */
+export function trafficMessage(bus: NatsBus, sequence: number): Promise<StoredMessage | undefined> {
+  return getMessage(bus, TRAFFIC_STREAM, { seq: sequence });
+}
+
+/** What was there a moment ago is asked for again where a busy machine has not answered. */
+async function certainly(bus: NatsBus, sequence: number): Promise<StoredMessage | undefined> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await trafficMessage(bus, sequence);
+    } catch (error) {
+      if (!(error instanceof RequestTimeout) || attempt === ATTEMPTS_MAX) throw error;
+    }
   }
 }
 

@@ -21,6 +21,9 @@ export interface Checkpoint<S> {
   readonly state: S;
 }
 
+/** Which fold made it, and how: another version would have made something else of the same history. */
+export type ProjectionName = Pick<Projection<unknown>, "name" | "version">;
+
 /** Bounds what a damaged checkpoint can make of itself when it is unpacked: far above any mesh, far below memory. */
 const UNPACKED_BYTES_MAX = 512 * 1024 * 1024;
 
@@ -37,13 +40,13 @@ const head = z.strictObject({
 });
 
 /** The bucket key of a projection's checkpoint; versions do not share one, so that a rolling upgrade keeps both. */
-export function checkpointKey({ name, version }: Pick<Projection<unknown>, "name" | "version">): string {
+export function checkpointKey({ name, version }: ProjectionName): string {
   return `${name}.${version}`;
 }
 
 /** Gzipped JSON: a mesh of a thousand services would not fit a NATS message (1 MiB by default) as plain text. */
 export function encodeCheckpoint<S>(
-  projection: Projection<S>,
+  projection: ProjectionName,
   codec: StateCodec<S>,
   { revision, hash, state }: Checkpoint<S>,
 ): Uint8Array {
@@ -55,7 +58,7 @@ export function encodeCheckpoint<S>(
 
 /** The checkpoint, or in words why it is none for this projection. */
 export function decodeCheckpoint<S>(
-  projection: Projection<S>,
+  projection: ProjectionName,
   codec: StateCodec<S>,
   bytes: Uint8Array,
 ): Result<Checkpoint<S>, string> {
@@ -75,10 +78,7 @@ export interface InspectedCheckpoint extends Omit<Checkpoint<unknown>, "state"> 
 }
 
 /** Reads the head and proves the digest, which takes a fraction of what reading the state takes. */
-export function inspectCheckpoint(
-  projection: Pick<Projection<unknown>, "name" | "version">,
-  bytes: Uint8Array,
-): Result<InspectedCheckpoint, string> {
+export function inspectCheckpoint(projection: ProjectionName, bytes: Uint8Array): Result<InspectedCheckpoint, string> {
   try {
     const text = gunzipSync(bytes, { maxOutputLength: UNPACKED_BYTES_MAX }).toString("utf8");
     const split = text.indexOf(STATE_FIELD);

@@ -1,7 +1,7 @@
 /** Calls that the traffic ledger holds, added up over instances and intervals. */
 
 import type { ServiceRef } from "../policy/names.ts";
-import { LatencySketch } from "../telemetry/latency-sketch.ts";
+import { type LatencyCounts, LatencySketch } from "../telemetry/latency-sketch.ts";
 import type { CallDecision, TrafficCall, TrafficSummary } from "../telemetry/traffic-summary.ts";
 
 /** All calls of one kind: the same caller, callee, method and path template. */
@@ -17,6 +17,21 @@ export interface ObservedCalls {
   readonly latency: LatencySketch;
 }
 
+/** Names an instance since one start of it. */
+export function reporterKey(subject: string, epoch: number): string {
+  return `${subject} ${epoch}`;
+}
+
+type CallKind = Pick<ObservedCalls, "source" | "destination" | "method" | "path">;
+
+/** The same as data. */
+export interface RolledCalls extends Omit<ObservedCalls, "latency"> {
+  readonly latency: LatencyCounts;
+}
+
+/** An instance since one start of it, its last summary that was added, and the calls that it had not reported by then. */
+export type Reporter = readonly [reporter: string, sequence: number, droppedCalls: number];
+
 export class TrafficTable {
   readonly #calls = new Map<string, ObservedCalls>();
   /** Of each instance, the last summary that was added. */
@@ -26,12 +41,47 @@ export class TrafficTable {
 
   /** Adds a summary of `subject`; false for one that was stored twice. */
   add(subject: string, { epoch, sequence, calls, droppedCalls }: TrafficSummary): boolean {
-    const key = `${subject} ${epoch}`;
-    if (sequence <= (this.#last.get(key) ?? 0)) return false;
+    const key = reporterKey(subject, epoch);
+    if (this.has(key, sequence)) return false;
     this.#last.set(key, sequence);
     this.#dropped.set(key, droppedCalls);
-    for (const call of calls) this.#addCalls(call);
+    for (const call of calls) this.#addCall(call);
     return true;
+  }
+
+  /** Whether a summary of that instance, or a later one, was added. */
+  has(reporter: string, sequence: number): boolean {
+    return sequence <= (this.#last.get(reporter) ?? 0);
+  }
+
+  /** Adds summaries that another table added up; they come after all that were added here. */
+  addRolled({
+    reporters,
+    calls,
+  }: {
+    readonly reporters: Iterable<Reporter>;
+    readonly calls: Iterable<RolledCalls>;
+  }): void {
+    for (const [reporter, sequence, dropped] of reporters) {
+      this.#last.set(reporter, sequence);
+      this.#dropped.set(reporter, dropped);
+    }
+    for (const { decisions, latency, ...rest } of calls) {
+      const known = this.#callsOf(rest);
+      known.count += rest.count;
+      known.errors += rest.errors;
+      for (const [decision, count] of Object.entries(decisions)) addDecisions(known, decision as CallDecision, count);
+      known.latency.merge(latency);
+    }
+  }
+
+  /** For `addRolled`: instances of which summaries were added here, and what they said. */
+  reporters(): Reporter[] {
+    return Array.from(this.#dropped, ([reporter, dropped]) => [reporter, this.#last.get(reporter) ?? 0, dropped]);
+  }
+
+  rolled(): RolledCalls[] {
+    return this.calls().map((calls) => ({ ...calls, latency: calls.latency.counts() }));
   }
 
   /** In the order of their first appearance. */
@@ -47,7 +97,15 @@ export class TrafficTable {
     return [...this.#dropped.values()].reduce((sum, count) => sum + count, 0);
   }
 
-  #addCalls({ source, destination, method, path, decision, count, errors, latency }: TrafficCall): void {
+  #addCall({ decision, latency, ...rest }: TrafficCall): void {
+    const known = this.#callsOf(rest);
+    known.count += rest.count;
+    known.errors += rest.errors;
+    addDecisions(known, decision, rest.count);
+    known.latency.merge(latency);
+  }
+
+  #callsOf({ source, destination, method, path }: CallKind): ObservedCalls {
     const key = `${source} ${destination} ${method} ${path}`;
     let known = this.#calls.get(key);
     if (known === undefined) {
@@ -55,9 +113,10 @@ export class TrafficTable {
       known = { source, destination, method, path, ...empty };
       this.#calls.set(key, known);
     }
-    known.count += count;
-    known.errors += errors;
-    known.decisions[decision] = (known.decisions[decision] ?? 0) + count;
-    known.latency.merge(latency);
+    return known;
   }
+}
+
+function addDecisions({ decisions }: ObservedCalls, decision: CallDecision, count: number): void {
+  decisions[decision] = (decisions[decision] ?? 0) + count;
 }

@@ -88,7 +88,7 @@ export const trafficCalls = z.custom<TrafficCall[]>(
   { error: "are no calls" },
 );
 
-const trafficSummary = z.object({
+export const trafficSummary = z.object({
   schema: z.literal(1),
   instance: z.string().max(253),
   /** Start of the instance and number of the summary: one that was stored twice is counted once. */

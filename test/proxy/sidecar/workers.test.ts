@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readdir, readFile } from "node:fs/promises";
-import { readTraffic } from "../../../src/nats/traffic-stream.ts";
+import { readTraffic, trafficExtent } from "../../../src/nats/traffic-stream.ts";
 import { decodeTrafficSummary } from "../../../src/telemetry/traffic-summary.ts";
 import { eventually } from "../../support/mesh.ts";
 import { type SidecarProcess, startSidecarProcess } from "../../support/sidecar-process.ts";
@@ -72,7 +72,8 @@ spec: { service: catalog, rules: [{ match: [{ path: { exact: /only } }, { path: 
 test("what its workers saw of calls is reported to the traffic ledger, each call once", async () => {
   await eventually(async () => {
     const calls = [];
-    for await (const { data } of readTraffic(hops.mesh.control, () => false)) {
+    const extent = (await trafficExtent(hops.mesh.control)) ?? { from: 1, to: 0 };
+    for await (const { data } of readTraffic(hops.mesh.control, extent)) {
       calls.push(...(decodeTrafficSummary(data)?.calls ?? []));
     }
     const unrouted = calls.filter(({ path, decision }) => path === "/other" && decision === "unrouted");
