@@ -3,9 +3,9 @@
 import { resolve } from "node:path";
 import { connectBus } from "../../nats/connection.ts";
 import type { Directory } from "../../nats/directory.ts";
-import { type ServerTlsFiles, startServer } from "../../nats/embedded-server.ts";
+import { type EmbeddedServer, type ServerTlsFiles, startServer } from "../../nats/embedded-server.ts";
 import { hasRoomToStart, isJetStreamOff, watchJetStream } from "../../nats/jetstream-watch.ts";
-import { findServerBinary } from "../../nats/server-binary.ts";
+import { findServerBinary, type ServerBinary } from "../../nats/server-binary.ts";
 import { UsageError } from "../failure.ts";
 import { advertisedHost, isLoopback, portNumber } from "../input/address.ts";
 import { givenCredentials } from "../mesh/given-credentials.ts";
@@ -105,6 +105,23 @@ async function useExternal(directory: Directory, url: string, options: UpServerO
   }
 }
 
+/** Where a nats-server of ours is to be found, and by which certificate it is known. */
+interface Place {
+  readonly host: string;
+  /** Where its neighbours on this machine connect. */
+  readonly connectHost: string;
+  /** Under which others find it. */
+  readonly advertised: string;
+  /** Others can reach it. */
+  readonly isPublic: boolean;
+  /** Somebody's own; undefined: one that we make, where one is needed. */
+  readonly certificate: ServerTlsFiles | undefined;
+  /** Of that certificate's authority; undefined: whom the system trusts. */
+  readonly ca: string | undefined;
+  /** At the first start; undefined: where it was before. */
+  readonly port: number | undefined;
+}
+
 /** Starts nats-server where it was before, or where people expect it, or where there is room. */
 async function embeddedLauncher(
   directory: Directory,
@@ -114,51 +131,70 @@ async function embeddedLauncher(
   if (directory.context.external === true) {
     await directory.remember({ url: undefined, external: undefined, tls: undefined, publicUrl: undefined });
   }
-  const { url, listen, publicUrl, serverCertificate: formerCertificate } = directory.context;
-  const host = options.listen ?? listen ?? LOOPBACK;
-  const certificate = ownCertificate(options) ?? formerCertificate;
-  const isPublic = !isLoopback(host);
-  const advertised = options.advertise ?? (publicUrl && new URL(publicUrl).hostname) ?? advertisedHost(host);
-  const port = chosenPort(options.port);
-  let first = port ?? (url === undefined && (await isFree(LOOPBACK, NATS_PORT)) ? NATS_PORT : undefined);
-  // Somebody's own certificate says one name, and no machine's addresses.
-  const connectHost = certificate !== undefined ? advertised : isWildcard(host) ? LOOPBACK : host;
+  const place = await placeOf(directory, options);
+  let { port } = place;
   return async () => {
-    const tls = await tlsFiles(directory, { certificate, isPublic, advertised });
-    const ca = certificate === undefined ? SERVER_CA_PATH : clientCa(options, directory);
-    await directory.remember({
-      listen: host === LOOPBACK ? undefined : host,
-      serverCertificate: certificate,
-      tls: tls === undefined ? undefined : ca === undefined ? {} : { ca },
-    });
-    const server = await startServer({
-      directory,
-      binary,
-      host,
-      connectHost,
-      ...(tls === undefined ? {} : { tls }),
-      ...(first === undefined ? {} : { port: first }),
-    });
-    const others = new URL(server.url);
-    const bracketed = advertised.includes(":") ? `[${advertised}]` : advertised;
-    await directory.remember({ publicUrl: isPublic ? `${others.protocol}//${bracketed}:${others.port}` : undefined });
+    const server = await startAt(place, port, directory, binary);
     // From now on the directory remembers it: whoever is connected looks for the server there.
-    first = undefined;
-    const endCare =
-      certificate === undefined && tls !== undefined ? careFor(directory, advertised, server.reload) : undefined;
-    const endWatch = watchJetStream({
-      isOff: () => isJetStreamOff(directory),
-      hasRoom: () => hasRoomToStart(directory),
-      off: (isFull) => note(`heddle: JetStream is off${isFull ? `: make room on the disk of ${directory.path}` : ""}`),
-      restart: () => void server.stop(),
-    });
-    const exited = server.exited.then(({ code, signal }) => {
-      endCare?.();
-      endWatch();
-      return signal === null ? `exit code ${code}` : `signal ${signal}`;
-    });
-    return { pid: server.pid, exited, stop: server.stop };
+    port = undefined;
+    return watched(server, place, directory);
   };
+}
+
+async function placeOf(directory: Directory, options: UpServerOptions): Promise<Place> {
+  const { url, listen, publicUrl, serverCertificate } = directory.context;
+  const host = options.listen ?? listen ?? LOOPBACK;
+  const advertised = options.advertise ?? (publicUrl && new URL(publicUrl).hostname) ?? advertisedHost(host);
+  const certificate = ownCertificate(options) ?? serverCertificate;
+  return {
+    host,
+    // Somebody's own certificate says one name, and no machine's addresses.
+    connectHost: certificate !== undefined ? advertised : isWildcard(host) ? LOOPBACK : host,
+    advertised,
+    isPublic: !isLoopback(host),
+    certificate,
+    ca: certificate === undefined ? SERVER_CA_PATH : clientCa(options, directory),
+    port:
+      chosenPort(options.port) ?? (url === undefined && (await isFree(LOOPBACK, NATS_PORT)) ? NATS_PORT : undefined),
+  };
+}
+
+/** Starts it once, and has the directory remember where it is. */
+async function startAt(place: Place, port: number | undefined, directory: Directory, binary: ServerBinary) {
+  const { host, connectHost, advertised, isPublic, certificate, ca } = place;
+  const tls = await tlsFiles(directory, place);
+  await directory.remember({
+    listen: host === LOOPBACK ? undefined : host,
+    serverCertificate: certificate,
+    tls: tls === undefined ? undefined : ca === undefined ? {} : { ca },
+  });
+  const given = { ...(tls === undefined ? {} : { tls }), ...(port === undefined ? {} : { port }) };
+  const server = await startServer({ directory, binary, host, connectHost, ...given });
+  const others = new URL(server.url);
+  const bracketed = advertised.includes(":") ? `[${advertised}]` : advertised;
+  await directory.remember({ publicUrl: isPublic ? `${others.protocol}//${bracketed}:${others.port}` : undefined });
+  return server;
+}
+
+/** As long as it runs, its certificate is renewed, and a JetStream that gave up on a full disk gets another chance. */
+function watched(
+  server: EmbeddedServer,
+  { advertised, certificate, isPublic }: Place,
+  directory: Directory,
+): SupervisedChild {
+  const endCare = certificate === undefined && isPublic ? careFor(directory, advertised, server.reload) : undefined;
+  const endWatch = watchJetStream({
+    isOff: () => isJetStreamOff(directory),
+    hasRoom: () => hasRoomToStart(directory),
+    off: (isFull) => note(`heddle: JetStream is off${isFull ? `: make room on the disk of ${directory.path}` : ""}`),
+    restart: () => void server.stop(),
+  });
+  const exited = server.exited.then(({ code, signal }) => {
+    endCare?.();
+    endWatch();
+    return signal === null ? `exit code ${code}` : `signal ${signal}`;
+  });
+  return { pid: server.pid, exited, stop: server.stop };
 }
 
 function careFor(directory: Directory, advertised: string, renewed: () => void): () => void {
@@ -166,16 +202,10 @@ function careFor(directory: Directory, advertised: string, renewed: () => void):
   return careForServerTls({ directory, advertised: [advertised], renewed, failed });
 }
 
-interface TlsNeeds {
-  readonly certificate: ServerTlsFiles | undefined;
-  readonly isPublic: boolean;
-  readonly advertised: string;
-}
-
 /** Whatever others can reach is encrypted; on loopback only what somebody wants so. */
 async function tlsFiles(
   directory: Directory,
-  { certificate, isPublic, advertised }: TlsNeeds,
+  { certificate, isPublic, advertised }: Place,
 ): Promise<ServerTlsFiles | undefined> {
   if (certificate !== undefined) return certificate;
   return isPublic ? ensureServerTls(directory, [advertised]) : undefined;
