@@ -78,9 +78,14 @@ function othersWork({ what, actor, revision }: NamedWork): RefusalProblem {
 /** What was revoked since, and stays so: whoever rolls back is to know. */
 function standingRevocations(state: MeshState, namespace: string, toRevision: number): string[] {
   const { revocations } = state.namespaces.get(namespace) ?? EMPTY_NAMESPACE;
-  return [...revocations].flatMap(([service, { whole }]) =>
-    whole !== undefined && whole.revision > toRevision
-      ? [`${serviceRef(namespace, service)} stays revoked (revision ${whole.revision}): heddle identity reinstate`]
-      : [],
-  );
+  return [...revocations].flatMap(([service, { whole, instances }]) => {
+    const ref = serviceRef(namespace, service);
+    const revoked = [
+      ...(whole === undefined ? [] : [{ what: ref, revision: whole.revision }]),
+      ...Array.from(instances, ([instance, { revision }]) => ({ what: `instance ${instance} of ${ref}`, revision })),
+    ];
+    return revoked
+      .filter(({ revision }) => revision > toRevision)
+      .map(({ what, revision }) => `${what} stays revoked (revision ${revision}): heddle identity reinstate`);
+  });
 }

@@ -1,26 +1,37 @@
-/** What differs between two states in what no document says: operators, join tokens, faults and roots. In words only. */
+/** What differs between two states in what no document says: operators, join tokens, faults, and trust. In words only. */
 
 import { describe, tokenId } from "../events/describe.ts";
 import type { DomainEvent } from "../events/domain-events.ts";
 import type { JoinToken, MeshState } from "../events/state.ts";
 import { sameValue } from "../policy/canonical.ts";
 import { MESH_NAMESPACE } from "../policy/names.ts";
+import { federationLines, revocationLines, rootLines } from "./trust-diff.ts";
 
 /**
  * Sentences as `describe` has them where the later state is the one that is compared with, and otherwise what had not
  * happened yet. With a namespace, only what belongs to it.
  */
 export function administrativeLines(before: MeshState, after: MeshState, namespace: string | undefined): string[] {
-  const tokens = tokenLines(before, after, namespace);
-  const faults = faultLines(before, after, namespace);
-  if (namespace !== undefined && namespace !== MESH_NAMESPACE) return [...tokens, ...faults];
+  const own = [
+    ...tokenLines(before, after, namespace),
+    ...faultLines(before, after, namespace),
+    ...revocationLines(before, after, namespace),
+  ];
+  if (namespace !== undefined && namespace !== MESH_NAMESPACE) return own;
   return [
     ...meshLines(before, after),
     ...operatorLines(before, after),
-    ...tokens,
-    ...faults,
+    ...own,
     ...rootLines(before, after),
+    ...federationLines(before, after),
   ];
+}
+
+/** Of what differs, what a way back to the earlier state leaves as it is: whoever was shut out stays so. */
+export function standingLines(before: MeshState, after: MeshState, namespace: string | undefined): string[] {
+  const revoked = revocationLines(before, after, namespace);
+  if (namespace !== undefined && namespace !== MESH_NAMESPACE) return revoked;
+  return [...operatorLines(before, after), ...revoked, ...rootLines(before, after), ...federationLines(before, after)];
 }
 
 function meshLines(before: MeshState, after: MeshState): string[] {
@@ -84,13 +95,6 @@ function faultsOf({ namespaces }: MeshState, only: string | undefined) {
         }),
   );
   return new Map(faults);
-}
-
-function rootLines(before: MeshState, after: MeshState): string[] {
-  return keysOf(before.roots, after.roots).flatMap((fingerprint) => {
-    const [was, is] = [before.roots.get(fingerprint)?.status, after.roots.get(fingerprint)?.status];
-    return was === is ? [] : [`root ${fingerprint.slice(0, 12)}: ${was ?? "unknown"} → ${is ?? "unknown"}`];
-  });
 }
 
 function about({ namespace, service, publicKey }: JoinToken) {

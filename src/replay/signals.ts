@@ -6,7 +6,7 @@ import type { ObservedCalls } from "./traffic-table.ts";
 export interface Signals {
   readonly calls: number;
   readonly perSecond: number;
-  /** Of the calls, from 0 to 1: answered with 5xx or not at all. */
+  /** Of the calls, from 0 to 1: answered with 5xx or gRPC's like, or not at all. */
   readonly errors: number;
   /** Likewise: refused by access rules or limits, or without a route. */
   readonly refused: number;

@@ -7,6 +7,7 @@
  */
 
 import type { ServiceRef } from "../policy/names.ts";
+import { GRPC_GATEWAY_ERRORS, GRPC_SERVER_ERRORS } from "./grpc-errors.ts";
 import { LatencySketch } from "./latency-sketch.ts";
 import { ANY_PATH, PathTemplates } from "./path-template.ts";
 import type { RequestRecord } from "./request-record.ts";
@@ -50,7 +51,8 @@ const TEMPLATES_MAX = 4_096;
 const DENIED = flagSet("RBAC", "UAEX");
 const LIMITED = flagSet("RL");
 const UNROUTED = flagSet("NR");
-const UNSERVED = flagSet("UH", "UO", "UF");
+/** Failed before anybody took them: nobody was there, the circuit was open, or a fault that was injected said so. */
+const UNSERVED = flagSet("UH", "UO", "UF", "FI");
 const NEVER_LEFT = DENIED | UNROUTED | UNSERVED;
 
 export class TrafficRecorder {
@@ -136,8 +138,7 @@ export class EdgeTraffic {
     if (this.#edge.reporter === "source" && (record.flags & NEVER_LEFT) === 0) return;
     const cell = this.#recorder.cell(this.#edge, this.#cells, record, decisionOf(record));
     cell.count++;
-    // A TCP connection has no status, and went well where nothing is said against it.
-    if (record.status >= 500 || (record.status === 0 && record.flags !== NO_FLAGS)) cell.errors++;
+    if (isError(record)) cell.errors++;
     cell.latency.observe(record.durationMs);
   }
 
@@ -181,6 +182,12 @@ function newCell(edge: TrafficEdge, cells: Cells, key: number, what: Pick<Cell, 
 function callOf({ edge, method, path, decision, count, errors, latency }: Cell): TrafficCall {
   const { source = null, destination = null } = edge;
   return { source, destination, method, path, decision, count, errors, latency: latency.counts() };
+}
+
+function isError({ status, flags, grpcStatus = 0 }: RequestRecord): boolean {
+  // A TCP connection has no status, and went well where nothing is said against it.
+  if (status === 0) return flags !== NO_FLAGS;
+  return status >= 500 || GRPC_SERVER_ERRORS.has(grpcStatus) || GRPC_GATEWAY_ERRORS.has(grpcStatus);
 }
 
 function decisionOf({ flags }: RequestRecord): CallDecision {

@@ -14,7 +14,7 @@ import { LATENCY_BUCKET_MAX, type LatencyCounts } from "./latency-sketch.ts";
  * - `denied`: by access rules, of the called side or because nothing lets the caller reach it.
  * - `limited`: more than a rate limit lets through.
  * - `unrouted`: no rule of the route matches, or one that leads nowhere.
- * - `failed`: nobody was there to take them, or the circuit was open.
+ * - `failed`: nobody was there to take them, the circuit was open, or they were made to fail on purpose.
  */
 export const CALL_DECISIONS = ["allowed", "denied", "limited", "unrouted", "failed"] as const;
 export type CallDecision = (typeof CALL_DECISIONS)[number];
@@ -38,7 +38,7 @@ export interface TrafficCall {
   readonly path: string;
   readonly decision: CallDecision;
   readonly count: number;
-  /** Of these calls: answered with 5xx, or not at all. */
+  /** Of these calls: answered with 5xx or gRPC's like, or not at all. */
   readonly errors: number;
   /** Durations, in the buckets of `LatencySketch`. */
   readonly latency: LatencyCounts;

@@ -26,10 +26,11 @@ export interface Delivery {
 /**
  * - `delivered`: the receiver has taken it.
  * - `refused`: it will not, now or later.
+ * - `gone`: it wants nothing any more, this or any other.
  * - `stopped`: nobody waits for the answer any more; whether it was taken is not known.
  */
 export type DeliveryOutcome =
-  | { readonly kind: "delivered" | "stopped" }
+  | { readonly kind: "delivered" | "gone" | "stopped" }
   | { readonly kind: "refused"; readonly reason: string };
 
 /** With the waits between them, some ten minutes. */
@@ -39,6 +40,8 @@ const WAIT_MAX_MS = 120_000;
 const ANSWER_TIMEOUT_MS = 15_000;
 /** Answers that may be others later. */
 const TRANSIENT: ReadonlySet<number> = new Set([408, 409, 425, 429]);
+/** How a receiver says, after Standard Webhooks, that nothing more is to be sent to it. */
+const GONE = 410;
 
 /** Sends until it is taken, refused for good, or was tried often enough. */
 export async function deliver(delivery: Delivery, target: WebhookTarget): Promise<DeliveryOutcome> {
@@ -47,18 +50,29 @@ export async function deliver(delivery: Delivery, target: WebhookTarget): Promis
     if (target.stopped()) return { kind: "stopped" };
     const answer = await attemptOnce(delivery, target);
     if (answer === undefined) return { kind: "delivered" };
+    if (answer.status === GONE) return { kind: "gone" };
     reason = answer.reason;
     if (!answer.transient) break;
-    if (attempt < ATTEMPTS_MAX) await target.pause(Math.min(WAIT_MAX_MS, FIRST_WAIT_MS * 2 ** (attempt - 1)));
+    const waitMs = Math.max(FIRST_WAIT_MS * 2 ** (attempt - 1), answer.retryAfterMs);
+    if (attempt < ATTEMPTS_MAX) await target.pause(Math.min(WAIT_MAX_MS, waitMs));
   }
   return { kind: "refused", reason };
+}
+
+interface Rejection {
+  readonly reason: string;
+  readonly transient: boolean;
+  /** 0 where there was no answer. */
+  readonly status: number;
+  /** How long the receiver asks to be left alone; 0 where it does not. */
+  readonly retryAfterMs: number;
 }
 
 /** Undefined: taken. */
 async function attemptOnce(
   { id, body }: Delivery,
   { url, secret, fetch, now }: WebhookTarget,
-): Promise<{ readonly reason: string; readonly transient: boolean } | undefined> {
+): Promise<Rejection | undefined> {
   const timestamp = String(Math.floor(now() / 1_000));
   const signature = secret && createHmac("sha256", secret).update(`${id}.${timestamp}.${body}`).digest("base64");
   const headers = {
@@ -73,9 +87,18 @@ async function attemptOnce(
     const response = await fetch(url, { method: "POST", headers, body, signal, redirect: "manual" });
     await response.body?.cancel();
     if (response.ok) return undefined;
-    const transient = response.status >= 500 || TRANSIENT.has(response.status);
-    return { reason: `answered ${response.status}`, transient };
+    const { status, headers: answered } = response;
+    const transient = status >= 500 || TRANSIENT.has(status);
+    return { reason: `answered ${status}`, transient, status, retryAfterMs: retryAfterMs(answered, now()) };
   } catch (error) {
-    return { reason: error instanceof Error ? error.message : String(error), transient: true };
+    const reason = error instanceof Error ? error.message : String(error);
+    return { reason, transient: true, status: 0, retryAfterMs: 0 };
   }
+}
+
+/** `Retry-After` (RFC 9110, section 10.2.3), in seconds or as a date. */
+function retryAfterMs(headers: Headers, nowMs: number): number {
+  const text = headers.get("retry-after") ?? "";
+  const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - nowMs;
+  return ms > 0 ? ms : 0;
 }

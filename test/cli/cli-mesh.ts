@@ -62,8 +62,8 @@ export class CommandLine {
   }
 
   /** Starts `heddle …` on a terminal of its own, 100 columns wide and with colours, and leaves it running. */
-  onTerminal(args: readonly string[]): TerminalRun {
-    return new TerminalRun([process.execPath, MAIN, ...args], { ...this.#env, NO_COLOR: "", TERM: "xterm" });
+  onTerminal(args: readonly string[], env: NodeJS.ProcessEnv = {}): TerminalRun {
+    return new TerminalRun([process.execPath, MAIN, ...args], { ...this.#env, NO_COLOR: "", TERM: "xterm", ...env });
   }
 }
 

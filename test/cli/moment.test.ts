@@ -26,6 +26,13 @@ describe("a moment as it is typed", () => {
   )("%p is none", (text) => {
     expect(parseMoment(text, NOW).ok).toBe(false);
   });
+
+  test.each(["2026-03-01T12:00:00", "2026-03-01 12:00"])("%p lacks a time zone, and is told so", (text) => {
+    expect(parseMoment(text, NOW)).toMatchObject({
+      ok: false,
+      error: expect.stringContaining("must say its time zone"),
+    });
+  });
 });
 
 describe("a distance in time as it is shown", () => {

@@ -81,6 +81,25 @@ describe("recorder", () => {
     expect(recorder.take().map(({ decision }) => decision)).toEqual(["denied", "unrouted", "failed"]);
   });
 
+  test("a call that a fault ended at its source is an error of the service that was called", () => {
+    const recorder = new TrafficRecorder({ normalise: (path) => path });
+    const edge = recorder.edge({ ...EDGE, reporter: "source" });
+    edge.count(request("/items/1", { status: 503, flags: flagSet("FI") }));
+    edge.count(request("/items/1", { status: 0, flags: flagSet("FI", "DI") }));
+    edge.count(request("/items/1", { status: 200, grpcStatus: 14, flags: flagSet("FI") }));
+    // Delayed on purpose, and then carried: counted where it arrived.
+    edge.count(request("/items/1", { flags: flagSet("DI") }));
+    expect(recorder.take()).toMatchObject([{ path: "/items/{}", decision: "failed", count: 3, errors: 3 }]);
+  });
+
+  test("a gRPC status that is the server's failure is an error, and one that is the caller's is none", () => {
+    const recorder = new TrafficRecorder({ normalise: (path) => path });
+    const edge = recorder.edge(EDGE);
+    for (const grpcStatus of [0, 3, 5, 7, 16]) edge.count(request("/shop.Items/Get", { grpcStatus }));
+    for (const grpcStatus of [2, 4, 12, 13, 14, 15]) edge.count(request("/shop.Items/Get", { grpcStatus }));
+    expect(recorder.take()).toMatchObject([{ count: 11, errors: 6 }]);
+  });
+
   test("what there is no room for is one entry, and no call is lost", () => {
     const recorder = new TrafficRecorder({ normalise: (path) => path, callsMax: 10 });
     const edge = recorder.edge(EDGE);

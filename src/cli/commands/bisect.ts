@@ -35,6 +35,7 @@ const HELP = `
 For each step, a mesh of its own is brought up with the policy as it was at that revision (nats-server, a control replica;
 nothing of yours is touched), and COMMAND is run: HEDDLE_DIR names that mesh, HEDDLE_REVISION the revision, and \`heddle\` on
 the PATH is this program. Its exit code decides: 0 good, 125 cannot be told, above 125 the search is given up, all others bad.
+An end that nothing bears out is tried as well: a command that always fails blames nobody.
 ${MOMENT_HELP}
 
 Examples:
@@ -72,9 +73,16 @@ async function bisect(context: OperatorContext, tried: readonly string[], option
   if (suspects.length === 0) throw new Failure(`nothing changed between revision ${good} and revision ${bad}`);
   const trials: Trial[] = [];
   const verdicts = new Map<number, Verdict>();
+  const tryOne = async (revision: number): Promise<Verdict> => {
+    const verdict = await attempt(context, changes.slice(0, revision), tried);
+    note(`revision ${revision} is ${verdict === "skip" ? "skipped" : verdict}`);
+    trials.push({ revision, verdict });
+    return verdict;
+  };
   for (;;) {
     const step = bisectStep(suspects, verdicts);
     if (step.kind !== "try") {
+      if (step.kind === "found") await requireBothEnds({ good, bad }, trials, tryOne);
       const found = step.kind === "found" ? [step.revision] : step.revisions;
       print(options.output, { first: step.kind === "found" ? step.revision : null, suspects: found, trials }, () =>
         resultText(found, changes),
@@ -84,10 +92,29 @@ async function bisect(context: OperatorContext, tried: readonly string[], option
     }
     const { revision, stepsLeft } = step;
     note(`trying revision ${revision}; about ${stepsLeft} more after it`);
-    const verdict = await attempt(context, changes.slice(0, revision), tried);
-    note(`revision ${revision} is ${verdict === "skip" ? "skipped" : verdict}`);
-    verdicts.set(revision, verdict);
-    trials.push({ revision, verdict });
+    verdicts.set(revision, await tryOne(revision));
+  }
+}
+
+/**
+ * Nobody's change is blamed by a command that always says the same: an end that no trial bears out is tried itself.
+ * Rejects with `Failure` where it is not what it was said to be.
+ */
+async function requireBothEnds(
+  ends: Readonly<Record<"good" | "bad", number>>,
+  trials: readonly Trial[],
+  tryOne: (revision: number) => Promise<Verdict>,
+): Promise<void> {
+  for (const [end, other] of [
+    ["good", "bad"],
+    ["bad", "good"],
+  ] as const) {
+    // Of before the first change there is no mesh to bring up.
+    if (ends[end] === 0 || trials.some(({ verdict }) => verdict === end)) continue;
+    note(`trying revision ${ends[end]}, for nothing was ${end} yet`);
+    if ((await tryOne(ends[end])) !== other) continue;
+    const meaning = `--${end} ${ends[end]} is ${other}, as all that was tried: no change can be told from the others`;
+    throw new Failure(`${meaning}; choose another --${end}, or see what the command says`);
   }
 }
 
@@ -128,6 +155,9 @@ async function attempt(
         throw new Failure(`${safeText(tried[0] ?? "")} ended with ${code}: the search is given up`);
       return "bad";
     });
+  } catch (error) {
+    // Whatever the signal ended on its way is no news.
+    throw interrupted.signal.aborted ? new Failure("interrupted: the mesh of this step is gone again") : error;
   } finally {
     process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
   }

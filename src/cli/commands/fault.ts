@@ -11,12 +11,13 @@ import { renderInline } from "../../policy/render.ts";
 import { type RouteMatch, type RouteRule, routeMatch, routeRule } from "../../policy/schema.ts";
 import { Failure, UsageError } from "../failure.ts";
 import { grpcStatusCode } from "../input/grpc-status-name.ts";
-import { formatRelative } from "../input/moment.ts";
+import { formatRelative, type Moment } from "../input/moment.ts";
 import { parseCallers, parseServiceArgument } from "../input/service-argument.ts";
 import { type ChangeOptions, changeOptions, namespaceOption } from "../mesh/change-options.ts";
 import { reportDone } from "../mesh/change-report.ts";
 import { type ConnectionOptions, connectionOptions, withOperator } from "../mesh/context.ts";
 import { currentState } from "../mesh/known-mesh.ts";
+import { atOption, meshAt } from "../mesh/moment-argument.ts";
 import { sendDirectly } from "../mesh/proposal.ts";
 import { type OutputFormat, outputOption, print, table } from "../output/output.ts";
 import { safeText } from "../output/safe-text.ts";
@@ -41,6 +42,7 @@ interface InjectOptions extends ChangeOptions {
 
 interface ListOptions extends ConnectionOptions {
   readonly namespace?: string;
+  readonly at?: Moment;
   readonly output: OutputFormat;
 }
 
@@ -58,8 +60,8 @@ Examples:
 export async function run(command: Command, args: readonly string[]): Promise<void> {
   command.description("Let calls of a service fail or wait on purpose. Acts at once.");
   injectCommand(command.command("inject"));
-  connectionOptions(outputOption(namespaceOption(command.command("list"))))
-    .description("Show the faults that are in force.")
+  connectionOptions(atOption(outputOption(namespaceOption(command.command("list")))))
+    .description("Show the faults that are in force, or were then.")
     .action((options: ListOptions) => list(options));
   changeOptions(command.command("clear"))
     .description("End one fault, or all of a service.")
@@ -176,9 +178,9 @@ function faultsOf({ namespaces }: MeshState, namespace: string | undefined): Lis
     .sort((a, b) => a.origin.revision - b.origin.revision);
 }
 
-async function list({ namespace, output, ...connection }: ListOptions): Promise<void> {
+async function list({ namespace, at, output, ...connection }: ListOptions): Promise<void> {
   await withOperator(connection, async (context) => {
-    const faults = faultsOf(await currentState(context), namespace);
+    const faults = faultsOf((await meshAt(context, at)).state, namespace);
     print(output, faults, () => faultTable(faults, Date.now()));
   });
 }

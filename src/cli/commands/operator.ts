@@ -8,11 +8,13 @@ import { createUserKey } from "../../nats/keys.ts";
 import { MESH_NAMESPACE } from "../../policy/names.ts";
 import { Failure, UsageError } from "../failure.ts";
 import { confirm } from "../input/confirm.ts";
+import type { Moment } from "../input/moment.ts";
 import { parseOperatorName } from "../input/operator-name.ts";
 import { collect, parseNamespace, reasonOption } from "../mesh/change-options.ts";
 import { type ConnectionOptions, connectionOptions, withOperator } from "../mesh/context.ts";
 import { fetchCredentials, handOver, reportRevoked, requireOut } from "../mesh/grant.ts";
 import { currentState } from "../mesh/known-mesh.ts";
+import { atOption, meshAt } from "../mesh/moment-argument.ts";
 import { sendDirectly } from "../mesh/proposal.ts";
 import { note, type OutputFormat, outputOption, print, table } from "../output/output.ts";
 import { safeText } from "../output/safe-text.ts";
@@ -31,12 +33,13 @@ interface RevokeOptions extends ConnectionOptions {
 
 interface ListOptions extends ConnectionOptions {
   readonly output: OutputFormat;
+  readonly at?: Moment;
 }
 
 export async function run(command: Command, args: readonly string[]): Promise<void> {
   command.description("Say who may change the mesh, and who may only look.");
   addCommand(command.command("add"));
-  connectionOptions(outputOption(command.command("list")))
+  connectionOptions(atOption(outputOption(command.command("list"))))
     .description("Show who may do what.")
     .action((options: ListOptions) => list(options));
   connectionOptions(reasonOption(command.command("revoke")))
@@ -100,7 +103,7 @@ async function revoke(name: string, options: RevokeOptions): Promise<void> {
 
 async function list(options: ListOptions): Promise<void> {
   await withOperator(options, async (context) => {
-    const { operators } = await currentState(context);
+    const { operators } = (await meshAt(context, options.at)).state;
     const rows = [...operators.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
     print(options.output, rows, () => operatorTable(rows, context.credentials.publicKey));
   });

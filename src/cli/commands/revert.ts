@@ -4,6 +4,9 @@ import type { Command } from "commander";
 import type { RecordedChange } from "../../events/change.ts";
 import { type RevertConflict, undoChange } from "../../events/decide-revert.ts";
 import { placeIn } from "../../events/decision-plan.ts";
+import { describe } from "../../events/describe.ts";
+import type { DomainEvent } from "../../events/domain-events.ts";
+import { documentOfEvent } from "../../events/event-document.ts";
 import { foldChange } from "../../events/evolve.ts";
 import type { MeshState } from "../../events/state.ts";
 import { type Authorship, blameDocuments } from "../../replay/blame.ts";
@@ -20,6 +23,7 @@ import { momentOption, revisionOf } from "../mesh/moment-argument.ts";
 import { propose } from "../mesh/proposal.ts";
 import { note } from "../output/output.ts";
 import { safeText } from "../output/safe-text.ts";
+import { undoingCommand } from "../output/undoing-command.ts";
 
 const HELP = `
 Undoes what that change did, field by field and rule by rule, and leaves every later change as it is. Where a later
@@ -47,9 +51,23 @@ async function revert(context: OperatorContext, moment: Moment, options: ChangeO
   if (recorded === undefined) throw new Failure(`there is no revision ${revision}: the first one is 1`);
   const { namespace } = recorded;
   const current = await currentState(context);
+  requirePolicy(recorded, current);
   await requireUndoable(context, current, recorded);
   const proposals = await propose(context, [{ namespace, body: { kind: "revert", revision } }], options.reason);
   await undertake(context, { proposals, before: current, ...(await effects(context, current, proposals)) }, options);
+}
+
+/** Throws `Failure`, saying what would undo it, for a change of something that is no policy. */
+function requirePolicy({ revision, change, namespace }: RecordedChange, { namespaces }: MeshState): void {
+  const faults = namespaces.get(namespace)?.faults;
+  const isUndone = (event: DomainEvent): boolean =>
+    documentOfEvent(event) !== undefined || (event.type === "FaultInjected" && faults?.has(event.id) === true);
+  const { events } = change.data;
+  if (events.some(isUndone)) return;
+  const lines = events.map((event) => `  ${safeText(describe(event))}: ${safeText(undoingCommand(event))}`);
+  throw new Failure(
+    [`nothing was changed: revision ${revision} changed no policy that could be undone`, ...lines].join("\n"),
+  );
 }
 
 /** Rejects with `Failure`, naming every later change that stands in the way. */

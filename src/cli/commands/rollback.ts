@@ -7,8 +7,10 @@ import type { EventLog } from "../../events/log.ts";
 import type { MeshState } from "../../events/state.ts";
 import { parseDocumentKey } from "../../policy/document-key.ts";
 import { type DocumentKey, MESH_NAMESPACE, parseServiceRef } from "../../policy/names.ts";
+import { standingLines } from "../../replay/administrative-diff.ts";
 import { diffStates } from "../../replay/diff.ts";
 import { changesUndone, faultKey, type UndoneChange } from "../../replay/rollback.ts";
+import { revocationLines } from "../../replay/trust-diff.ts";
 import { Failure, UsageError } from "../failure.ts";
 import { parseKeyArgument, parseKind } from "../input/document-argument.ts";
 import type { Moment } from "../input/moment.ts";
@@ -20,6 +22,7 @@ import { currentState, pastState } from "../mesh/known-mesh.ts";
 import { MOMENT_HELP, momentOption, revisionOf } from "../mesh/moment-argument.ts";
 import { type NamespaceCommand, propose } from "../mesh/proposal.ts";
 import { note } from "../output/output.ts";
+import { safeText } from "../output/safe-text.ts";
 
 interface RollbackOptions extends ChangeOptions {
   readonly only?: readonly string[];
@@ -33,10 +36,13 @@ interface Span {
   readonly current: MeshState;
 }
 
+/** Of what stays as it is, so much is said. */
+const STANDING_MAX = 10;
+
 const HELP = `
 Nothing is taken out of the history: the way back is a change like any other, and can be rolled back itself. Without
--n, --only and --except, every namespace whose policy differs goes back, each as one change. Operators and trust roots
-stay as they are. Before anything happens, you see what would change and which calls become possible or stop. Where
+-n, --only and --except, every namespace whose policy differs goes back, each as one change. Operators, revoked
+identities and trust roots stay as they are. Before anything happens, you see what would change and which calls become possible or stop. Where
 later changes of others would be undone, it refuses: you choose what to leave (--except), or say --with-others.
 A DOCUMENT is KIND/NAMESPACE/NAME; NAMESPACE/NAME stands for all documents about that service.
 ${MOMENT_HELP}
@@ -72,6 +78,7 @@ async function rollback(context: OperatorContext, moment: Moment, options: Rollb
   const commands = rollbackCommands(span, revision, scope);
   const others = await changesOfOthers(context, span, commands);
   if (others.length > 0 && options.withOthers !== true) tellOthers(others, options.dryRun === true);
+  tellStanding(span, scope, commands);
   // Of others, what was read and told is undone and no more: what they do meanwhile is refused by the control plane.
   const consented = others.length === 0 ? commands : commands.map((command) => consenting(command, span.current));
   const proposals = await propose(context, consented, options.reason);
@@ -125,6 +132,20 @@ function byNamespace(a: string, b: string): number {
   if (a === b) return 0;
   if (a === MESH_NAMESPACE) return -1;
   return b === MESH_NAMESPACE || a > b ? 1 : -1;
+}
+
+/** Says what a whole rollback leaves as it is. Of namespaces that change, the control plane warns of identities. */
+function tellStanding(span: Span, { only, except, namespace }: Scope, commands: readonly NamespaceCommand[]): void {
+  if (only !== undefined || except !== undefined) return;
+  const told = new Set(
+    commands.flatMap(({ namespace: changed }) => revocationLines(span.target, span.current, changed)),
+  );
+  const lines = standingLines(span.target, span.current, namespace).filter((line) => !told.has(line));
+  if (lines.length === 0) return;
+  const shown = lines.slice(0, STANDING_MAX).map((line) => `  ${safeText(line)}`);
+  const rest = lines.length - shown.length;
+  const more = rest > 0 ? [`  and ${rest} more: see \`heddle diff ${span.target.revision}\``] : [];
+  note(["this stays, for policy alone goes back:", ...shown, ...more].join("\n"));
 }
 
 /** Later changes by somebody else to what the commands take back. */

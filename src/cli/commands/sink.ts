@@ -27,10 +27,11 @@ const HELP = `
 Each change is one POST of a CloudEvent, in order, with webhook-id, webhook-timestamp and webhook-signature (HMAC-SHA256,
 as Standard Webhooks have it). One that is not taken is sent again, for some ten minutes; what is refused for good goes
 to ${DEAD_LETTER_FILE} in the state directory. The position is kept there as well: each change is sent at least once.
+It begins with what comes from now on; with --after 0, the first time, with the whole history.
 Credentials of a viewer will do.
 
 Example:
-  heddle sink webhook https://siem.example.org/heddle --secret-file webhook.key --state /var/lib/heddle-sink
+  heddle sink webhook https://siem.example.org/heddle --secret-file webhook.key --state /var/lib/heddle-sink --after 0
 `;
 
 export async function run(command: Command, args: readonly string[]): Promise<void> {
@@ -86,6 +87,11 @@ async function sendOne(recorded: RecordedChange, target: WebhookTarget, director
   const body = JSON.stringify(logValue({ recorded, events: change.data.events }, "cloudevents"));
   const outcome = await deliver({ id: change.id, body }, target);
   if (outcome.kind === "stopped") return;
+  if (outcome.kind === "gone") {
+    throw new Failure(
+      `the receiver wants nothing any more (410), from revision ${revision} on: give another URL to go on from there`,
+    );
+  }
   if (outcome.kind === "refused") {
     const letter = JSON.stringify({ reason: outcome.reason, event: JSON.parse(body) });
     await appendFile(join(directory, DEAD_LETTER_FILE), `${letter}\n`, { mode: 0o600 });

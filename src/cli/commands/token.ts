@@ -9,11 +9,12 @@ import { parseDuration } from "../../policy/duration.ts";
 import { parseServiceRef, serviceRef } from "../../policy/names.ts";
 import { Failure, UsageError } from "../failure.ts";
 import { confirm } from "../input/confirm.ts";
-import { formatRelative } from "../input/moment.ts";
+import { formatRelative, type Moment } from "../input/moment.ts";
 import { namespaceOption, parseCount, reasonOption } from "../mesh/change-options.ts";
 import { type ConnectionOptions, connectionOptions, withOperator } from "../mesh/context.ts";
 import { fetchCredentials, handOver, reportRevoked, requireOut } from "../mesh/grant.ts";
 import { currentState } from "../mesh/known-mesh.ts";
+import { atOption, meshAt } from "../mesh/moment-argument.ts";
 import { sendDirectly } from "../mesh/proposal.ts";
 import { note, type OutputFormat, outputOption, print, table } from "../output/output.ts";
 import { safeText } from "../output/safe-text.ts";
@@ -32,6 +33,7 @@ interface CreateOptions extends ConnectionOptions {
 
 interface ListOptions extends ConnectionOptions {
   readonly namespace?: string;
+  readonly at?: Moment;
   readonly output: OutputFormat;
 }
 
@@ -43,7 +45,7 @@ interface RevokeOptions extends ConnectionOptions {
 export async function run(command: Command, args: readonly string[]): Promise<void> {
   command.description("Make, list and revoke the credentials that a service's sidecars join with.");
   createCommand(command.command("create"));
-  connectionOptions(outputOption(namespaceOption(command.command("list"))))
+  connectionOptions(atOption(outputOption(namespaceOption(command.command("list")))))
     .description("Show the tokens that are good for something, and who has joined where that is counted.")
     .action((options: ListOptions) => list(options));
   connectionOptions(reasonOption(command.command("revoke")))
@@ -129,15 +131,14 @@ function tokenNamed({ tokens }: MeshState, text: string): JoinToken {
   );
 }
 
-async function list({ namespace, output, ...connection }: ListOptions): Promise<void> {
+async function list({ namespace, at, output, ...connection }: ListOptions): Promise<void> {
   await withOperator(connection, async (context) => {
-    const { tokens } = await currentState(context);
-    const nowMs = Date.now();
-    const rows = [...tokens.values()]
+    const { state, timeMs } = await meshAt(context, at);
+    const rows = [...state.tokens.values()]
       .filter((token) => namespace === undefined || token.namespace === namespace)
-      .filter(({ expiresAt }) => expiresAt === undefined || Date.parse(expiresAt) > nowMs)
+      .filter(({ expiresAt }) => expiresAt === undefined || Date.parse(expiresAt) > timeMs)
       .sort((a, b) => a.origin.revision - b.origin.revision);
-    print(output, rows, () => tokenTable(rows, nowMs));
+    print(output, rows, () => tokenTable(rows, Date.now()));
   });
 }
 

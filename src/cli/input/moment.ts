@@ -18,6 +18,8 @@ export type Moment =
 
 /** A date, or a date and a time with its offset (RFC 3339 §5.6); a date alone is midnight, UTC. */
 const RFC_3339 = /^\d{4}-\d{2}-\d{2}(?:[Tt ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:[Zz]|[+-]\d{2}:\d{2}))?$/;
+/** A time that is one of every time zone. */
+const ZONELESS = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?$/;
 const REVISION = /^\d{1,15}$/;
 /** `head`, and `head~2` for the second one before it. */
 const HEAD = /^head(?:~(\d{1,15})?)?$/i;
@@ -32,6 +34,7 @@ export function parseMoment(text: string, nowMs: number): Result<Moment, string>
   if (agoMs !== undefined) return ok({ kind: "time", timeMs: nowMs - agoMs });
   const timeMs = RFC_3339.test(text) ? Date.parse(text.toUpperCase().replace(" ", "T")) : Number.NaN;
   if (!Number.isNaN(timeMs)) return ok({ kind: "time", timeMs });
+  if (ZONELESS.test(text)) return err(`must say its time zone: ${text.replace(" ", "T")}Z, or with +01:00 for Z`);
   return err("must be a time ago (90m, 2d), a time (2026-03-01T12:00:00Z), a revision (41) or head~2");
 }
 

@@ -5,6 +5,7 @@
  */
 
 import type { SnapshotOutlierDetection } from "../../projections/snapshot.ts";
+import { GRPC_GATEWAY_ERRORS, GRPC_SERVER_ERRORS } from "../../telemetry/grpc-errors.ts";
 
 /**
  * How an attempt ended: with a response below 500, with 502, 503 or 504, with another 5xx, without a response, or
@@ -17,10 +18,6 @@ export function outcomeOf(status: number, grpcStatus: number): Outcome {
   if (GRPC_GATEWAY_ERRORS.has(grpcStatus) || (status >= 502 && status <= 504)) return "gateway-error";
   return GRPC_SERVER_ERRORS.has(grpcStatus) || status >= 500 ? "server-error" : "success";
 }
-
-/** DEADLINE_EXCEEDED, UNAVAILABLE; then UNKNOWN, UNIMPLEMENTED, INTERNAL, DATA_LOSS. */
-const GRPC_GATEWAY_ERRORS: ReadonlySet<number> = new Set([4, 14]);
-const GRPC_SERVER_ERRORS: ReadonlySet<number> = new Set([2, 12, 13, 15]);
 
 /** Why an endpoint is out; as Envoy's metrics have it. */
 export type EjectionReason =
