@@ -100,5 +100,5 @@ async function attemptOnce(
 function retryAfterMs(headers: Headers, nowMs: number): number {
   const text = headers.get("retry-after") ?? "";
   const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - nowMs;
-  return ms > 0 ? ms : 0;
+  return Number.isNaN(ms) ? 0 : Math.max(ms, 0);
 }
