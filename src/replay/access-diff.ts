@@ -6,12 +6,14 @@ import { parseServiceRef, type ServiceRef } from "../policy/names.ts";
 import { declaredServices, type ServiceName } from "../projections/call-graph.ts";
 import type { ServiceSnapshot } from "../projections/snapshot.ts";
 import { CallJudge } from "./call.ts";
+import { type CallerKind, callerKinds } from "./callers.ts";
 import type { ProbeContext } from "./probe-contexts.ts";
 import { type CallSet, callSets, describeCalls, type Probes, probesOf } from "./probes.ts";
 
 /** What changed for one caller of one service. */
 export interface AccessDifference {
-  readonly caller: ServiceRef;
+  /** `shop/web`; `none` for those without an identity, `spiffe://partner.example/*` for those of other trust domains. */
+  readonly caller: string;
   readonly service: ServiceRef;
   readonly change: "started" | "stopped";
   readonly calls: readonly CallSet[];
@@ -28,31 +30,34 @@ export interface AccessDiffFilter {
 
 /** In order of the called service, then the caller; what stopped stands before what started. */
 export function accessDiff(before: MeshState, after: MeshState, filter: AccessDiffFilter = {}): AccessDifference[] {
-  const [were, are] = [declaredServices(before), declaredServices(after)];
   const judges = [new CallJudge(before), new CallJudge(after)] as const;
-  const all = [...new Set([...were, ...are])].sort();
+  const all = [...new Set([...declaredServices(before), ...declaredServices(after)])].sort();
   return all.flatMap((service) => {
-    const [was, is] = judges.map((judge) => judge.inbound(nameOf(service)).snapshot);
+    const name = nameOf(service);
+    const [was, is] = judges.map((judge) => judge.inbound(name).snapshot);
     if (was === undefined || is === undefined) return [];
+    const [were, are] = judges.map((judge) => new Map(callerKinds(judge, name).map((kind) => [kind.name, kind])));
+    const kinds = new Map([...(were ?? []), ...(are ?? [])]);
     // Where the rules are the same, only who came or went makes a difference.
-    const sameRules = were.has(service) === are.has(service) && rulesText(was) === rulesText(is);
-    const callers = sameRules ? all.filter((caller) => were.has(caller) !== are.has(caller)) : all;
-    const meant = callers.filter((caller) => passes(filter, caller, service));
+    const cameOrWent = (caller: string): boolean => were?.has(caller) !== are?.has(caller);
+    const sameRules = !cameOrWent(service) && rulesText(was) === rulesText(is);
+    const callers = [...kinds.values()].filter((kind) => !sameRules || cameOrWent(kind.name));
+    const meant = callers.filter((kind) => passes(filter, kind.name, service));
     if (meant.length === 0) return [];
     const probes = probesOf([...was.inbound.access, ...is.inbound.access]);
-    return meant.flatMap((caller) => pairDifferences(caller, service, judges, probes));
+    return meant.flatMap((kind) => pairDifferences(kind, service, judges, probes));
   });
 }
 
 function pairDifferences(
-  caller: ServiceRef,
+  { name: caller, source, facts: own }: CallerKind,
   service: ServiceRef,
   [was, is]: readonly [CallJudge, CallJudge],
   probes: Probes,
 ): AccessDifference[] {
-  const [source, destination] = [nameOf(caller), nameOf(service)];
+  const destination = nameOf(service);
   const allowed = (judge: CallJudge, method: string, target: string, { headers, facts }: ProbeContext): boolean =>
-    judge.accessOf(source, destination, { method, target, headers, facts })?.allowed === true;
+    judge.accessOf(source, destination, { method, target, headers, facts: { ...own, ...facts } })?.allowed === true;
   const stopped = callSets(probes, (...call) => allowed(was, ...call) && !allowed(is, ...call));
   const started = callSets(probes, (...call) => !allowed(was, ...call) && allowed(is, ...call));
   const difference = (change: AccessDifference["change"], calls: CallSet[]): AccessDifference[] => {
@@ -62,7 +67,7 @@ function pairDifferences(
   return [...difference("stopped", stopped), ...difference("started", started)];
 }
 
-function passes({ namespace, service: wanted }: AccessDiffFilter, caller: ServiceRef, service: ServiceRef): boolean {
+function passes({ namespace, service: wanted }: AccessDiffFilter, caller: string, service: ServiceRef): boolean {
   if (wanted !== undefined && wanted !== caller && wanted !== service) return false;
   return namespace === undefined || [caller, service].some((ref) => ref.startsWith(`${namespace}/`));
 }
@@ -70,7 +75,8 @@ function passes({ namespace, service: wanted }: AccessDiffFilter, caller: Servic
 /** Without where the rules come from: who wrote a rule does not change what it allows. */
 function rulesText({ inbound, revocations }: ServiceSnapshot): string {
   const access = inbound.access.map((rule) => ({ ...rule, origin: undefined }));
-  return canonicalJson({ ...inbound, access, rateLimits: undefined, ports: undefined, revocations });
+  const modes = inbound.ports.map(({ mtls }) => mtls ?? "strict");
+  return canonicalJson({ ...inbound, access, rateLimits: undefined, ports: undefined, modes, revocations });
 }
 
 function nameOf(ref: ServiceRef): ServiceName {

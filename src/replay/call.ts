@@ -5,18 +5,15 @@
 
 import { distrust } from "../events/external-services.ts";
 import type { MeshState } from "../events/state.ts";
-import { type ServiceRef, serviceRef } from "../policy/names.ts";
-import { declaredServices, type ServiceName } from "../projections/call-graph.ts";
-import { closedSnapshot, compileSnapshot } from "../projections/compile-snapshot.ts";
+import type { ServiceRef } from "../policy/names.ts";
+import { declaredServices, type ServiceName, trustDomainOf } from "../projections/call-graph.ts";
 import type {
   ServiceSnapshot,
   SnapshotInjectedFault,
   SnapshotRateLimit,
   SnapshotRouteRule,
 } from "../projections/snapshot.ts";
-import { type Access, compileAccess, type Decision } from "../proxy/filters/access.ts";
-import type { AccessPeer, AccessRequest } from "../proxy/filters/access-input.ts";
-import type { Claims } from "../proxy/filters/claims.ts";
+import type { Decision } from "../proxy/filters/access.ts";
 import {
   compileRoutes,
   injectedFault,
@@ -27,10 +24,21 @@ import {
 } from "../proxy/route/compile.ts";
 import { compileMatch, type MatchableRequest } from "../proxy/route/match.ts";
 import { normalisePath, type PathFault, pathEnd } from "../proxy/route/path.ts";
+import {
+  type AskedRequest,
+  authorityOf,
+  CalledSides,
+  type CallFacts,
+  type Inbound,
+  type Refusal,
+  refOf,
+  snapshotOf,
+} from "./called-side.ts";
+import { isOutsider, type Outsider, ownService, type Source } from "./source.ts";
 
 /** A call that somebody makes, or might make. */
 export interface Call {
-  readonly source: ServiceName;
+  readonly source: Source;
   readonly destination: ServiceName;
   /** `CONNECT`, with an empty path, is how a TCP connection is put. */
   readonly method: string;
@@ -41,47 +49,25 @@ export interface Call {
   readonly facts?: CallFacts;
 }
 
-/** What access rules may ask of a call beside the request itself. What is left out is not there. */
-export interface CallFacts {
-  /** Address of the caller. */
-  readonly ip?: string | undefined;
-  /** The server name that it asks for (SNI). */
-  readonly serverName?: string | undefined;
-  /** Of the called service; absent: its first. */
-  readonly port?: number | undefined;
-  /** Of the end user's valid token; absent: the call bears none. */
-  readonly claims?: Claims | undefined;
-  /** Of the instance that calls. */
-  readonly labels?: Readonly<Record<string, string>> | undefined;
-}
-
-/** Of no range that anybody would name: who leaves the address out is not found in any. */
-const NO_ADDRESS = "0.0.0.0";
-
 /**
  * Why a call does not reach an application.
  * - `bad_path`: the path could be read in two ways, and is refused.
  * - `undeclared_source`, `undeclared_destination`: the mesh has no such service.
- * - `revoked`: one of the two is believed no longer.
  * - `untrusted`: the destination is another mesh's, of a trust domain that is not trusted.
  * - `unreachable`: nothing allows any call of this source to the destination.
  * - `no_route`, `no_backend`: the destination's routes have no rule for it, or one that leads nowhere.
- * - `no_token`: the destination asks for an end user's token, and the call bears none.
  * - `answered`: the rule redirects, or has a response of its own: the caller's sidecar answers.
- * - `denied`: the destination's access rules refuse it.
  */
 export type Obstacle =
   | "bad_path"
   | "undeclared_source"
   | "undeclared_destination"
-  | "revoked"
   | "untrusted"
   | "unreachable"
   | "no_route"
   | "no_backend"
-  | "no_token"
   | "answered"
-  | "denied";
+  | Refusal;
 
 /** Where a share of such calls goes. */
 export interface Outcome {
@@ -115,45 +101,62 @@ export interface Judgement {
   readonly limits: readonly SnapshotRateLimit[];
 }
 
-/** A request as the called side is asked about it. */
-export interface AskedRequest {
-  readonly method: string;
-  /** The normalised path. */
-  readonly target: string;
-  readonly headers?: AccessRequest["headers"];
-  readonly facts?: CallFacts | undefined;
-}
-
 interface Outbound {
   readonly snapshot: ServiceSnapshot;
   readonly routes: RouteTable;
 }
 
-interface Inbound {
-  readonly snapshot: ServiceSnapshot;
-  readonly access: Access;
-}
-
 /** Judges calls in one state of the mesh; what is compiled for one call serves the next. */
 export class CallJudge {
   readonly #declared: ReadonlySet<ServiceRef>;
+  readonly #called: CalledSides;
   readonly #outbound = new Map<string, Outbound>();
-  readonly #inbound = new Map<ServiceRef, Inbound>();
-  readonly #peers = new Map<string, AccessPeer>();
 
   constructor(readonly state: MeshState) {
     this.#declared = declaredServices(state);
+    this.#called = new CalledSides(state, this.#declared);
   }
 
   judge(call: Call): Judgement {
     const path =
       call.method === "CONNECT" && call.path === "" ? { ok: true as const, value: "" } : normalisePath(call.path);
-    const [from, to] = [refOf(call.source), refOf(call.destination)];
+    const source = ownService(call.source, trustDomainOf(this.state));
+    const to = refOf(call.destination);
     if (!path.ok) return { ...NOWHERE, obstacle: "bad_path", fault: path.error };
     const target = path.value;
-    if (!this.#declared.has(from)) return { ...NOWHERE, target, obstacle: "undeclared_source" };
+    if (!isOutsider(source) && !this.#declared.has(refOf(source))) {
+      return { ...NOWHERE, target, obstacle: "undeclared_source" };
+    }
     if (!this.#declared.has(to)) return { ...NOWHERE, target, obstacle: "undeclared_destination" };
-    const { snapshot, routes } = this.#routesOf(call.source, call.facts?.labels);
+    return isOutsider(source) ? this.#judgeOutsider(source, call, target) : this.#judgeService(source, call, target);
+  }
+
+  /** No sidecar of ours is on its side: it reaches the called one, which decides. */
+  #judgeOutsider(source: Outsider, call: Call, target: string): Judgement {
+    const { destination, method, facts } = call;
+    const request = requestOf(call);
+    const { headers } = request;
+    const outcome = this.#called.arrival(source, destination, {
+      method,
+      target,
+      authority: request.authority,
+      headers,
+      facts,
+    });
+    const reached = { share: 1, service: refOf(destination), subset: undefined, ...outcome };
+    return {
+      ...NOWHERE,
+      target,
+      allowed: outcome.obstacle === undefined,
+      obstacle: outcome.obstacle,
+      outcomes: [reached],
+      limits: this.#limits(destination, request, target),
+    };
+  }
+
+  #judgeService(from: ServiceName, call: Call, target: string): Judgement {
+    const to = refOf(call.destination);
+    const { snapshot, routes } = this.#routesOf(from, call.facts?.labels);
     const request = requestOf(call);
     const first = routes.route(request, target, () => 0);
     if (first.kind === "miss" && first.origin === undefined) {
@@ -163,6 +166,7 @@ export class CallJudge {
     const source = ruleOf(snapshot, to, first);
     const draws = drawsOf(source).map(({ share, random }): Outcome => {
       return this.#outcome(
+        from,
         call,
         share,
         routes.route(request, target, () => random),
@@ -185,61 +189,34 @@ export class CallJudge {
     };
   }
 
-  /**
-   * What the called side alone makes of a request: its access rules, and whether the two may meet at all. Undefined where
-   * they may not.
-   */
-  accessOf(
-    source: ServiceName,
-    destination: ServiceName,
-    { method, target, headers = [], facts = {} }: AskedRequest,
-  ): Decision | undefined {
-    if (!this.#declared.has(refOf(source)) || !this.#declared.has(refOf(destination))) return undefined;
-    const { snapshot, access } = this.inbound(destination);
-    if (isRevoked(snapshot, source) || isRevoked(snapshot, destination)) return undefined;
-    const { ports, jwt } = snapshot.inbound;
-    const { port = ports[0]?.port ?? 0 } = facts;
-    const protocol = ports.find((one) => one.port === port)?.protocol;
-    const authority = authorityOf(destination, facts.port);
-    const isTcp = protocol === "tcp";
-    // Where no tokens are validated, rules find no claims.
-    const claims = jwt === undefined ? undefined : facts.claims;
-    return access(this.#peerOf(source, facts), { method, target, authority, headers, port, isTcp, claims });
-  }
-
-  /** One object for each: verdicts are remembered by it. */
-  #peerOf({ namespace, name }: ServiceName, { ip = NO_ADDRESS, serverName }: CallFacts): AccessPeer {
-    const key = `${namespace}/${name} ${ip} ${serverName}`;
-    const peer = this.#peers.get(key) ?? { caller: { namespace, service: name }, ip, serverName };
-    this.#peers.set(key, peer);
-    return peer;
+  /** What the called side alone makes of a request; undefined where the two may not meet. */
+  accessOf(source: Source, destination: ServiceName, request: AskedRequest): Decision | undefined {
+    return this.#called.accessOf(source, destination, request);
   }
 
   /** The rules that decide about calls of a service, as its sidecars compile them. */
   inbound(service: ServiceName): Inbound {
-    const known = this.#inbound.get(refOf(service));
-    if (known !== undefined) return known;
-    const snapshot = this.#snapshot(service);
-    const inbound = { snapshot, access: compileAccess(snapshot.inbound) };
-    this.#inbound.set(refOf(service), inbound);
-    return inbound;
+    return this.#called.inbound(service);
   }
 
   #routesOf(service: ServiceName, labels: CallFacts["labels"]): Outbound {
     const key = `${refOf(service)} ${JSON.stringify(labels ?? {})}`;
     const known = this.#outbound.get(key);
     if (known !== undefined) return known;
-    const snapshot = this.#snapshot(service);
+    const snapshot = snapshotOf(this.state, service);
     const outbound = { snapshot, routes: compileRoutes(issuingNothing(snapshot), labels) };
     this.#outbound.set(key, outbound);
     return outbound;
   }
 
-  #snapshot(service: ServiceName): ServiceSnapshot {
-    return compileSnapshot(this.state, service) ?? closedSnapshot(this.state, service);
-  }
-
-  #outcome(call: Call, share: number, routing: Route | RouteMiss, request: MatchableRequest, target: string): Outcome {
+  #outcome(
+    from: ServiceName,
+    call: Call,
+    share: number,
+    routing: Route | RouteMiss,
+    request: MatchableRequest,
+    target: string,
+  ): Outcome {
     if (routing.kind === "miss") {
       const service = routing.service ?? refOf(call.destination);
       const obstacle = routing.reason === "unreachable" ? "unreachable" : "no_backend";
@@ -252,19 +229,15 @@ export class CallJudge {
     if (distrust(this.state, upstream.namespace, upstream.name) !== undefined) {
       return { ...reached, obstacle: "untrusted", access: undefined };
     }
-    const decision = this.accessOf(call.source, upstream, {
+    const arrival = this.#called.arrival(from, upstream, {
       method: call.method,
       // What the called side reads is what the rule has made of it.
       target: rewrite === undefined ? target : rewrite.target(target),
+      authority: request.authority,
       headers: request.headers,
       facts: call.facts,
     });
-    if (decision === undefined) return { ...reached, obstacle: "revoked", access: undefined };
-    const { jwt } = this.inbound(upstream).snapshot.inbound;
-    if (jwt?.required === true && call.facts?.claims === undefined) {
-      return { ...reached, obstacle: "no_token", access: undefined };
-    }
-    return { ...reached, obstacle: decision.allowed ? undefined : "denied", access: decision };
+    return { ...reached, ...arrival };
   }
 
   #limits(service: ServiceName, request: MatchableRequest, target: string): SnapshotRateLimit[] {
@@ -286,17 +259,14 @@ const NOWHERE = {
   limits: [],
 } as const;
 
-export function refOf({ namespace, name }: ServiceName): ServiceRef {
-  return serviceRef(namespace, name);
-}
-
-/** As the caller's sidecar receives it: addressed by the service's full name, which every namespace may use. */
+/**
+ * As the caller's sidecar receives it: addressed by the service's full name, which every namespace may use, unless a
+ * `host` is given. Codecs take that field itself out.
+ */
 function requestOf({ destination, method, headers, facts }: Call): MatchableRequest {
-  return { method, authority: authorityOf(destination, facts?.port), headers: headers.flat() };
-}
-
-function authorityOf({ namespace, name }: ServiceName, port: number | undefined): string {
-  return port === undefined ? `${name}.${namespace}` : `${name}.${namespace}:${port}`;
+  const host = headers.find(([name]) => name === "host")?.[1];
+  const others = headers.filter(([name]) => name !== "host");
+  return { method, authority: host ?? authorityOf(destination, facts?.port), headers: others.flat() };
 }
 
 /** The snapshot's own rule behind a routing: the compiled one keeps its origin. */
@@ -336,8 +306,4 @@ function merged(outcomes: readonly Outcome[]): Outcome[] {
   return [...groups.values()].flatMap(([first, ...rest]) =>
     first === undefined ? [] : [{ ...first, share: rest.reduce((sum, { share }) => sum + share, first.share) }],
   );
-}
-
-function isRevoked({ revocations = [] }: ServiceSnapshot, { namespace, name }: ServiceName): boolean {
-  return revocations.some((entry) => entry.whole && entry.namespace === namespace && entry.name === name);
 }

@@ -2,7 +2,7 @@
 
 import { canonicalJson } from "../policy/canonical.ts";
 import type { AccessConditions, ClaimCondition, HeaderMatch, SnapshotAccessRule } from "../projections/snapshot.ts";
-import type { AskedRequest } from "./call.ts";
+import type { AskedRequest } from "./called-side.ts";
 
 /** One thing that a call may bring along. */
 export interface ProbeContext {

@@ -3,7 +3,7 @@
 import { renderInline } from "../policy/render.ts";
 import { DEFAULT_LOAD_BALANCER, type ServiceSpec } from "../policy/schema.ts";
 import type { ServiceName } from "../projections/call-graph.ts";
-import { refOf } from "./call.ts";
+import { refOf } from "./called-side.ts";
 import { type Fact, type Place, placeIn } from "./fact.ts";
 
 /** Fields whose text is their own. */

@@ -5,7 +5,7 @@ import { MESH_NAMESPACE } from "../policy/names.ts";
 import { API_VERSION, type PolicyDocument, policyDocument } from "../policy/schema.ts";
 import { policiesOf, type ServiceName } from "../projections/call-graph.ts";
 import { ANY_PATH, ANY_SEGMENT } from "../telemetry/path-template.ts";
-import { refOf } from "./call.ts";
+import { refOf } from "./called-side.ts";
 import type { ObservedCalls } from "./traffic-table.ts";
 
 export interface Suggestion {

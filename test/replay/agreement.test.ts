@@ -14,7 +14,9 @@ import type { MeshState } from "../../src/events/state.ts";
 import { documentKey, parseDocumentKey } from "../../src/policy/document-key.ts";
 import { parseServiceRef, type ServiceRef, serviceRef } from "../../src/policy/names.ts";
 import type { PolicyDocument } from "../../src/policy/schema.ts";
+import type { ServiceName } from "../../src/projections/call-graph.ts";
 import { type Call, CallJudge, type Judgement, type Obstacle } from "../../src/replay/call.ts";
+import { isOutsider } from "../../src/replay/source.ts";
 import { namespaceDocuments } from "../events/arbitraries.ts";
 import { document } from "../events/scenario.ts";
 import { eventually, TestMesh, type TestSidecar } from "../support/mesh.ts";
@@ -121,7 +123,7 @@ const calls: fc.Arbitrary<Call> = fc.record({
   facts: fc.constant(FACTS),
 });
 
-function nameOf(ref: string): Call["source"] {
+function nameOf(ref: string): ServiceName {
   const name = parseServiceRef(ref);
   if (name === undefined) throw new Error(`not a service: ${ref}`);
   return name;
@@ -172,7 +174,7 @@ class Stage {
 
   /** What became of a call: its status, and what the caller's sidecar wrote down. */
   async call({ source, destination, method, path, headers }: Call): Promise<Observed> {
-    const sidecar = this.#sidecars.get(serviceRef(source.namespace, source.name));
+    const sidecar = isOutsider(source) ? undefined : this.#sidecars.get(serviceRef(source.namespace, source.name));
     if (sidecar === undefined) throw new Error("a service without a sidecar");
     const id = `call-${++this.#requests}`;
     const sent = new Headers({ host: `${destination.name}.${destination.namespace}`, "x-request-id": id });
@@ -201,6 +203,10 @@ const STATUSES: Readonly<Record<Obstacle, readonly number[]>> = {
   undeclared_destination: [403, 404, 502],
   unreachable: [403, 404, 502],
   revoked: [403, 503],
+  foreign: [],
+  plaintext: [403],
+  no_tls: [],
+  protocol: [502],
   no_route: [404],
   untrusted: [503],
   no_backend: [503],

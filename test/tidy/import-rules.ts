@@ -33,7 +33,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   projections: ["src/policy/", "src/events/", "src/nats/"],
   ca: ["src/policy/", "src/events/", "src/projections/", "src/nats/"],
   // Asks the very code that enforces a rule whether it would have.
-  replay: ["src/policy/", "src/events/", "src/projections/", "src/proxy/route/", "src/proxy/filters/", ...TRAFFIC],
+  replay: [
+    "src/policy/",
+    "src/events/",
+    "src/projections/",
+    "src/proxy/route/",
+    "src/proxy/filters/",
+    "src/proxy/mtls.ts",
+    "src/proxy/service-port.ts",
+    ...TRAFFIC,
+  ],
   telemetry: [...LEAVES, SNAPSHOT],
   // Never events: the data plane learns what is in force from its snapshot and from nothing else.
   proxy: [

@@ -1,11 +1,12 @@
 /** `heddle can`: whether a call would be let through, as an answer and as an exit code. */
 
 import type { Command } from "commander";
-import { parseServiceRef } from "../../policy/names.ts";
 import { formatOrigin } from "../../projections/snapshot.ts";
 import { grantCommand } from "../../proxy/filters/denial.ts";
-import { type Call, CallJudge, type Judgement, refOf } from "../../replay/call.ts";
+import { type Call, CallJudge, type Judgement } from "../../replay/call.ts";
+import { refOf } from "../../replay/called-side.ts";
 import { resultText } from "../../replay/explain.ts";
+import { sourceText } from "../../replay/source.ts";
 import { EXIT_FAILED } from "../failure.ts";
 import { type CallOptions, callArguments, callOf, callText } from "../mesh/call-options.ts";
 import { withOperator } from "../mesh/context.ts";
@@ -20,6 +21,7 @@ full. ${MOMENT_HELP}
 
 Examples:
   heddle can shop/web shop/payment POST /charge && echo yes
+  heddle can none shop/payment POST /charge --ip 192.0.2.7
   heddle can shop/web shop/payment POST /charge --at 2026-03-01
 `;
 
@@ -54,8 +56,8 @@ function answerText(call: Call, judgement: Judgement, isNow: boolean): string {
   const answer = allowed ? paint("green", "yes") : paint("red", "no");
   const lines = [`${answer}: ${safeText(`${callText(call)} is ${resultText(judgement)}${by}`)}`];
   const isMissingGrant = obstacle === "unreachable" || (obstacle === "denied" && rules.length === 0);
-  if (isNow && isMissingGrant && parseServiceRef(refOf(call.source)) !== undefined) {
-    const grant = grantCommand(refOf(call.source), refOf(call.destination), call.method, pathOf(target));
+  if (isNow && isMissingGrant) {
+    const grant = grantCommand(sourceText(call.source), refOf(call.destination), call.method, pathOf(target));
     if (grant !== undefined) lines.push(`to allow it: ${grant}`);
   }
   return lines.join("\n");

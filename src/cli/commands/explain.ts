@@ -22,11 +22,14 @@ const REASON_LENGTH_MAX = 50;
 
 const HELP = `
 Decided by the very code by which sidecars decide, over the policy that they have. METHOD and PATH are left out for a TCP
-connection. ${MOMENT_HELP}
+connection. Whoever calls by a SPIFFE ID of another trust domain, or as \`none\`, without an identity, has no sidecar of this
+mesh, so that routes do not concern it. ${MOMENT_HELP}
 
 Examples:
   heddle explain shop/web shop/catalog GET /items
   heddle explain web catalog GET /items -n shop -H 'x-sticky-user: beta' --at 2d
+  heddle explain none shop/catalog GET /items --ip 192.0.2.7
+  heddle explain spiffe://partner.example/ns/crm/sa/sync shop/catalog POST /items --claim groups=admin
 `;
 
 /** A fact, and who made it so. */

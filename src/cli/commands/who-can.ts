@@ -7,6 +7,7 @@ import { type CallerAccess, callersWithAccess } from "../../replay/who-can.ts";
 import { Failure, UsageError } from "../failure.ts";
 import type { Moment } from "../input/moment.ts";
 import { parseServiceArgument } from "../input/service-argument.ts";
+import { type CallFactOptions, callFactOptions, requestOf } from "../mesh/call-options.ts";
 import { namespaceOption } from "../mesh/change-options.ts";
 import { type ConnectionOptions, connectionOptions, withOperator } from "../mesh/context.ts";
 import { pastState } from "../mesh/known-mesh.ts";
@@ -14,23 +15,25 @@ import { atOption, MOMENT_HELP, revisionOf } from "../mesh/moment-argument.ts";
 import { note, type OutputFormat, outputOption, print, table } from "../output/output.ts";
 import { safeText } from "../output/safe-text.ts";
 
-interface WhoCanOptions extends ConnectionOptions {
+interface WhoCanOptions extends CallFactOptions, ConnectionOptions {
   readonly namespace?: string;
   readonly at?: Moment;
   readonly output: OutputFormat;
 }
 
 const HELP = `
-Of the services that are declared, those of which some call is allowed; with METHOD and PATH, those of which that call is.
+Of the services that are declared, of \`none\` (whoever proves no identity) and of other trust domains, those of which some
+call is allowed; with METHOD and PATH, those of which that call is, if it brings along what the options say.
 ${MOMENT_HELP}
 
 Examples:
   heddle who-can shop/payment
   heddle who-can shop/payment POST /charge --at 2d
+  heddle who-can shop/payment POST /charge --claim groups=admin
 `;
 
 export async function run(command: Command, args: readonly string[]): Promise<void> {
-  await connectionOptions(outputOption(namespaceOption(atOption(command))))
+  await callFactOptions(connectionOptions(outputOption(namespaceOption(atOption(command)))))
     .description("Show which services may call one, and by which rules.")
     .argument("<service>", "the service that is called: NAMESPACE/NAME, or NAME with -n")
     .argument("[method]", "such as POST")
@@ -38,8 +41,14 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
     .addHelpText("after", HELP)
     .action(async (text: string, method: string | undefined, path: string | undefined, options: WhoCanOptions) => {
       const service = parseServiceArgument(text, options.namespace);
-      if (method !== undefined && path === undefined) throw new UsageError("a method needs a path, such as GET /items");
-      const only = method === undefined || path === undefined ? undefined : { method, path };
+      const request = requestOf(method, path, options);
+      const isPlain = Object.values(request.facts ?? {}).every((fact) => fact === undefined);
+      if (method === undefined && (!isPlain || request.headers.length > 0)) {
+        throw new UsageError(
+          "what a call brings along is asked with its METHOD and PATH: without, every way in is shown",
+        );
+      }
+      const only = method === undefined ? undefined : request;
       await withOperator(options, async (context) => {
         const state = await pastState(context, await revisionOf(context.ledger, options.at));
         const ref = serviceRef(service.namespace, service.name);

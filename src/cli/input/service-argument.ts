@@ -1,7 +1,9 @@
 /** How a command line names services and callers. */
 
+import { parseIdentity } from "../../ca/workload/spiffe-id.ts";
 import { parseServiceRef } from "../../policy/names.ts";
 import { ANY_CALLER, NO_IDENTITY } from "../../policy/principal.ts";
+import { NOBODY, type Source } from "../../replay/source.ts";
 import { UsageError } from "../failure.ts";
 
 /** Reads `shop/catalog`, or `catalog` where a namespace is given beside it. Throws `UsageError`. */
@@ -12,6 +14,15 @@ export function parseServiceArgument(
   const service = parseServiceRef(qualified(text, namespace));
   if (service !== undefined) return service;
   throw new UsageError(`${JSON.stringify(text)} names no service; write NAMESPACE/NAME, such as shop/catalog`);
+}
+
+/** Reads who calls: a service as above, `none` for somebody without an identity, or a SPIFFE ID. Throws `UsageError`. */
+export function parseSourceArgument(text: string, namespace: string | undefined): Source {
+  if (text === NO_IDENTITY) return NOBODY;
+  if (!text.startsWith("spiffe://")) return parseServiceArgument(text, namespace);
+  const identity = parseIdentity(text);
+  if (!identity.ok) throw new UsageError(`${JSON.stringify(text)} is nobody's identity: ${identity.error}`);
+  return { caller: identity.value };
 }
 
 /** Reads callers as access rules name them: `shop/web`, `shop/*`, `*`, `none`, several with commas between. */

@@ -1,7 +1,8 @@
 /** Recorded calls of which other policy would make something else, in words and as values. */
 
-import { refOf } from "../../replay/call.ts";
+import { refOf } from "../../replay/called-side.ts";
 import { resultText } from "../../replay/explain.ts";
+import { sourceText } from "../../replay/source.ts";
 import { type Flip, type FlipKind, whereTo } from "../../replay/what-if.ts";
 import { type Paint, table } from "./output.ts";
 import { safeText } from "./safe-text.ts";
@@ -43,7 +44,7 @@ export function flipsText(flips: readonly Flip[], paint: Paint): string {
 /** With the template in place of the path that stood for it. */
 function flipCallText({ call, observed }: Flip): string {
   const request = observed.path === "" ? "over TCP" : `${observed.method} ${observed.path}`;
-  return `${refOf(call.source)} → ${refOf(call.destination)} ${request}`;
+  return `${sourceText(call.source)} → ${refOf(call.destination)} ${request}`;
 }
 
 export function flipValue({ kind, observed, before, after }: Flip): unknown {

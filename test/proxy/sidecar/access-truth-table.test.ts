@@ -6,11 +6,11 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
-import { callOf } from "../../../src/cli/mesh/call-options.ts";
 import type { ServiceSnapshot } from "../../../src/projections/snapshot.ts";
 import { compileAccess } from "../../../src/proxy/filters/access.ts";
 import type { AccessPeer } from "../../../src/proxy/filters/access-input.ts";
 import { CallJudge } from "../../../src/replay/call.ts";
+import { askedCall } from "../../support/asked-call.ts";
 import { eventually, type TestSidecar } from "../../support/mesh.ts";
 import { TwoHops } from "../../support/two-hops.ts";
 
@@ -143,16 +143,14 @@ async function allowedBySidecars(row: Row): Promise<boolean> {
   return true;
 }
 
-/** What `heddle explain` and `heddle can` make of the arguments that describe the row; undefined of callers that they do not know. */
-function explained(judge: CallJudge, row: Row): boolean | undefined {
-  if (row.caller === "none") return undefined;
-  const call = callOf([row.caller, "shop/catalog", row.method, row.path], {
-    output: "json",
-    ip: "127.0.0.1",
-    port: row.port,
-    header: Object.entries(headersOf({ ...row, token: undefined })),
-    ...(row.token === undefined ? {} : { claim: [["groups", row.token]] }),
-  });
+/** What `heddle explain` and `heddle can` make of the arguments that describe the row. */
+function explained(judge: CallJudge, row: Row): boolean {
+  const headers = Object.entries(headersOf({ ...row, token: undefined }));
+  const call = askedCall(
+    ...[row.caller, "shop/catalog", row.method, row.path, "--ip", "127.0.0.1", "--port", String(row.port)],
+    ...headers.flatMap(([name, value]) => ["--header", `${name}: ${value}`]),
+    ...(row.token === undefined ? [] : ["--claim", `groups=${row.token}`]),
+  );
   const { allowed, obstacle } = judge.judge(call);
   if (!allowed) expect(obstacle).toBe("denied");
   return allowed;
@@ -184,7 +182,7 @@ test(`${ROWS.length} rows: sidecars, the function that decides, explain, and a r
   const wrong: unknown[] = [];
   for (const row of ROWS) {
     const { allowed, audited } = pure(row);
-    const answers = [expected(row), allowed, explained(judge, row) ?? allowed, await allowedBySidecars(row)];
+    const answers = [expected(row), allowed, explained(judge, row), await allowedBySidecars(row)];
     if (new Set(answers).size > 1 || audited !== (row.method === "DELETE")) wrong.push({ ...row, answers, audited });
   }
   expect(wrong).toEqual([]);
