@@ -1,5 +1,6 @@
 /** What every part of the data plane takes from outside: time, chance, bounds and timers, handed in once. */
 
+import { releaseExecutablePages } from "./executable-pages.ts";
 import { httpDateClock } from "./http-date.ts";
 import { crash, type OnBug } from "./io/bug.ts";
 import { Timers } from "./io/timers.ts";
@@ -18,8 +19,8 @@ export interface Runtime {
   readonly random: () => number;
   readonly onBug: OnBug;
   /**
-   * Collects garbage, upon which unused heap goes back to the system; compiled code stays. Takes milliseconds, in which
-   * nothing else happens.
+   * Collects garbage, upon which unused heap goes back to the system, and pages of the program that only the start needed
+   * with it; compiled code stays. Takes milliseconds, in which nothing else happens.
    */
   readonly returnMemory: () => void;
 }
@@ -35,6 +36,9 @@ export function systemRuntime(limits: Partial<Limits> = {}, onBug: OnBug = crash
     httpDate: httpDateClock(Date.now),
     random: Math.random,
     onBug,
-    returnMemory: () => void Bun.gc(true),
+    returnMemory: () => {
+      Bun.gc(true);
+      void releaseExecutablePages();
+    },
   };
 }
