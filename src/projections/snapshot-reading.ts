@@ -5,8 +5,20 @@
 
 import { z } from "zod";
 import { parseJson } from "../policy/json.ts";
-import { type ServiceSnapshot, type SnapshotUpstream, serviceSnapshot, snapshotUpstream } from "./snapshot.ts";
+import {
+  ENDPOINTS_MAX,
+  type Endpoint,
+  type EndpointSet,
+  endpointSet,
+  type ServiceSnapshot,
+  type SnapshotUpstream,
+  serviceSnapshot,
+  snapshotUpstream,
+} from "./snapshot.ts";
 import type { KnownText, SnapshotText, Span } from "./snapshot-text.ts";
+
+/** Too few to take long, and enough that nobody looks at the clock for each. */
+const ENDPOINTS_PER_PIECE = 100;
 
 const frame = serviceSnapshot.extend({ upstreams: z.record(z.string(), z.unknown()) });
 
@@ -42,6 +54,23 @@ function readUpstream(ref: string, value: unknown): SnapshotUpstream | string {
   if (value === undefined) return `upstreams.${ref}: it is no JSON`;
   const upstream = snapshotUpstream.safeParse(value);
   return upstream.success ? upstream.data : reasonOf(upstream.error, ["upstreams", ref]);
+}
+
+const setFrame = endpointSet.extend({ endpoints: z.array(z.unknown()).max(ENDPOINTS_MAX) });
+const { element: endpoint } = endpointSet.shape.endpoints;
+
+/** The same for a set of endpoints, of which a service may have thousands. */
+export function* readEndpointSet(value: unknown): Generator<void, EndpointSet | string> {
+  const framed = setFrame.safeParse(value);
+  if (!framed.success) return reasonOf(framed.error);
+  const endpoints: Endpoint[] = [];
+  for (const [at, unread] of framed.data.endpoints.entries()) {
+    const read = endpoint.safeParse(unread);
+    if (!read.success) return reasonOf(read.error, ["endpoints", String(at)]);
+    endpoints.push(read.data);
+    if (endpoints.length % ENDPOINTS_PER_PIECE === 0) yield;
+  }
+  return { ...framed.data, endpoints };
 }
 
 /** The first thing that is wrong, and where. */

@@ -217,6 +217,9 @@ const endpoint = z.object({
   labels: z.record(z.string().max(63), z.string().max(253)),
 });
 
+/** Of one service. */
+export const ENDPOINTS_MAX = 10_000;
+
 /**
  * All endpoints of one service. `version` grows with every change of the set; an older set is dropped. What a later version adds
  * to it or to an endpoint is left out: it decides nothing, as whoever answers there has to prove who it is.
@@ -225,7 +228,7 @@ export const endpointSet = z.object({
   namespace: z.string(),
   name: z.string(),
   version: z.int().min(0),
-  endpoints: z.array(endpoint).max(10_000),
+  endpoints: z.array(endpoint).max(ENDPOINTS_MAX),
 });
 
 export type Endpoint = z.infer<typeof endpoint>;

@@ -1,7 +1,12 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { canonicalJson } from "../../src/policy/canonical.ts";
-import { type ServiceSnapshot, serviceSnapshot } from "../../src/projections/snapshot.ts";
-import { type ReadSnapshot, readSnapshot } from "../../src/projections/snapshot-reading.ts";
+import {
+  type EndpointSet,
+  endpointSet,
+  type ServiceSnapshot,
+  serviceSnapshot,
+} from "../../src/projections/snapshot.ts";
+import { type ReadSnapshot, readEndpointSet, readSnapshot } from "../../src/projections/snapshot-reading.ts";
 import { type KnownText, splitSnapshot } from "../../src/projections/snapshot-text.ts";
 import { routeRule, snapshot, upstream } from "../proxy/fixture.ts";
 
@@ -137,4 +142,36 @@ test("what is wrong with it is said with its place, wherever that is", () => {
   expect(outcomeOf({ ...value, upstreams: [] })).toStartWith("upstreams: ");
   expect(outcomeOf(undefined)).toBeString();
   expect(outcomeOf(5)).toBeString();
+});
+
+describe("endpoints", () => {
+  const set = (count: number, ...more: unknown[]): unknown => ({
+    namespace: "shop",
+    name: "catalog",
+    version: 3,
+    endpoints: [
+      ...Array.from({ length: count }, (_, at) => ({ instance: `i-${at}`, host: "10.0.0.1", port: 1, labels: {} })),
+      ...more,
+    ],
+  });
+  const readSet = (value: unknown): { readonly outcome: EndpointSet | string; readonly turns: number } => {
+    const reading = readEndpointSet(value);
+    for (let turns = 0; ; turns++) {
+      const step = reading.next();
+      if (step.done === true) return { outcome: step.value, turns };
+    }
+  };
+
+  test("thousands let others have their turn, and come to what the schema makes of them", () => {
+    const { outcome, turns } = readSet(set(10_000));
+    expect(turns).toBeGreaterThan(50);
+    expect(outcome).toEqual(endpointSet.parse(set(10_000)));
+  });
+
+  test("what is wrong is said with its place, and more than there may be are refused", () => {
+    const bad = { instance: "i", host: "10.0.0.1", port: 0, labels: {} };
+    expect(readSet(set(3, bad)).outcome).toStartWith("endpoints.3.port: ");
+    expect(readSet(set(10_000, bad)).outcome).toStartWith("endpoints: ");
+    expect(readSet({ ...(set(1) as object), version: -1 }).outcome).toStartWith("version: ");
+  });
 });

@@ -9,8 +9,8 @@ import type { Bucket, Bus, BusSubscription } from "../../nats/bus.ts";
 import { subjects } from "../../nats/subjects.ts";
 import { parseJson } from "../../policy/json.ts";
 import { parseServiceRef, type ServiceRef } from "../../policy/names.ts";
-import { type EndpointSet, endpointSet, type ServiceSnapshot } from "../../projections/snapshot.ts";
-import { type ReadSnapshot, readSnapshot, reasonOf } from "../../projections/snapshot-reading.ts";
+import type { EndpointSet, ServiceSnapshot } from "../../projections/snapshot.ts";
+import { type ReadSnapshot, readEndpointSet, readSnapshot, reasonOf } from "../../projections/snapshot-reading.ts";
 import { splitSnapshot } from "../../projections/snapshot-text.ts";
 import { inTurns, othersTurn } from "./turns.ts";
 
@@ -101,7 +101,7 @@ export class ConfigSource {
       const subject = subjects.endpoints(parsed.namespace, parsed.name);
       this.#followed.set(
         service,
-        this.#options.bus.subscribe(subject, ({ data }) => this.#offerEndpoints(service, data)),
+        this.#options.bus.subscribe(subject, ({ data }) => void this.#offerEndpoints(service, data)),
       );
       void this.#readEndpoints(service).catch(() => this.#compareIn(RETRY_MS));
     }
@@ -141,7 +141,7 @@ export class ConfigSource {
 
   async #readEndpoints(service: ServiceRef): Promise<void> {
     const entry = await this.#options.endpoints.get(service.replace("/", "."));
-    if (entry !== undefined) this.#offerEndpoints(service, entry.value);
+    if (entry !== undefined) await this.#offerEndpoints(service, entry.value);
   }
 
   /** True if what is now in force is not older than what is offered. One is read after the other, as they came. */
@@ -187,11 +187,16 @@ export class ConfigSource {
     return false;
   }
 
-  #offerEndpoints(service: ServiceRef, data: Uint8Array): void {
-    const set = parse(endpointSet, data);
-    if (typeof set === "string") this.#options.onRejected(`endpoints of ${service}`, set);
-    else if (`${set.namespace}/${set.name}` === service) this.#options.onEndpoints(set);
-    else this.#options.onRejected(`endpoints of ${service}`, `they are those of ${set.namespace}/${set.name}`);
+  /** Of two that are read at once, the newer stays, whichever is done first. */
+  async #offerEndpoints(service: ServiceRef, data: Uint8Array): Promise<void> {
+    const { monotonicMs, onRejected, onEndpoints } = this.#options;
+    const value = parseJson(data);
+    const set = value === undefined ? NO_JSON : await inTurns(readEndpointSet(value), monotonicMs);
+    // Nobody may call it any more, or ever again.
+    if (!this.#followed.has(service)) return;
+    if (typeof set === "string") onRejected(`endpoints of ${service}`, set);
+    else if (`${set.namespace}/${set.name}` === service) onEndpoints(set);
+    else onRejected(`endpoints of ${service}`, `they are those of ${set.namespace}/${set.name}`);
   }
 }
 
@@ -200,12 +205,4 @@ const NO_JSON = "it is no JSON";
 /** To be kept: a small part of a large buffer must not keep all of it. */
 function detached(data: Uint8Array): Uint8Array {
   return 2 * data.byteLength < data.buffer.byteLength ? data.slice() : data;
-}
-
-/** What the bytes say, or why they say nothing. */
-function parse<T>(schema: z.ZodType<T>, data: Uint8Array): T | string {
-  const value = parseJson(data);
-  if (value === undefined) return NO_JSON;
-  const parsed = schema.safeParse(value);
-  return parsed.success ? parsed.data : reasonOf(parsed.error);
 }

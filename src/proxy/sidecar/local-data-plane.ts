@@ -1,7 +1,7 @@
 /** The part of a sidecar that carries traffic, in this very process. */
 
 import type { ServiceRef } from "../../policy/names.ts";
-import type { EndpointSet, ServiceSnapshot } from "../../projections/snapshot.ts";
+import { AVOIDED_MAX, type EndpointSet, type ServiceSnapshot } from "../../projections/snapshot.ts";
 import type { MetricFamily } from "../../telemetry/metric-family.ts";
 import { RequestMetrics } from "../../telemetry/request-metrics.ts";
 import { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
@@ -14,14 +14,7 @@ import { QuotaClient } from "../quota-client.ts";
 import { normalisePath } from "../route/path.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { Applications } from "./applications.ts";
-import {
-  type AvoidedInstance,
-  avoidedIn,
-  type ClusterView,
-  type DataPlane,
-  type ListenerAddresses,
-  type TrafficBatch,
-} from "./data-plane.ts";
+import type { AvoidedInstance, ClusterView, DataPlane, ListenerAddresses, TrafficBatch } from "./data-plane.ts";
 import { openListeners, type SidecarListeners } from "./listeners.ts";
 import type { DataPlaneOptions } from "./options.ts";
 import { PeerTrust } from "./peer-trust.ts";
@@ -166,7 +159,7 @@ export class LocalDataPlane implements DataPlane {
   }
 
   avoided(): readonly AvoidedInstance[] {
-    return avoidedIn(this.#upstreams.describe());
+    return this.#upstreams.avoided(AVOIDED_MAX);
   }
 
   async clusters(): Promise<ClusterView[]> {

@@ -13,7 +13,7 @@ import type { Upstream } from "../route/compile.ts";
 import type { Runtime } from "../runtime.ts";
 import { ServiceEndpoints } from "../upstream/endpoints.ts";
 import { Pool } from "../upstream/pool.ts";
-import type { ClusterView } from "./data-plane.ts";
+import type { AvoidedInstance, ClusterView } from "./data-plane.ts";
 
 /** What to show peers, and by whom theirs must be vouched for; asked at every dial. */
 export interface PeerIdentities {
@@ -174,17 +174,29 @@ export class UpstreamDirectory {
       service,
       spiffeId,
       version: endpoints.version,
-      endpoints: endpoints.all.map((state) => ({
+      endpoints: endpoints.view().map(({ state, isEjected, avoided }) => ({
         instance: state.endpoint.instance,
         address: `${state.endpoint.host}:${state.endpoint.port}`,
         labels: state.endpoint.labels,
         activeRequests: state.active,
         pendingRequests: state.pool.pending,
         connections: state.pool.size,
-        ejected: endpoints.ejected.includes(state),
-        avoided: endpoints.whyAvoided(state),
+        ejected: isEjected,
+        avoided,
       })),
     }));
+  }
+
+  /** Instances that are left out of balancing now; the first so many. */
+  avoided(max: number): AvoidedInstance[] {
+    const found: AvoidedInstance[] = [];
+    for (const [service, { endpoints }] of this.#entries) {
+      for (const { state, avoided: reason } of endpoints.view("avoided")) {
+        if (found.length === max) return found;
+        if (reason !== undefined) found.push({ service, instance: state.endpoint.instance, reason });
+      }
+    }
+    return found;
   }
 
   /** Takes the endpoints of a service of another mesh from policy, where they have changed. */

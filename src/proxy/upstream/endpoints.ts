@@ -27,6 +27,15 @@ export interface PickRequest {
   readonly random: () => number;
 }
 
+/** One endpoint, as it stands now. */
+export interface EndpointView {
+  readonly state: EndpointState;
+  /** By outlier detection. */
+  readonly isEjected: boolean;
+  /** Why it is left out of balancing, if it is: an outlier's reason, or `unreachable`. */
+  readonly avoided: string | undefined;
+}
+
 export type UpstreamPolicy = Pick<Upstream, "loadBalancer" | "balancing" | "connectionPool" | "outlierDetection">;
 
 /** Endpoints of one service. */
@@ -75,12 +84,16 @@ export class ServiceEndpoints {
     return this.#all.filter(({ outlier }) => outlier.ejectedUntilMs > nowMs);
   }
 
-  /** Why an endpoint is left out now; undefined where it is not. */
-  whyAvoided(state: EndpointState): string | undefined {
+  /** Every endpoint with why it is left out now, if it is; `only` those that are. */
+  view(only?: "avoided"): readonly EndpointView[] {
     const nowMs = this.#now();
-    const outlier = this.#all.find((member) => member === state)?.outlier;
-    if (outlier === undefined || !isAvoided(outlier, nowMs)) return undefined;
-    return outlier.ejectedUntilMs > nowMs ? outlier.reason : "unreachable";
+    if (only !== undefined && !this.outliers.isAvoiding(nowMs)) return [];
+    const all = only === undefined ? this.#all : this.#all.filter(({ outlier }) => isAvoided(outlier, nowMs));
+    return all.map((state) => {
+      const isEjected = state.outlier.ejectedUntilMs > nowMs;
+      const reason = isEjected ? state.outlier.reason : "unreachable";
+      return { state, isEjected, avoided: isAvoided(state.outlier, nowMs) ? reason : undefined };
+    });
   }
 
   get version(): number {
@@ -105,14 +118,14 @@ export class ServiceEndpoints {
    */
   replace(set: EndpointSet, makePool: (endpoint: Endpoint) => Pool): boolean {
     if (set.version <= this.#version) return false;
-    const known = new Map(this.#all.map((state) => [addressKey(state.endpoint), state]));
+    const known = new Map(this.#all.map((state) => [state.key, state]));
     const areFirst = known.size === 0;
     const next: Member[] = [];
     for (const endpoint of set.endpoints) {
       const key = addressKey(endpoint);
       const state = known.get(key);
       known.delete(key);
-      if (state === undefined) next.push(this.#member(endpoint, makePool(endpoint), areFirst));
+      if (state === undefined) next.push(this.#member(endpoint, key, makePool(endpoint), areFirst));
       else {
         state.endpoint = endpoint;
         next.push(state);
@@ -173,8 +186,8 @@ export class ServiceEndpoints {
     return well.length > 0 ? well : free;
   }
 
-  #member(endpoint: Endpoint, pool: Pool, isFirst: boolean): Member {
-    const member = new Member(endpoint, pool, (of, outcome, elapsedMs) => this.#observe(of, outcome, elapsedMs));
+  #member(endpoint: Endpoint, key: string, pool: Pool, isFirst: boolean): Member {
+    const member = new Member(endpoint, key, pool, (of, outcome, elapsedMs) => this.#observe(of, outcome, elapsedMs));
     const { slowStartMs } = this.#balancing;
     // When all are new, none can be spared.
     if (slowStartMs !== undefined && !isFirst) {

@@ -35,9 +35,13 @@ export class Member implements EndpointState, Balanced {
   #endpoint: Endpoint;
   readonly observe: (outcome: Outcome, elapsedMs: number) => void;
 
-  /** @param onOutcome told of each attempt that ends here. */
+  /**
+   * @param key tells it from all others of its service.
+   * @param onOutcome told of each attempt that ends here.
+   */
   constructor(
     endpoint: Endpoint,
+    readonly key: string,
     readonly pool: Pool,
     onOutcome: (member: Member, outcome: Outcome, elapsedMs: number) => void,
   ) {
