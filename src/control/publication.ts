@@ -3,6 +3,7 @@
 import type { Bucket } from "../nats/bus.ts";
 import type { NatsBus } from "../nats/connection.ts";
 import { EndpointPublisher } from "../projections/endpoint-publisher.ts";
+import { Hearing } from "../projections/hearing.ts";
 import { SnapshotPublisher } from "../projections/snapshot-store.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { Acknowledgements } from "./acknowledgements.ts";
@@ -62,6 +63,7 @@ export function createPublication(options: PublicationOptions): Publication {
   const convergence = new Convergence({ roster, registry, publisher: snapshots, now, observe: options.converged });
   const acknowledgements = new Acknowledgements({ roster, registry, publisher: snapshots, now, ttlMs });
   const watchSilence = (): (() => void) => {
+    const hearing = new Hearing(bus);
     const forget = bus.onConnection((event) => {
       if (event !== "connected") return;
       roster.touchAll(now());
@@ -69,7 +71,7 @@ export function createPublication(options: PublicationOptions): Publication {
     });
     const timer = setInterval(() => {
       // It was we who could not hear.
-      if (!bus.connected) {
+      if (!hearing.look()) {
         roster.touchAll(now());
         acknowledgements.listenAnew();
       }

@@ -11,6 +11,7 @@ import { messageOf } from "./backoff.ts";
 import { Coalescer } from "./coalescer.ts";
 import { InstanceRegistry } from "./endpoints.ts";
 import { EntryCache } from "./entry-cache.ts";
+import { Hearing } from "./hearing.ts";
 import { type Endpoint, type EndpointSet, endpointSet, type InstanceStatus, instanceStatus } from "./snapshot.ts";
 
 export interface EndpointPublisherOptions {
@@ -62,6 +63,7 @@ export class EndpointPublisher {
   readonly #ttlMs: number;
   readonly #stored: EntryCache<Stored>;
   readonly #writes: Coalescer<ServiceRef>;
+  readonly #hearing: Hearing;
   readonly #complaints = new Set<string>();
   #lastLookMs = 0;
   #stopped = false;
@@ -71,6 +73,7 @@ export class EndpointPublisher {
   constructor(options: EndpointPublisherOptions) {
     this.#options = options;
     this.#ttlMs = options.ttlMs ?? INSTANCE_TTL_MS;
+    this.#hearing = new Hearing(options.bus);
     this.#stored = new EntryCache(options.bucket, (entry) => this.#describe(entry));
     this.#writes = new Coalescer({
       work: (ref) => this.#write(ref),
@@ -104,7 +107,7 @@ export class EndpointPublisher {
     const lateMs = nowMs - this.#lastLookMs;
     this.#lastLookMs = nowMs;
     // Cut off, suspended, or with the clock set forward: it was we who did not hear.
-    if (!this.#options.bus.connected || lateMs > this.#ttlMs) this.registry.touchAll(nowMs);
+    if (!this.#hearing.look() || lateMs > this.#ttlMs) this.registry.touchAll(nowMs);
     else this.#writes.mark(this.registry.expire(nowMs, this.#ttlMs));
   }
 

@@ -35,6 +35,8 @@ class Replica {
     for (let left = durationMs; left > 0; left -= 1_000) {
       this.nowMs += 1_000;
       this.publisher.expire();
+      // What was sent by one look is back by the next one.
+      if (this.bus.connected) await this.bus.flush();
     }
     await this.publisher.settled();
   }
@@ -146,6 +148,26 @@ test("an outage of the broker expires nobody", async () => {
   replica.bus.disconnect();
   await replica.pass(60_000);
   replica.bus.reconnect();
+  await replica.pass(10_000);
+  expect(replica.names()).toEqual(["a"]);
+  await replica.pass(10_000);
+  expect(replica.names()).toEqual([]);
+});
+
+test("a server that hangs while its connection stands expires nobody, also when it goes on", async () => {
+  const broker = new MemoryBroker();
+  const replica = new Replica(broker);
+  await replica.publisher.start();
+  await say(broker, status("a"));
+  const goesOn = Promise.withResolvers<void>();
+  const { flush } = replica.bus;
+  replica.bus.flush = () => goesOn.promise;
+  for (let look = 0; look < 60; look++) {
+    replica.nowMs += 1_000;
+    replica.publisher.expire();
+  }
+  goesOn.resolve();
+  replica.bus.flush = flush.bind(replica.bus);
   await replica.pass(10_000);
   expect(replica.names()).toEqual(["a"]);
   await replica.pass(10_000);

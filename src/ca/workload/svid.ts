@@ -61,10 +61,11 @@ export function svidIdentity(der: Uint8Array, nowMs: number): Result<PeerIdentit
   const fault = leafFault(leaf);
   if (fault !== undefined) return refusal("not_an_svid", `the peer's certificate is no X.509-SVID: ${fault}`);
   if (nowMs < leaf.notBeforeMs) {
-    return refusal("not_yet_valid", `the peer's certificate is valid only from ${isoTime(leaf.notBeforeMs)}`);
+    const from = isoTime(leaf.notBeforeMs);
+    return refusal("not_yet_valid", `the peer's certificate is valid only from ${from}; ${clockText(nowMs)}`);
   }
   if (nowMs > leaf.notAfterMs) {
-    return refusal("expired", `the peer's certificate expired at ${isoTime(leaf.notAfterMs)}`);
+    return refusal("expired", `the peer's certificate expired at ${isoTime(leaf.notAfterMs)}; ${clockText(nowMs)}`);
   }
   const identity = parseIdentity(leaf.uris[0] ?? "");
   return identity.ok
@@ -88,6 +89,11 @@ export function certificateFacts(chainPem: string): PeerIdentity | undefined {
   if (leaf === undefined || !identity.ok) return undefined;
   const { serial, notBeforeMs, notAfterMs } = leaf;
   return { ...identity.value, serial, notBeforeMs, notAfterMs };
+}
+
+/** A certificate that is new and yet expired tells of a clock that is wrong, if one is told what the clock says. */
+function clockText(nowMs: number): string {
+  return `by this machine's clock it is ${isoTime(nowMs)}`;
 }
 
 function isoTime(timeMs: number): string {

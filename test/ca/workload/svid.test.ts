@@ -70,7 +70,11 @@ test("validity counts at both ends, inclusive (RFC 5280 §4.1.2.5)", async () =>
   expect(svidIdentity(der, to).ok).toBe(true);
   expect(svidIdentity(der, to + 1)).toMatchObject({
     ok: false,
-    error: { reason: "expired", message: "the peer's certificate expired at 2026-11-02T00:00:00.000Z" },
+    error: {
+      reason: "expired",
+      message:
+        "the peer's certificate expired at 2026-11-02T00:00:00.000Z; by this machine's clock it is 2026-11-02T00:00:00.001Z",
+    },
   });
 });
 
