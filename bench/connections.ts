@@ -12,8 +12,8 @@ import { DEFAULT_LIMITS } from "../src/proxy/limits.ts";
 import { startNodeApp } from "../test/support/node-app.ts";
 import { type Memory, memory } from "./accounting.ts";
 import { makeCertificates } from "./certificates.ts";
-import { HOST } from "./contender.ts";
 import { startPair } from "./contenders/heddle.ts";
+import { HOST } from "./host.ts";
 
 /** Nothing ends here but by itself: no timeouts, and room for all. */
 const POLICY = `

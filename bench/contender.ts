@@ -48,6 +48,3 @@ export interface Contender {
   /** Resolves when a call through both hops has been answered with 200. */
   start(site: Site): Promise<RunningPair>;
 }
-
-/** The host that the load asks for; our sidecars route by it, the peers have one route only. */
-export const HOST = "catalog";

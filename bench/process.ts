@@ -1,7 +1,7 @@
 /** Processes of a measurement: pinned, waited for, ended. */
 
 import { createServer } from "node:net";
-import { HOST, type Site } from "./contender.ts";
+import { HOST } from "./host.ts";
 
 /** The proxies have this core to themselves; the load, the application and all else share the other. */
 export const PROXY_CORE = 0;
@@ -19,7 +19,7 @@ export interface PinnedProcess {
 export function spawnPinned(
   core: number,
   command: readonly string[],
-  defer: Site["defer"],
+  defer: (stop: () => Promise<unknown>) => void,
   env: NodeJS.ProcessEnv = {},
 ): PinnedProcess {
   const child = Bun.spawn(["taskset", "-c", String(core), ...command], {

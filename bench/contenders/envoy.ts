@@ -6,7 +6,8 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Identity } from "../certificates.ts";
-import { type Contender, HOST, type Site } from "../contender.ts";
+import type { Contender, Site } from "../contender.ts";
+import { HOST } from "../host.ts";
 import { freePort, output, PROXY_CORE, spawnPinned, untilServing } from "../process.ts";
 
 const TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3";

@@ -3,7 +3,7 @@
 import { writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { HOST } from "../contender.ts";
+import { HOST } from "../host.ts";
 import { output } from "../process.ts";
 import type { LoadOptions, LoadResult } from "./load.ts";
 

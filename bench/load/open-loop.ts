@@ -4,7 +4,7 @@
  */
 
 import type { Socket } from "bun";
-import { HOST } from "../contender.ts";
+import { HOST } from "../host.ts";
 import { percentile } from "../statistics.ts";
 import type { LoadOptions, LoadResult } from "./load.ts";
 

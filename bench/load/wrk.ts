@@ -2,7 +2,7 @@
 
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import { HOST } from "../contender.ts";
+import { HOST } from "../host.ts";
 import { output } from "../process.ts";
 import type { LoadOptions, LoadResult } from "./load.ts";
 

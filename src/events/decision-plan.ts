@@ -1,9 +1,9 @@
 /** What each kind of command comes down to, before events are chosen: the documents that it wants. */
 
-import type { DocumentPath } from "../policy/check.ts";
 import { documentKey, documentNamespace } from "../policy/document-key.ts";
 import { nearest } from "../policy/nearest.ts";
 import { formatPath } from "../policy/problems.ts";
+import type { DocumentPath } from "../policy/remark.ts";
 import { err, ok, type Result } from "../policy/result.ts";
 import { type PolicyDocument, policyDocument } from "../policy/schema.ts";
 import type { Refusal } from "./commands.ts";

@@ -1,13 +1,8 @@
 /** Access rules that cannot do what they seem to say, given the service that they guard, and tokens that contradict. */
 
-import type { DocumentPath } from "./check.ts";
 import { checkAccessPaths } from "./check-paths.ts";
+import type { DocumentPath, Remark } from "./remark.ts";
 import { type AccessConditions, type AccessRule, partsOf, type ServiceSpec } from "./schema.ts";
-
-export interface Remark {
-  readonly path: DocumentPath;
-  readonly message: string;
-}
 
 /** Conditions that can be told of HTTP alone. */
 const HTTP_FIELDS = [

@@ -3,8 +3,7 @@
  * calls are routed and guarded; everything else is the business of the sidecars there, and said there.
  */
 
-import type { DocumentPath } from "./check.ts";
-import type { Remark } from "./check-access.ts";
+import type { DocumentPath, Remark } from "./remark.ts";
 import { type AccessRule, partsOf, type ServiceSpec } from "./schema.ts";
 
 const THEIRS = ["subsets", "healthCheck", "certificateTtl", "mtls", "jwt"] as const satisfies (keyof ServiceSpec)[];

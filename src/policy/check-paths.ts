@@ -3,8 +3,7 @@
  * writes `/admin?all=1` into a denial believes something forbidden.
  */
 
-import type { DocumentPath } from "./check.ts";
-import type { Remark } from "./check-access.ts";
+import type { DocumentPath, Remark } from "./remark.ts";
 import type { AccessConditions, RouteRule } from "./schema.ts";
 
 /** Ordered: the first that holds is the one to tell. Requests are normalised by `proxy/route/path.ts`. */

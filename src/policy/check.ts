@@ -10,10 +10,8 @@ import { documentKey } from "./document-key.ts";
 import { parseDuration } from "./duration.ts";
 import { type DocumentKey, parseServiceRef, type ServiceRef, serviceRef } from "./names.ts";
 import { nearest } from "./nearest.ts";
+import type { DocumentPath } from "./remark.ts";
 import { type PolicyDocument, partsOf, type RouteMatch, type RouteRule, type ServiceSpec } from "./schema.ts";
-
-/** Steps from the root of a document to a value in it. */
-export type DocumentPath = readonly (string | number)[];
 
 /** The weight of a backend that names none, so that `[{subset: v1}, {subset: v2}]` shares evenly. */
 export const BACKEND_WEIGHT_DEFAULT = 1;

@@ -4,9 +4,9 @@
  * to edit when a feature lands.
  */
 
-import type { DocumentPath } from "./check.ts";
 import { documentKey } from "./document-key.ts";
 import type { DocumentKey } from "./names.ts";
+import type { DocumentPath } from "./remark.ts";
 import type { PolicyDocument } from "./schema.ts";
 
 /** A part of one document that has no effect yet. */

@@ -1,8 +1,8 @@
 /** Turns what zod found wrong with a document into sentences for the person who wrote it. */
 
 import { z } from "zod";
-import type { DocumentPath } from "./check.ts";
 import { nearest } from "./nearest.ts";
+import type { DocumentPath } from "./remark.ts";
 import { proposeRepair } from "./repair.ts";
 import { err, ok, type Result } from "./result.ts";
 import { describeWanted, fieldsOf, isOwnMessage, type Schema, schemaAt } from "./schema-shape.ts";

@@ -4,13 +4,13 @@
  */
 
 import type { z } from "zod";
-import type { DocumentPath } from "./check.ts";
 import { documentKey, POLICY_KINDS } from "./document-key.ts";
 import { validate } from "./explain.ts";
 import { recogniseForeign } from "./foreign.ts";
 import { type DocumentKey, MESH_NAMESPACE } from "./names.ts";
 import { nearest } from "./nearest.ts";
 import { byPosition, formatPath, type Position, type Problem } from "./problems.ts";
+import type { DocumentPath } from "./remark.ts";
 import { err, ok, type Result } from "./result.ts";
 import {
   accessPolicyDocument,

@@ -1,7 +1,7 @@
 /** What is wrong with somebody's policy file: where, what, and what to write instead. */
 
-import type { DocumentPath } from "./check.ts";
 import type { DocumentKey } from "./names.ts";
+import type { DocumentPath } from "./remark.ts";
 
 /** A place in a file. Both count from 1; columns count UTF-16 code units, as editors do. */
 export interface Position {

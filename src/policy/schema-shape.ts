@@ -1,7 +1,7 @@
 /** What a schema says about itself: which fields it allows where, and how to describe what it wants. */
 
 import { z } from "zod";
-import type { DocumentPath } from "./check.ts";
+import type { DocumentPath } from "./remark.ts";
 
 export type Schema = z.core.$ZodType;
 

@@ -4,7 +4,7 @@
  */
 
 import { isAlias, isMap, isScalar, isSeq, type Node, type ParsedNode, type YAMLMap, type YAMLSeq } from "yaml";
-import type { DocumentPath } from "./check.ts";
+import type { DocumentPath } from "./remark.ts";
 
 /** Values that the aliases of one document may add to it: enough for a thousand rules that share their retries. */
 const ALIASED_VALUES_MAX = 100_000;

@@ -3,8 +3,8 @@
  * connections have such a place, and only a sidecar that was told so lets them through.
  */
 
+import type { Address } from "./io/address.ts";
 import type { Downstream } from "./io/downstream.ts";
-import type { Address } from "./io/listener.ts";
 import type { Runtime } from "./runtime.ts";
 import type { CallPlan } from "./upstream/call-plan.ts";
 import type { EndpointState } from "./upstream/member.ts";

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Finding } from "../../src/cli/output/finding.ts";
-import { type HealthFacts, healthReport } from "../../src/cli/output/health-report.ts";
+import type { HealthFacts } from "../../src/cli/output/health-facts.ts";
+import { healthReport } from "../../src/cli/output/health-report.ts";
 import { weakMtls } from "../../src/cli/output/weak-mtls.ts";
 import type { CheckReply, StatusReply } from "../../src/control/protocol.ts";
 import { foldChange } from "../../src/events/evolve.ts";

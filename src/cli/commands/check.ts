@@ -12,7 +12,8 @@ import { type ConnectionOptions, connectionOptions, type OperatorContext, withOp
 import { currentState } from "../mesh/known-mesh.ts";
 import { trafficSince } from "../mesh/traffic-input.ts";
 import type { Finding, Verdict } from "../output/finding.ts";
-import { type HealthFacts, healthReport, STRANGERS_WINDOW_MS } from "../output/health-report.ts";
+import type { HealthFacts } from "../output/health-facts.ts";
+import { healthReport, STRANGERS_WINDOW_MS } from "../output/health-report.ts";
 import { type OutputFormat, outputOption, type Paint, painter, print, type Style } from "../output/output.ts";
 import { safeText } from "../output/safe-text.ts";
 import { weakMtls } from "../output/weak-mtls.ts";

@@ -7,7 +7,7 @@ import { issuerOf } from "../../nats/credentials.ts";
 import { CONFIG_BUCKET, ENDPOINT_BUCKET } from "../../nats/subjects.ts";
 import { parseServiceRef } from "../../policy/names.ts";
 import { messageOf } from "../../projections/backoff.ts";
-import type { Address } from "../../proxy/io/listener.ts";
+import type { Address } from "../../proxy/io/address.ts";
 import { LocalDataPlane } from "../../proxy/sidecar/local-data-plane.ts";
 import type { DataPlaneOptions, SidecarOptions } from "../../proxy/sidecar/options.ts";
 import { Sidecar } from "../../proxy/sidecar/sidecar.ts";

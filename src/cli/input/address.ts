@@ -1,7 +1,7 @@
 /** Addresses on the command line. */
 
 import { networkInterfaces } from "node:os";
-import type { Address } from "../../proxy/io/listener.ts";
+import type { Address } from "../../proxy/io/address.ts";
 import { UsageError } from "../failure.ts";
 
 /** `host:port`, `:port` or `port` (on `defaultHost`), `[v6]:port`. Port 0: any free one. Throws `UsageError`. */

@@ -1,11 +1,11 @@
 /** Policy files as a command takes them: read, parsed, and every problem said with its place before giving up. */
 
-import type { DocumentPath } from "../../policy/check.ts";
 import { documentNamespace } from "../../policy/document-key.ts";
 import { lintAlone, lintDocuments } from "../../policy/lint.ts";
 import type { DocumentKey } from "../../policy/names.ts";
 import { type LocatedDocument, readPolicy } from "../../policy/parse.ts";
 import { formatProblem, type Problem } from "../../policy/problems.ts";
+import type { DocumentPath } from "../../policy/remark.ts";
 import { Failure } from "../failure.ts";
 import { type ByteStream, readPolicySources } from "../input/policy-sources.ts";
 import { note, painter } from "../output/output.ts";

@@ -3,7 +3,7 @@
 import type { StatusReply } from "../../control/protocol.ts";
 import { serviceRef } from "../../policy/names.ts";
 import { type Finding, listed } from "./finding.ts";
-import type { HealthFacts } from "./health-report.ts";
+import type { HealthFacts } from "./health-facts.ts";
 
 /** A leaf is renewed at half life; one that is so near its end has failed to. */
 const LEAF_WARN_MS = 15 * 60_000;

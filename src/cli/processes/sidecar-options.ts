@@ -5,7 +5,7 @@ import { parseDuration } from "../../policy/duration.ts";
 import { parseServiceRef } from "../../policy/names.ts";
 import { messageOf } from "../../projections/backoff.ts";
 import { openOriginalDestination } from "../../proxy/intercept/original-destination.ts";
-import type { Address } from "../../proxy/io/listener.ts";
+import type { Address } from "../../proxy/io/address.ts";
 import { systemRuntime } from "../../proxy/runtime.ts";
 import type { HealthCheck } from "../../proxy/sidecar/app-health.ts";
 import type { ApplicationAddresses } from "../../proxy/sidecar/applications.ts";

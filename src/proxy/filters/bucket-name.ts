@@ -3,8 +3,16 @@
 import type { SnapshotRateLimit } from "../../projections/snapshot.ts";
 import type { MatchableRequest } from "../route/match.ts";
 import { fieldValue } from "../route/request-fields.ts";
+import type { Claims } from "./claims.ts";
 import { claimTexts } from "./claims.ts";
-import type { LimitedCaller } from "./rate-limit.ts";
+
+/** Who asks, as far as it was verified. */
+export interface LimitedCaller {
+  /** `namespace/name`; undefined: unauthenticated. */
+  readonly caller: string | undefined;
+  /** Of the end user's token; undefined: it has none. */
+  readonly claims?: Claims | undefined;
+}
 
 export type BucketNamer = (request: MatchableRequest, path: string, who: LimitedCaller) => string;
 

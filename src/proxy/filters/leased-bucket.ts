@@ -5,7 +5,7 @@
  */
 
 import type { QuotaReply, QuotaRequest, SnapshotRateLimit } from "../../projections/snapshot.ts";
-import type { Bucket } from "./rate-limit.ts";
+import type { Bucket } from "./bucket.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
 type Lease = QuotaRequest["leases"][number];

@@ -7,8 +7,8 @@
 import { type RuleOrigin, rateLimitKey, type SnapshotRateLimit } from "../../projections/snapshot.ts";
 import { compileMatch, type MatchableRequest, type RequestMatcher } from "../route/match.ts";
 import { pathEnd } from "../route/path.ts";
-import { type BucketNamer, compileBucketName } from "./bucket-name.ts";
-import type { Claims } from "./claims.ts";
+import type { Bucket } from "./bucket.ts";
+import { type BucketNamer, compileBucketName, type LimitedCaller } from "./bucket-name.ts";
 import { LeasedBucket, type Quota } from "./leased-bucket.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
@@ -23,24 +23,6 @@ export interface RateLimited {
   readonly limit: number;
   /** Until the next tokens come. */
   readonly retryAfterMs: number;
-}
-
-/** Who asks, as far as it was verified. */
-export interface LimitedCaller {
-  /** `namespace/name`; undefined: unauthenticated. */
-  readonly caller: string | undefined;
-  /** Of the end user's token; undefined: it has none. */
-  readonly claims?: Claims | undefined;
-}
-
-/** Something to take tokens from. */
-export interface Bucket {
-  /** Whether there is a token now: undefined, or how long until there is. Milliseconds. */
-  waitMs(nowMs: number): number | undefined;
-  /** Only after `waitMs` returned undefined. */
-  take(nowMs: number): void;
-  /** Nobody took anything for so long that a new one would be the same. */
-  isFull(nowMs: number): boolean;
 }
 
 /** What outlives the snapshot that a limit came with. */

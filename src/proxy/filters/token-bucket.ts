@@ -1,7 +1,7 @@
 /** A bucket that this sidecar fills by itself. */
 
 import type { SnapshotRateLimit } from "../../projections/snapshot.ts";
-import type { Bucket } from "./rate-limit.ts";
+import type { Bucket } from "./bucket.ts";
 
 type Rate = Pick<SnapshotRateLimit, "requests" | "perMs" | "burst">;
 

@@ -4,8 +4,8 @@
  */
 
 import type { Socket } from "bun";
+import type { Address } from "../io/address.ts";
 import { canonicalHost } from "../io/address.ts";
-import type { Address } from "../io/listener.ts";
 import { loadLibc } from "./libc.ts";
 
 /** The option's level is the protocol's number; its own number is the same for both (`linux/netfilter_ipv4.h`). */

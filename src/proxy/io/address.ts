@@ -1,6 +1,9 @@
 /** Addresses as text: one spelling for comparing them, one for showing them. */
 
-import type { Address } from "./listener.ts";
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
 
 /** One spelling for each address, so that two can be compared as text (RFC 5952 for IPv6); names are lower-cased. */
 export function canonicalHost(host: string): string {

@@ -10,9 +10,9 @@ import type { ClientConnection } from "../codec/message.ts";
 import { TcpClientConnection } from "../codec/tcp/client-connection.ts";
 import type { Limits } from "../limits.ts";
 import type { Runtime } from "../runtime.ts";
+import type { Address } from "./address.ts";
 import { authorityOf } from "./address.ts";
 import { KeepAlive } from "./keep-alive.ts";
-import type { Address } from "./listener.ts";
 import { Timer } from "./timers.ts";
 import {
   type ApplicationProtocol,

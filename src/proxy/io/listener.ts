@@ -2,6 +2,7 @@
 
 import type { Socket, SocketHandler } from "bun";
 import type { Runtime } from "../runtime.ts";
+import type { Address } from "./address.ts";
 import {
   type AcceptRequest,
   type BoundService,
@@ -10,11 +11,6 @@ import {
   type Redirect,
 } from "./downstream.ts";
 import { Timer } from "./timers.ts";
-
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
 
 export interface ListenerOptions {
   readonly address: Address;

@@ -4,7 +4,7 @@
  */
 
 import type { MetricsPage } from "../../telemetry/metrics-page.ts";
-import type { Address } from "../io/listener.ts";
+import type { Address } from "../io/address.ts";
 
 /** What the endpoints show and can do. */
 export interface AdminPort {

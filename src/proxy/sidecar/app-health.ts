@@ -5,7 +5,7 @@
 
 import type { SnapshotHealthCheck } from "../../projections/snapshot.ts";
 import type { RequestHead, ResponseHead, StreamListener } from "../codec/message.ts";
-import type { Address } from "../io/listener.ts";
+import type { Address } from "../io/address.ts";
 import type { Pool, PoolWaiter } from "../upstream/pool.ts";
 
 /**

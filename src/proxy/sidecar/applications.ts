@@ -1,6 +1,6 @@
 /** The application beside us: where it listens for each port of its Service, and the connections to it. */
 
-import type { Address } from "../io/listener.ts";
+import type { Address } from "../io/address.ts";
 import type { ApplicationProtocol } from "../io/tls.ts";
 import type { Runtime } from "../runtime.ts";
 import type { EndpointState } from "../upstream/member.ts";

@@ -9,7 +9,7 @@ import {
 } from "../../projections/snapshot.ts";
 import type { MetricFamily } from "../../telemetry/metric-family.ts";
 import type { TrafficCall } from "../../telemetry/traffic-summary.ts";
-import type { Address } from "../io/listener.ts";
+import type { Address } from "../io/address.ts";
 import type { TlsIdentity } from "../io/tls.ts";
 
 /** One upstream as `/clusters` shows it. */

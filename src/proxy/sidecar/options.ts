@@ -5,7 +5,7 @@ import type { AccessLog } from "../../telemetry/access-log.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
 import type { OriginalDestination } from "../intercept/original-destination.ts";
-import type { Address } from "../io/listener.ts";
+import type { Address } from "../io/address.ts";
 import type { AskQuota } from "../quota-client.ts";
 import type { Runtime } from "../runtime.ts";
 import type { HealthCheck } from "./app-health.ts";

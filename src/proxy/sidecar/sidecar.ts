@@ -12,7 +12,7 @@ import type { ServiceRef } from "../../policy/names.ts";
 import type { EndpointSet, InstanceStatus, ServiceSnapshot } from "../../projections/snapshot.ts";
 import { MetricsPage } from "../../telemetry/metrics-page.ts";
 import { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
-import type { Address } from "../io/listener.ts";
+import type { Address } from "../io/address.ts";
 import type { TlsIdentity } from "../io/tls.ts";
 import { Pool } from "../upstream/pool.ts";
 import { type AdminListener, type AdminPort, listenAdmin, listenHealth, listenMetrics } from "./admin.ts";

@@ -5,8 +5,8 @@
 
 import type { PeerIdentity } from "../../ca/workload/svid.ts";
 import type { ClientConnection } from "../codec/message.ts";
+import type { Address } from "../io/address.ts";
 import { dial, type PeerTls } from "../io/dial.ts";
-import type { Address } from "../io/listener.ts";
 import { Timer } from "../io/timers.ts";
 import type { ApplicationProtocol } from "../io/tls.ts";
 import type { Wire } from "../io/wire.ts";

@@ -1,6 +1,6 @@
 /** Which addresses several workers will share, found out before there is any of them. */
 
-import type { Address } from "../../io/listener.ts";
+import type { Address } from "../../io/address.ts";
 import type { ListenerAddresses } from "../data-plane.ts";
 import { opening } from "../listeners.ts";
 import type { DataPlaneOptions } from "../options.ts";

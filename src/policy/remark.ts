@@ -1,0 +1,9 @@
+/** Something to be said of a place in a document. */
+
+/** Steps from the root of a document to a value in it. */
+export type DocumentPath = readonly (string | number)[];
+
+export interface Remark {
+  readonly path: DocumentPath;
+  readonly message: string;
+}
