@@ -19,11 +19,26 @@ import { CHECKPOINT_BUCKET } from "../src/nats/subjects.ts";
 import { HistoryKeeper, nearestCheckpoint } from "../src/projections/history-checkpoints.ts";
 import { meshProjection } from "../src/projections/projection.ts";
 import { meshStateCodec } from "../src/projections/state-codec.ts";
+import { changeIndex, changeIndexCodec } from "../src/replay/change-index.ts";
 import { stateAt } from "../src/replay/state-at.ts";
 import { type Cost, cost, measureCommand, say } from "./measured-command.ts";
 import { writeChanges } from "./written-ledger.ts";
 
 const ROUNDS = 40;
+const COMMANDS = [
+  ["log"],
+  ["log", "--service", "shop/s7"],
+  ["log", "--access"],
+  ["log", "--actor", "nobody"],
+  ["log", "--until", "2026-01-01T00:10:00Z"],
+  ["blame", "Service/shop/s7"],
+  // One change in a hundred is to it.
+  ["blame", "AccessPolicy/shop/s7"],
+  ["at", "5000", "get"],
+  ["explain", "shop/s8", "shop/s7", "GET", "/"],
+];
+/** What no index tells. */
+const COMMANDS_READING_ALL = [["log", "--grep", "never said"], ["verify"]];
 
 async function measure(bus: NatsBus, length: number, cli: readonly string[]): Promise<void> {
   console.log(`${length.toLocaleString("en")} changes`);
@@ -40,15 +55,20 @@ async function measure(bus: NatsBus, length: number, cli: readonly string[]): Pr
     "  read, folded, checkpoints made or proved".padEnd(44),
     `${(made.wallMs / 1e3).toFixed(1)} s, ${rate}/s`,
   );
+  const indexed = new HistoryKeeper({ ...source, projection: changeIndex(), codec: changeIndexCodec });
+  const index = await cost(async () => {
+    indexed.start();
+    await indexed.settled();
+  });
+  console.log("  read, indexes made or proved".padEnd(44), `${(index.wallMs / 1e3).toFixed(1)} s`);
   const states: Cost[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     const revision = 1 + Math.floor(Math.random() * length);
     states.push(await cost(async () => stateAt(log, revision, (await nearestCheckpoint(source, revision))?.state)));
   }
   say("  the state at a random revision", states);
-  for (const args of [["log"], ["log", "--service", "shop/s7"], ["log", "--access"]])
-    await measureCommand(args, 5, cli);
-  await measureCommand(["log", "--actor", "nobody"], 1, cli);
+  for (const args of COMMANDS) await measureCommand(args, 5, cli);
+  for (const args of COMMANDS_READING_ALL) await measureCommand(args, 1, cli);
 }
 
 const lengths = process.argv.length > 2 ? process.argv.slice(2).map(Number) : [100_000, 1_000_000];

@@ -67,13 +67,13 @@ function callOf(service: number, kind: number): TrafficCall {
   };
 }
 
-async function measure(cli: readonly string[], candidate: string): Promise<void> {
+async function measure(cli: readonly string[], candidate: string, rounds: number): Promise<void> {
   for (const args of [
     ["what-if", "-f", candidate, "--since", `${HOURS}h`],
     ["suggest", "access", `${NAMESPACE}/s7`, "--since", `${HOURS}h`],
     ["top", "--edges", "--once", "--window", "1h"],
   ]) {
-    await measureCommand(args, ROUNDS, cli);
+    await measureCommand(args, rounds, cli);
   }
 }
 
@@ -92,11 +92,11 @@ try {
   const number = (HOURS * 60 * SERVICES * INSTANCES).toLocaleString("en");
   console.log(`${number} reports, read one by one`);
   const cli = ["--dir", path];
-  await measure(cli, candidate);
+  await measure(cli, candidate, 1);
   const keeper = new RollupKeeper({ bus, bucket: await openBucket(bus, CHECKPOINT_BUCKET), warn: console.warn });
   const made = await cost(() => keeper.look());
   console.log(`rolled up in ${(made.wallMs / 1e3).toFixed(1)} s, CPU time ${(made.cpuMs / 1e3).toFixed(1)} s`);
-  await measure(cli, candidate);
+  await measure(cli, candidate, ROUNDS);
   await bus.close();
   await server.stop();
 } finally {

@@ -18,10 +18,11 @@ import type { NatsBus } from "../nats/connection.ts";
 import { CHECKPOINT_BUCKET, CONFIG_BUCKET, ENDPOINT_BUCKET } from "../nats/subjects.ts";
 import { ensureTrafficStream } from "../nats/traffic-stream.ts";
 import { parseDuration } from "../policy/duration.ts";
-import { HistoryKeeper, nearestCheckpoint } from "../projections/history-checkpoints.ts";
+import { HISTORY_EVERY, HistoryKeeper, nearestCheckpoint } from "../projections/history-checkpoints.ts";
 import { meshProjection } from "../projections/projection.ts";
 import { type RunningProjection, runProjection } from "../projections/runner.ts";
 import { meshStateCodec } from "../projections/state-codec.ts";
+import { type ChangeIndex, changeIndex, changeIndexCodec } from "../replay/change-index.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { MetricFamily } from "../telemetry/metric-family.ts";
 import { MetricsPage } from "../telemetry/metrics-page.ts";
@@ -121,15 +122,27 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
   const past = new PastStates(log, async (revision) => (await nearestCheckpoint(source, revision))?.state);
   const history = new HistoryKeeper(source);
   stack.defer(() => history.stop());
+  const index = new HistoryKeeper({ ...source, projection: changeIndex(), codec: changeIndexCodec });
+  stack.defer(() => index.stop());
   const credentials = new CredentialService({
     ...options,
     accounts: options.accounts,
     state: () => projection.state,
     latest: () => ledger.latest(),
   });
-  const projection = await project(options, { ...source, publication, metrics, recent, past, history, credentials });
+  const projection = await project(options, {
+    ...source,
+    publication,
+    metrics,
+    recent,
+    past,
+    history,
+    index,
+    credentials,
+  });
   stack.defer(() => projection.stop());
   history.start();
+  index.start();
   const rollups = new RollupKeeper({ bus, bucket: checkpoints, warn });
   stack.defer(() => rollups.stop());
   rollups.start();
@@ -184,12 +197,13 @@ interface ProjectionParts {
   readonly recent: RecentCommands;
   readonly past: PastStates;
   readonly history: HistoryKeeper<MeshState>;
+  readonly index: HistoryKeeper<ChangeIndex>;
   readonly credentials: CredentialService;
 }
 
 /** Folds the log, and tells every part that follows it of each change. */
 function project({ logger, random }: ControlOptions, parts: ProjectionParts): Promise<RunningProjection<MeshState>> {
-  const { log, bucket, publication, metrics, recent, past, history, credentials } = parts;
+  const { log, bucket, publication, metrics, recent, past, history, index, credentials } = parts;
   return runProjection({
     log,
     projection: meshProjection,
@@ -201,6 +215,8 @@ function project({ logger, random }: ControlOptions, parts: ProjectionParts): Pr
       recent.recorded(change);
       past.keep(after);
       history.recorded(after, change);
+      // What the stretch holds is folded when it is complete.
+      if (change.revision % HISTORY_EVERY === 0) index.start();
       if (before.revokedKeys !== after.revokedKeys) credentials.check();
     },
     warn: (message) => logger.warn({}, message),

@@ -15,7 +15,7 @@ import type { StateCodec } from "./state-codec.ts";
  * Revisions from one checkpoint to the next. The tail then takes some tens of milliseconds to read, and of a mesh of
  * 500 services a checkpoint takes about a tenth of what the changes between two take.
  */
-const HISTORY_EVERY = 1_000;
+export const HISTORY_EVERY = 1_000;
 
 /** Whose history, and where its checkpoints are. */
 export interface HistorySource<S> {
@@ -53,6 +53,12 @@ export async function nearestCheckpoint<S>(
   return revision < every ? undefined : verified(source, checkpointKey(projection), revision);
 }
 
+/** The checkpoint along history of that very revision; undefined where there is no good one. */
+export async function checkpointAt<S>(source: HistorySource<S>, revision: number): Promise<Checkpoint<S> | undefined> {
+  const found = await verified(source, historyKey(source.projection, revision), revision);
+  return found?.revision === revision ? found : undefined;
+}
+
 async function verified<S>(source: HistorySource<S>, key: string, max: number): Promise<Checkpoint<S> | undefined> {
   const { bucket, projection, codec, warn } = source;
   const entry = await bucket.get(key);
@@ -85,11 +91,17 @@ export class HistoryKeeper<S> {
   readonly #every: number;
   readonly #writing = new Set<Promise<void>>();
   #filling: Promise<void> = Promise.resolve();
+  /** The last revision up to which they are known to be there. */
+  #filled = 0;
+  /** What the next one is made from: the last that was folded, or a later one that was found good, as it is stored. */
+  #base: Checkpoint<S>;
+  #good: Uint8Array | undefined;
   #stopped = false;
 
   constructor(options: HistoryKeeperOptions<S>) {
     this.#options = options;
     this.#every = options.every ?? HISTORY_EVERY;
+    this.#base = { revision: 0, hash: "", state: options.projection.initial };
   }
 
   /** A change was folded. What is not written now is written by the next replica that starts. */
@@ -99,9 +111,13 @@ export class HistoryKeeper<S> {
     this.#writing.add(writing);
   }
 
-  /** Goes through history beside everything else, and makes again what is missing or no good. */
+  /**
+   * Goes through history beside everything else, and makes again what is missing or no good. Once more, it goes on from
+   * where it has been.
+   */
   start(): void {
-    this.#filling = this.#fill().catch((error: unknown) => {
+    const filling = this.#filling.then(() => this.#fill());
+    this.#filling = filling.catch((error: unknown) => {
       this.#options.warn(`checkpoints along history are not complete: ${messageOf(error)}`);
     });
   }
@@ -120,20 +136,19 @@ export class HistoryKeeper<S> {
   async #fill(): Promise<void> {
     const { log, projection, bucket, codec } = this.#options;
     const last = await log.lastRevision();
-    let base: Checkpoint<S> = { revision: 0, hash: "", state: projection.initial };
-    let good: Uint8Array | undefined;
-    for (let at = this.#every; at <= last && !this.#stopped; at += this.#every) {
+    for (let at = this.#filled + this.#every; at <= last && !this.#stopped; at += this.#every) {
       const value = (await bucket.get(historyKey(projection, at)))?.value;
       if (value !== undefined && (await this.#isGood(at, value))) {
-        good = value;
-        continue;
+        this.#good = value;
+      } else {
+        const decoded = this.#good && decodeCheckpoint(projection, codec, this.#good);
+        if (decoded?.ok === true) this.#base = decoded.value;
+        this.#good = undefined;
+        this.#base = await this.#foldTo(this.#base, at);
+        if (this.#base.revision !== at) return;
+        await this.#write(this.#base);
       }
-      const decoded = good && decodeCheckpoint(projection, codec, good);
-      if (decoded?.ok === true) base = decoded.value;
-      good = undefined;
-      base = await this.#foldTo(base, at);
-      if (base.revision !== at) return;
-      await this.#write(base);
+      this.#filled = at;
     }
     await this.#forgetOldVersions(last);
   }

@@ -84,7 +84,7 @@ function concerns(event: DomainEvent, filter: HistoryFilter): boolean {
 }
 
 /** Who may call whom: rules and policies, the default where none speaks, whether callers must prove who they are, and whose proof is taken. */
-function isAboutAccess(event: DomainEvent): boolean {
+export function isAboutAccess(event: DomainEvent): boolean {
   const kind = kindOfEvent(event);
   const isIdentity = event.type === "IdentityRevoked" || event.type === "IdentityReinstated";
   return isIdentity || kind === "AccessPolicy" || kind === "Mesh";

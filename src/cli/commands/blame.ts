@@ -11,6 +11,7 @@ import { parseKeyArgument } from "../input/document-argument.ts";
 import { formatRelative, type Moment } from "../input/moment.ts";
 import { namespaceOption } from "../mesh/change-options.ts";
 import { type ConnectionOptions, connectionOptions, type OperatorContext, withOperator } from "../mesh/context.ts";
+import { documentHistory } from "../mesh/indexed-ledger.ts";
 import { atOption, MOMENT_HELP, revisionOf } from "../mesh/moment-argument.ts";
 import { type OutputFormat, outputOption, print, table } from "../output/output.ts";
 import { safeLine, safeText } from "../output/safe-text.ts";
@@ -51,10 +52,10 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
     .parseAsync(args, { from: "user" });
 }
 
-/** Reads the history of the document's namespace up to a revision. */
-async function documentBlame({ ledger }: OperatorContext, key: DocumentKey, to: number): Promise<DocumentBlame> {
+/** Reads the history of the document up to a revision. */
+async function documentBlame(context: OperatorContext, key: DocumentKey, to: number): Promise<DocumentBlame> {
   const namespace = parseDocumentKey(key)?.namespace ?? "";
-  const blame = (await blameDocuments(to < 1 ? [] : ledger.read({ to, namespace }), [key])).get(key);
+  const blame = (await blameDocuments(documentHistory(context, { to, namespace }, [key]), [key])).get(key);
   if (blame === undefined) throw new Error(`no blame for ${key}`);
   return blame;
 }

@@ -11,6 +11,7 @@ import type { Fact } from "../../replay/fact.ts";
 import { formatRelative } from "../input/moment.ts";
 import { type CallOptions, callArguments, callOf, callText } from "../mesh/call-options.ts";
 import { type OperatorContext, withOperator } from "../mesh/context.ts";
+import { documentHistory } from "../mesh/indexed-ledger.ts";
 import { pastState } from "../mesh/known-mesh.ts";
 import { MOMENT_HELP, revisionOf } from "../mesh/moment-argument.ts";
 import { type Paint, painter, print, table } from "../output/output.ts";
@@ -56,12 +57,13 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
     .parseAsync(args, { from: "user" });
 }
 
-/** Reads the history of the namespaces whose documents the facts name. */
-async function attributed({ ledger }: OperatorContext, facts: readonly Fact[], to: number): Promise<ExplainedFact[]> {
+/** Reads the history of the documents that the facts name. */
+async function attributed(context: OperatorContext, facts: readonly Fact[], to: number): Promise<ExplainedFact[]> {
   const keys = new Set(facts.flatMap(({ place }) => place?.key ?? []));
   const blame = new Map<DocumentKey, DocumentBlame>();
   for (const [namespace, own] of Map.groupBy(keys, (key) => parseDocumentKey(key)?.namespace ?? "")) {
-    for (const [key, found] of await blameDocuments(ledger.read({ to, namespace }), own)) blame.set(key, found);
+    const changes = documentHistory(context, { to, namespace }, own);
+    for (const [key, found] of await blameDocuments(changes, own)) blame.set(key, found);
   }
   return facts.map((fact) => ({ ...fact, by: fact.place && blame.get(fact.place.key)?.at(fact.place.path) }));
 }

@@ -11,6 +11,7 @@ import type { Moment } from "../input/moment.ts";
 import { parseServiceArgument } from "../input/service-argument.ts";
 import { namespaceOption, parseCount } from "../mesh/change-options.ts";
 import { type ConnectionOptions, connectionOptions, type OperatorContext, withOperator } from "../mesh/context.ts";
+import { CLOCK_SKEW_MS, type LedgerReader, rangesToRead } from "../mesh/indexed-ledger.ts";
 import { impactLines, worseningsOf } from "../mesh/log-impact.ts";
 import { MOMENT_HELP, momentOption, revisionOf } from "../mesh/moment-argument.ts";
 import { recentChanges } from "../mesh/recent-changes.ts";
@@ -49,8 +50,6 @@ interface LogQuery {
 }
 
 const LIMIT_DEFAULT = 50;
-/** Replicas stamp changes with their own clocks, so a change may seem older than the one before it. */
-const CLOCK_SKEW_MS = 60_000;
 
 const HELP = `
 The newest change comes first; with --follow the newest comes last and what happens from now on follows, for machines
@@ -96,9 +95,8 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
         throw new UsageError("--follow goes on for ever, and --until names an end: leave one of them out");
       }
       await withOperator(options, async (context) => {
-        const { ledger } = context;
-        const query = await queryOf(ledger, options);
-        if (options.follow === true) await follow(ledger, query, options);
+        const query = await queryOf(context.ledger, options);
+        if (options.follow === true) await follow(context, query, options);
         else await list(context, query, options);
       });
     })
@@ -113,16 +111,19 @@ function withService(options: LogOptions, service: string | undefined): LogOptio
 }
 
 /** The last entries that pass, newest first. */
-export async function recentEntries(ledger: Ledger, query: LogQuery, limit: number): Promise<HistoryEntry[]> {
-  const { from, to, filter } = query;
+export async function recentEntries(reader: LedgerReader, query: LogQuery, limit: number): Promise<HistoryEntry[]> {
+  const { from, filter } = query;
   const { namespace, sinceMs = Number.NEGATIVE_INFINITY } = filter;
-  const range = { from, ...(to === undefined ? {} : { to }), ...(namespace === undefined ? {} : { namespace }) };
+  const to = Math.min(query.to ?? Number.POSITIVE_INFINITY, await reader.ledger.lastRevision());
   const entries: HistoryEntry[] = [];
-  for await (const recorded of recentChanges(ledger, range)) {
-    if (Date.parse(recorded.change.time) < sinceMs - CLOCK_SKEW_MS) break;
-    const entry = historyEntry(recorded, filter);
-    if (entry !== undefined) entries.push(entry);
-    if (entries.length === limit) break;
+  for await (const range of rangesToRead(reader, { from, to }, filter)) {
+    const inNamespace = { ...range, ...(namespace === undefined ? {} : { namespace }) };
+    for await (const recorded of recentChanges(reader.ledger, inNamespace)) {
+      if (Date.parse(recorded.change.time) < sinceMs - CLOCK_SKEW_MS) return entries;
+      const entry = historyEntry(recorded, filter);
+      if (entry !== undefined) entries.push(entry);
+      if (entries.length === limit) return entries;
+    }
   }
   return entries;
 }
@@ -132,7 +133,7 @@ async function list(
   query: LogQuery,
   { limit, output, graph, impact, absolute }: LogOptions,
 ): Promise<void> {
-  const entries = await recentEntries(context.ledger, query, limit);
+  const entries = await recentEntries(context, query, limit);
   const impacts = impact === true ? await worseningsOf(context, entries, Date.now()) : undefined;
   if (output !== "table") {
     const values = entries.map((entry) => {
@@ -155,9 +156,10 @@ async function list(
     note(`the last ${limit}; --limit shows more`);
 }
 
-async function follow(ledger: Ledger, query: LogQuery, { limit, output }: LogOptions): Promise<void> {
+async function follow(reader: LedgerReader, query: LogQuery, { limit, output }: LogOptions): Promise<void> {
+  const { ledger } = reader;
   const last = await ledger.lastRevision();
-  const said = (await recentEntries(ledger, { ...query, to: last }, limit)).reverse();
+  const said = (await recentEntries(reader, { ...query, to: last }, limit)).reverse();
   const say = (entries: readonly HistoryEntry[], heads: boolean): void => {
     const style = { nowMs: Date.now(), width: process.stdout.columns, times: "absolute", heads } as const;
     if (output === "table") printText(logTable(entries, style));

@@ -18,6 +18,7 @@ import { type ChangeOptions, changeOptions } from "../mesh/change-options.ts";
 import { undertake } from "../mesh/change-report.ts";
 import { type OperatorContext, withOperator } from "../mesh/context.ts";
 import { effects, undoneLines } from "../mesh/going-back.ts";
+import { documentHistory } from "../mesh/indexed-ledger.ts";
 import { currentState, pastState } from "../mesh/known-mesh.ts";
 import { momentOption, revisionOf } from "../mesh/moment-argument.ts";
 import { propose } from "../mesh/proposal.ts";
@@ -77,7 +78,8 @@ async function requireUndoable(context: OperatorContext, state: MeshState, recor
   const undone = undoChange(state, { before, after: foldChange(before, recorded) }, namespace);
   if (undone.ok) return;
   const keys = new Set(undone.error.map(({ key }) => key));
-  const blame = await blameDocuments(context.ledger.read({ namespace }), keys);
+  const history = documentHistory(context, { to: state.revision, namespace }, [...keys]);
+  const blame = await blameDocuments(history, keys);
   for (const conflict of undone.error) {
     const known = blame.get(conflict.key);
     const by = known?.removed ?? lastWriter(conflict, (path) => known?.at(path));
