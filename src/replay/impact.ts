@@ -6,9 +6,10 @@
 
 import type { RecordedChange } from "../events/change.ts";
 import type { ServiceRef } from "../policy/names.ts";
+import type { LatencySketch } from "../telemetry/latency-sketch.ts";
 import type { TrafficSummary } from "../telemetry/traffic-summary.ts";
 import { serviceOfEvent } from "./history.ts";
-import { type Signals, signalsOf } from "./signals.ts";
+import { latencyOf, type Signals, signalsOf } from "./signals.ts";
 import { type ObservedCalls, TrafficTable } from "./traffic-table.ts";
 
 export type Worsening = "errors" | "refusals" | "latency";
@@ -66,9 +67,10 @@ export class ChangeImpact {
     const [before, after] = [this.#callsByService(this.#before), this.#callsByService(this.#after)];
     const afterSpanMs = Math.min(this.#windowMs, nowMs - this.#changedMs);
     return [...new Set([...before.keys(), ...after.keys()])].sort().map((service) => {
-      const was = signalsOf(before.get(service) ?? [], this.#windowMs);
-      const is = signalsOf(after.get(service) ?? [], afterSpanMs);
-      return { service, before: was, after: is, worse: worsenings(was, is) };
+      const [former, later] = [before.get(service) ?? [], after.get(service) ?? []];
+      const [was, is] = [signalsOf(former, this.#windowMs), signalsOf(later, afterSpanMs)];
+      const worse = worsenings(was, is, slowed(latencyOf(former), latencyOf(later)));
+      return { service, before: was, after: is, worse };
     });
   }
 
@@ -95,9 +97,8 @@ function servicesOf({ change }: RecordedChange): ReadonlySet<ServiceRef> | undef
   return services.size === 0 ? undefined : services;
 }
 
-function worsenings(before: Signals, after: Signals): Worsening[] {
+function worsenings(before: Signals, after: Signals, isSlower: boolean): Worsening[] {
   if (before.calls < CALLS_MIN || after.calls < CALLS_MIN) return [];
-  const isSlower = (after.p99Ms ?? 0) > (before.p99Ms ?? Number.POSITIVE_INFINITY) * SLOWER_MIN;
   return [
     ...(rose(before.errors, before.calls, after.errors, after.calls) ? (["errors"] as const) : []),
     ...(rose(before.refused, before.calls, after.refused, after.calls) ? (["refusals"] as const) : []),
@@ -105,9 +106,19 @@ function worsenings(before: Signals, after: Signals): Worsening[] {
   ];
 }
 
-/** The test for two proportions: whether the second is larger by more than chance would have it. */
+/** Of few calls the slowest is the 99th percentile, whatever happened: it is the number of slow ones that must have risen. */
+function slowed(before: LatencySketch, after: LatencySketch): boolean {
+  const bound = (before.quantile(0.99) ?? Number.POSITIVE_INFINITY) * SLOWER_MIN;
+  if ((after.quantile(0.99) ?? 0) <= bound) return false;
+  return exceeds(before.shareAbove(bound), before.total, after.shareAbove(bound), after.total);
+}
+
 function rose(before: number, beforeCalls: number, after: number, afterCalls: number): boolean {
-  if (after - before < RISE_MIN) return false;
+  return after - before >= RISE_MIN && exceeds(before, beforeCalls, after, afterCalls);
+}
+
+/** The test for two proportions: whether the second is larger by more than chance would have it. */
+function exceeds(before: number, beforeCalls: number, after: number, afterCalls: number): boolean {
   const pooled = (before * beforeCalls + after * afterCalls) / (beforeCalls + afterCalls);
   const deviation = Math.sqrt(pooled * (1 - pooled) * (1 / beforeCalls + 1 / afterCalls));
   return deviation === 0 || (after - before) / deviation >= DEVIATIONS_MIN;

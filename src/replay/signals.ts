@@ -24,14 +24,13 @@ export interface NamedSignals extends Signals {
 type Counted = Pick<ObservedCalls, "decisions" | "count" | "errors" | "latency">;
 
 export function signalsOf(calls: readonly Counted[], spanMs: number): Signals {
-  const latency = new LatencySketch();
+  const latency = latencyOf(calls);
   let [total, errors, refused] = [0, 0, 0];
-  for (const { decisions, count, errors: failed, latency: measured } of calls) {
-    const { denied = 0, limited = 0, unrouted = 0, allowed = 0 } = decisions;
+  for (const { decisions, count, errors: failed } of calls) {
+    const { denied = 0, limited = 0, unrouted = 0 } = decisions;
     total += count;
     errors += failed;
     refused += denied + limited + unrouted;
-    if (allowed > 0) latency.merge(measured.counts());
   }
   const ratio = (part: number): number => (total === 0 ? 0 : part / total);
   return {
@@ -42,6 +41,15 @@ export function signalsOf(calls: readonly Counted[], spanMs: number): Signals {
     p50Ms: latency.quantile(0.5),
     p99Ms: latency.quantile(0.99),
   };
+}
+
+/** How long calls took, of the kinds that are let through. */
+export function latencyOf(calls: readonly Counted[]): LatencySketch {
+  const latency = new LatencySketch();
+  for (const { decisions, latency: measured } of calls) {
+    if ((decisions.allowed ?? 0) > 0) latency.merge(measured.counts());
+  }
+  return latency;
 }
 
 /** By called service, busiest first. */

@@ -49,6 +49,13 @@ export class LatencySketch {
     return middleOf(LATENCY_BUCKET_MAX);
   }
 
+  /** The part, from 0 to 1, that took longer than so many milliseconds; 0 where nothing was measured. */
+  shareAbove(durationMs: number): number {
+    let above = 0;
+    for (const [bucket, count] of this.#counts) if (middleOf(bucket) > durationMs) above += count;
+    return this.#total === 0 ? 0 : above / this.#total;
+  }
+
   #inOrder(): [bucket: number, count: number][] {
     return [...this.#counts].sort(([a], [b]) => a - b);
   }

@@ -54,6 +54,23 @@ test("a time before the first change is said to be one, and one to come is refus
   expect([code, stderr]).toEqual([1, "heddle: 2999-01-01T00:00:00.000Z has not come yet\n"]);
 });
 
+test("show takes the last change by name, and impact says where there is none", async () => {
+  expect(await mesh.json(["show", "head~1"])).toMatchObject({ revision: 6 });
+  const { code, stderr } = await failing("impact", "head~99");
+  expect([code, stderr]).toEqual([1, "heddle: there are fewer than 99 changes\n"]);
+});
+
+test("an export of the end alone is verified as that, and what is none says why", async () => {
+  const { stdout } = await mesh.heddle(["export", "--since", "5"]);
+  const end = await mesh.heddle(["verify", await mesh.file("end.jsonl", stdout)]);
+  expect([end.code, end.stdout]).toEqual([0, expect.stringContaining("2 changes from revision 6 on in 2 namespaces")]);
+  expect(end.stdout).toContain("what came before revision 6 is not in it");
+  const packed = await mesh.file("end.jsonl.gz", "");
+  await Bun.write(packed, Bun.gzipSync(Buffer.from(stdout)));
+  expect((await failing("verify", packed)).stderr).toContain("is compressed: gunzip it");
+  expect((await failing("verify", "/nowhere.jsonl")).stderr).toBe("heddle: /nowhere.jsonl: there is no such file\n");
+});
+
 test("diff names an identity that was revoked", async () => {
   expect((await mesh.heddle(["diff", "5", "6"])).stdout).toContain("revoked the identity of shop/catalog");
 });

@@ -41,6 +41,15 @@ test("errors, refusals and latency that rose are named", () => {
   expect(flagged({ count: 10, errors: 10 })).toEqual([]);
 });
 
+test("a few slow calls among few are no rise of latency, though they make the 99th percentile", () => {
+  const few = { count: 60, latency: [20, 60] };
+  const afterwards = (latency: number[]) => impactOf(summary(1, -2, few), summary(2, 1, { count: 60, latency }))[0];
+  const chance = afterwards([20, 58, 30, 2]);
+  expect(chance?.after.p99Ms).toBeGreaterThan(1.4 * (chance?.before.p99Ms ?? 0));
+  expect(chance?.worse).toEqual([]);
+  expect(afterwards([20, 45, 30, 15])?.worse).toEqual(["latency"]);
+});
+
 test("what lies outside the windows, or was stored twice, does not count", () => {
   const [impact] = impactOf(summary(1, -30), summary(2, -2), summary(2, -2), summary(3, 30));
   expect(impact?.before.calls).toBe(600);

@@ -6,10 +6,10 @@ import { ChangeImpact, type ServiceImpact } from "../../replay/impact.ts";
 import { changeAt } from "../../replay/revision-at.ts";
 import type { Signals } from "../../replay/signals.ts";
 import { Failure } from "../failure.ts";
-import { formatRelative } from "../input/moment.ts";
-import { parseRevision } from "../mesh/change-options.ts";
+import { formatRelative, type Moment } from "../input/moment.ts";
 import { type ConnectionOptions, connectionOptions, type OperatorContext, withOperator } from "../mesh/context.ts";
 import { requireRevision } from "../mesh/known-mesh.ts";
+import { momentOption, revisionOf } from "../mesh/moment-argument.ts";
 import { reports } from "../mesh/traffic-input.ts";
 import { milliseconds, percent } from "../output/figures.ts";
 import { note, type OutputFormat, outputOption, type Paint, painter, print, table } from "../output/output.ts";
@@ -26,7 +26,8 @@ const WINDOW_MAX_MS = 24 * 3_600_000;
 
 const HELP = `
 Sidecars report once a minute, so that what a change did shows a minute or two after it. What rose by more than chance
-would have it is marked; that it came after the change does not prove that it came of it.
+would have it is marked. Calls are counted where they arrive, or where they were made if they never left: time that the
+callers' sidecars add, by retries or by a delay that was injected, is not in it. That it came after the change does not prove that it came of it.
 
 Examples:
   heddle impact 41
@@ -36,11 +37,11 @@ Examples:
 export async function run(command: Command, args: readonly string[]): Promise<void> {
   await connectionOptions(outputOption(command))
     .description("Show rate, errors and latency before and after a change.")
-    .argument("<revision>", "as `heddle log` shows it", parseRevision)
+    .argument("<revision>", "as `heddle log` shows it, or head~2", momentOption)
     .option("--window <duration>", "so long on either side (default: 30m)", parseWindow, WINDOW_MS)
     .addHelpText("after", HELP)
-    .action((revision: number, options: ImpactOptions) =>
-      withOperator(options, (context) => show(context, revision, options)),
+    .action((moment: Moment, options: ImpactOptions) =>
+      withOperator(options, async (context) => show(context, await revisionOf(context.ledger, moment), options)),
     )
     .parseAsync(args, { from: "user" });
 }

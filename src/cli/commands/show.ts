@@ -8,10 +8,10 @@ import { type SignatureState, signatureState } from "../../events/signature.ts";
 import type { MeshState } from "../../events/state.ts";
 import { type DocumentDifference, diffStates } from "../../replay/diff.ts";
 import { Failure } from "../failure.ts";
-import { formatRelative } from "../input/moment.ts";
-import { parseRevision } from "../mesh/change-options.ts";
+import { formatRelative, type Moment } from "../input/moment.ts";
 import { type ConnectionOptions, connectionOptions, type OperatorContext, withOperator } from "../mesh/context.ts";
 import { pastState, requireRevision } from "../mesh/known-mesh.ts";
+import { momentOption, revisionOf } from "../mesh/moment-argument.ts";
 import { eventLine } from "../mesh/proposal.ts";
 import { recentChanges } from "../mesh/recent-changes.ts";
 import { differenceLines } from "../output/document-lines.ts";
@@ -39,18 +39,19 @@ const SIGNATURES: Readonly<Record<SignatureState, string>> = {
 };
 
 const HELP = `
-Example:
+Examples:
   heddle show 41
+  heddle show head
 `;
 
 export async function run(command: Command, args: readonly string[]): Promise<void> {
   await connectionOptions(outputOption(command))
     .description("Show one change in full: who, when, why, what, and each document before and after.")
-    .argument("<revision>", "as `heddle log` shows it", parseRevision)
+    .argument("<revision>", "as `heddle log` shows it, or head~2", momentOption)
     .addHelpText("after", HELP)
-    .action(async (revision: number, options: ShowOptions) => {
+    .action(async (moment: Moment, options: ShowOptions) => {
       await withOperator(options, async (context) => {
-        const exhibit = await exhibitOf(context, revision);
+        const exhibit = await exhibitOf(context, await revisionOf(context.ledger, moment));
         print(options.output, exhibitValue(exhibit), () => exhibitText(exhibit, painter(process.stdout), Date.now()));
       });
     })

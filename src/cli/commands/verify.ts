@@ -67,7 +67,10 @@ function proofText(
   compared: RememberedLedger | undefined,
 ): string {
   const paint = painter(process.stdout);
-  const read = `${changes} changes in ${heads.size} namespaces, ${signed} of them signed by operators`;
+  // An export may begin later than the ledger: what came before is named by its hash, and proved by nothing.
+  const before = problems.length === 0 ? mark.revision - changes : 0;
+  const from = before > 0 ? ` from revision ${before + 1} on` : "";
+  const read = `${changes} changes${from} in ${heads.size} namespaces, ${signed} of them signed by operators`;
   if (problems.length > 0) {
     const lines = problems.map(({ kind, revision, message }) => {
       return `  ${paint("red", kind)} at revision ${revision}: ${safeText(message)}`;
@@ -79,7 +82,14 @@ function proofText(
     compared === undefined
       ? []
       : [`holds all that it held at revision ${compared.mark.revision}, verified ${agoText(compared.time)}`];
-  return [`${paint("green", "verified")}: ${read}`, ...since, ...remarks, `head: ${formatMark(mark)}`].join("\n");
+  const unproved = before > 0 ? [paint("yellow", `note: what came before revision ${before + 1} is not in it`)] : [];
+  return [
+    `${paint("green", "verified")}: ${read}`,
+    ...since,
+    ...unproved,
+    ...remarks,
+    `head: ${formatMark(mark)}`,
+  ].join("\n");
 }
 
 function agoText(time: string): string {

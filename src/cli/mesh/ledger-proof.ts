@@ -76,6 +76,9 @@ function readable(revision: number, subject: string, bytes: Uint8Array): Recorde
   }
 }
 
+/** How what gzip wrote begins (RFC 1952, section 2.3.1), read as text. */
+const GZIP_START = "\u001f\ufffd";
+
 /** A ledger out of a file, whole in memory. */
 export interface ExportedLedger {
   readonly changes: readonly ExportedChange[];
@@ -97,6 +100,8 @@ export async function readExport(path: string): Promise<ExportedLedger> {
     for (let number = 1; ; number++) {
       const { value: line, done } = await Promise.race([lines.next(), broken]);
       if (done === true) break;
+      if (number === 1 && line.startsWith(GZIP_START))
+        throw new Error(`is compressed: gunzip it, and say - to read it here`);
       if (line === "") continue;
       const read = readLine(line, (entries.at(-1)?.revision ?? 0) + 1);
       if (read.kind === "seal") found = read.seal;
@@ -107,6 +112,8 @@ export async function readExport(path: string): Promise<ExportedLedger> {
       }
     }
   } catch (cause) {
+    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT")
+      throw new Failure(`${path}: there is no such file`);
     throw new Failure(`${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }
   return { changes, entries, seal: found };
