@@ -74,9 +74,9 @@ export class BodyReader {
     return this.#mode === "until-close";
   }
 
-  /** Bytes of a body with a length that have not been read yet; 0 of any other. */
+  /** Bytes that have not been read yet; where only the body's end will tell, any number. */
   get bytesLeft(): number {
-    return this.#mode === "length" ? this.#left : 0;
+    return this.#mode === "length" ? this.#left : Number.POSITIVE_INFINITY;
   }
 
   step(input: InputBuffer): BodyStep {

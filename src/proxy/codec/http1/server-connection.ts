@@ -119,7 +119,7 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
   // What streams ask for
 
   closesAfter(mustClose: boolean): boolean {
-    // More than would be thrown away: were the client to reuse the connection, its next request would meet our close.
+    // Maybe more than would be thrown away: were the client to reuse the connection, its next request would meet our close.
     const bodyTooLong = this.#phase === "body" && this.#body.bytesLeft > this.limits.streamWindowBytes;
     const bodyUnasked = this.#phase === "body" && this.#stream?.continued === false;
     // Bytes that came after a request to switch protocols may not be HTTP at all.

@@ -50,6 +50,13 @@ describe("an answer before the request is over", () => {
     expect(output.text.includes("connection: close")).toBe(closes);
     expect(output.fate).toBe(closes ? "ended" : "open");
   });
+
+  test("of unknown length, ends the connection: as much as ever may follow", () => {
+    const { output, first } = given(request("POST / HTTP/1.1", "Transfer-Encoding: chunked\r\n", "1\r\nx\r\n"));
+    first.stream.sendHead(responseHead(403, [], 0), true);
+    expect(output.text).toContain("\r\nconnection: close\r\n");
+    expect(output.fate).toBe("ended");
+  });
 });
 
 describe("requests in a row", () => {
