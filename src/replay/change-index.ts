@@ -12,7 +12,7 @@ import { partsOf } from "../policy/schema.ts";
 import { HISTORY_EVERY } from "../projections/history-checkpoints.ts";
 import type { Projection } from "../projections/projection.ts";
 import type { StateCodec } from "../projections/state-codec.ts";
-import { type HistoryFilter, isAboutAccess, serviceOfEvent } from "./history.ts";
+import { type HistoryFilter, isAboutAccess, isMeshWide, serviceOfEvent } from "./history.ts";
 
 /** In place of a service's name: every service. `shop/*`: those of a namespace. */
 const ALL = "*";
@@ -52,7 +52,7 @@ const EMPTY: ChangeIndex = {
 export function changeIndex(every: number = HISTORY_EVERY): Projection<ChangeIndex> {
   return {
     name: "changes",
-    version: 1,
+    version: 2,
     initial: EMPTY,
     evolve: (before, change) => indexed((change.revision - 1) % every === 0 ? EMPTY : before, change),
   };
@@ -93,7 +93,7 @@ function withRevision(known: ReadonlyMap<string, string>, keys: ReadonlySet<stri
 
 /** All that `concernsService` of `history.ts` takes an event to be about. */
 function servicesOf(event: DomainEvent): string[] {
-  if (kindOfEvent(event) === "Mesh") return [ALL];
+  if (isMeshWide(event)) return [ALL];
   if (event.type === "RolledBack") return event.only === undefined ? [`${event.namespace}/*`] : [];
   const former = event.type === "RateLimitSet" && event.from !== undefined ? [event.from.service] : [];
   const service = serviceOfEvent(event);

@@ -5,7 +5,7 @@ import { describe } from "../events/describe.ts";
 import type { DomainEvent } from "../events/domain-events.ts";
 import { kindOfEvent } from "../events/event-document.ts";
 import { parseServiceRef, type ServiceRef } from "../policy/names.ts";
-import { type AccessRule, type PolicyKind, partsOf } from "../policy/schema.ts";
+import { type AccessRule, type PolicyKind, partsOf, type ServiceSpec } from "../policy/schema.ts";
 
 /** All given conditions hold together; an empty filter lets everything pass. */
 export interface HistoryFilter {
@@ -83,20 +83,49 @@ function concerns(event: DomainEvent, filter: HistoryFilter): boolean {
   return service === undefined || concernsService(event, service);
 }
 
-/** Who may call whom: rules and policies, the default where none speaks, whether callers must prove who they are, and whose proof is taken. */
+/**
+ * Who may call whom: rules and policies, the default where none speaks, whether callers must prove who they are and
+ * whose users they act for, and whose proof is taken.
+ */
 export function isAboutAccess(event: DomainEvent): boolean {
-  const kind = kindOfEvent(event);
-  const isIdentity = event.type === "IdentityRevoked" || event.type === "IdentityReinstated";
-  return isIdentity || kind === "AccessPolicy" || kind === "Mesh";
+  switch (event.type) {
+    case "IdentityRevoked":
+    case "IdentityReinstated":
+    case "FederationTrusted":
+    case "FederationEnded":
+    case "ServiceMtlsSet":
+    case "JwtValidationSet":
+      return true;
+    case "CertificateTtlDefaultSet":
+      return false;
+    case "ServiceDeclared":
+      return asksForProof(event.spec);
+    case "ServicePortsSet":
+      return [...(event.from ?? []), ...(event.to ?? [])].some(({ mtls }) => mtls !== undefined);
+    default: {
+      const kind = kindOfEvent(event);
+      return kind === "AccessPolicy" || kind === "Mesh";
+    }
+  }
+}
+
+/** It says of itself what callers must prove; all others are as the mesh says. */
+function asksForProof({ mtls, jwt, ports }: ServiceSpec): boolean {
+  return mtls !== undefined || jwt !== undefined || ports.some((port) => port.mtls !== undefined);
+}
+
+/** What is about every service: the Mesh document, and which other trust domains are believed. */
+export function isMeshWide(event: DomainEvent): boolean {
+  const isTrust = event.type === "FederationTrusted" || event.type === "FederationEnded";
+  return isTrust || kindOfEvent(event) === "Mesh";
 }
 
 function concernsService(event: DomainEvent, service: ServiceRef): boolean {
   return isAbout(event, service) || isCaller(event, service);
 }
 
-/** What is mesh-wide is about every service. */
 function isAbout(event: DomainEvent, service: ServiceRef): boolean {
-  if (kindOfEvent(event) === "Mesh" || serviceOfEvent(event) === service) return true;
+  if (isMeshWide(event) || serviceOfEvent(event) === service) return true;
   if (event.type === "RolledBack") return event.only === undefined && service.startsWith(`${event.namespace}/`);
   if (event.type === "RateLimitSet" && event.from !== undefined) {
     return `${event.namespace}/${event.from.service}` === service;
