@@ -6,6 +6,7 @@
 import { checkAccessRule, checkJwt } from "./check-access.ts";
 import { checkExternal, checkExternalRule } from "./check-external.ts";
 import { checkMatchedPaths } from "./check-paths.ts";
+import { checkRouteRule } from "./check-route.ts";
 import { documentKey } from "./document-key.ts";
 import { parseDuration } from "./duration.ts";
 import { type DocumentKey, parseServiceRef, type ServiceRef, serviceRef } from "./names.ts";
@@ -183,6 +184,9 @@ class Check {
       checkBackends(document, path, rule, this.#error, this.#warn);
       if (target !== undefined) this.#destinations(document, path, rule, target);
       checkTimeouts(document, path, rule, this.#warn);
+      const own = checkRouteRule(rule, path);
+      for (const { path: at, message } of own.errors) this.#error(document, at, message);
+      for (const { path: at, message } of own.warnings) this.#warn(document, at, message);
       if (target !== undefined) checkMatchedPorts(document, path, rule, target, this.#warn);
       this.#matchedPaths(document, path, rule);
     }

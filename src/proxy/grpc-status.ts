@@ -1,5 +1,10 @@
 /** How gRPC says what HTTP says by a status (gRPC over HTTP/2). */
 
+/** Time ran out: not UNAVAILABLE, upon which clients try again. */
+export const DEADLINE_EXCEEDED = 4;
+/** Too much, or too often. */
+export const RESOURCE_EXHAUSTED = 8;
+
 /** gRPC status for an HTTP status, by gRPC's "HTTP to gRPC Status Code Mapping". */
 export function grpcStatusOf(httpStatus: number): number {
   switch (httpStatus) {
@@ -12,7 +17,7 @@ export function grpcStatusOf(httpStatus: number): number {
     case 404:
       return 12; // UNIMPLEMENTED
     case 429:
-      return 8; // RESOURCE_EXHAUSTED, as Envoy answers for its own limits
+      return RESOURCE_EXHAUSTED; // as Envoy answers for its own limits
     case 502:
     case 503:
     case 504:

@@ -16,10 +16,33 @@ export function httpDateClock(wallMs: () => number): () => string {
   };
 }
 
-/** RFC 9110 §5.6.7, the form that servers must send. */
-const IMF_FIXDATE = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/;
+const TIME = String.raw`(?<time>\d{2}:\d{2}:\d{2})`;
 
-/** Unix milliseconds; NaN where the text is no date. */
-export function parseHttpDate(text: string): number {
-  return IMF_FIXDATE.test(text) ? Date.parse(text) : Number.NaN;
+/** RFC 9110 §5.6.7: the form that servers must send, and the two obsolete ones that must be understood. */
+const FORMS = [
+  String.raw`[A-Z][a-z]{2}, (?<day>\d{2}) (?<month>[A-Z][a-z]{2}) (?<year>\d{4}) ${TIME} GMT`,
+  String.raw`[A-Z][a-z]{5,8}, (?<day>\d{2})-(?<month>[A-Z][a-z]{2})-(?<year>\d{2}) ${TIME} GMT`,
+  String.raw`[A-Z][a-z]{2} (?<month>[A-Z][a-z]{2}) (?<day>[ \d]\d) ${TIME} (?<year>\d{4})`,
+].map((form) => new RegExp(`^${form}$`));
+
+/** A year of two digits is at most so far ahead (RFC 9110 §5.6.7). */
+const YEARS_AHEAD_MAX = 50;
+
+/**
+ * Unix milliseconds; NaN where the text is no date.
+ * @param nowMs Unix milliseconds: what a year of two digits is read by.
+ */
+export function parseHttpDate(text: string, nowMs: number): number {
+  for (const form of FORMS) {
+    const { day, month, year = "", time } = form.exec(text)?.groups ?? {};
+    if (day !== undefined) return Date.parse(`${day.trim()} ${month} ${wholeYear(year, nowMs)} ${time} GMT`);
+  }
+  return Number.NaN;
+}
+
+/** The latest year with these last digits that is not too far ahead. */
+function wholeYear(year: string, nowMs: number): number {
+  if (year.length > 2) return Number(year);
+  const latest = new Date(nowMs).getUTCFullYear() + YEARS_AHEAD_MAX;
+  return latest - ((latest - Number(year)) % 100);
 }

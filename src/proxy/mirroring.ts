@@ -55,7 +55,7 @@ export class Mirroring {
             ...plan,
             retries: undefined,
             budget: undefined,
-            observes: false,
+            isCopy: true,
             head: (own, attempt) => {
               const outgoing = plan.head(own, attempt);
               outgoing.headers.push(MIRROR_FIELD, "1");

@@ -6,17 +6,23 @@
 
 import { flagSet } from "../telemetry/response-flags.ts";
 import type { HeaderList, RequestHead } from "./codec/message.ts";
+import type { CallerTerms } from "./deadline.ts";
 import { headerValue } from "./headers.ts";
 import { type FaultContext, faultResponse, type LocalResponse } from "./respond.ts";
-import type { Route } from "./route/compile.ts";
+import type { Route, RouteRule } from "./route/compile.ts";
 import type { DrawnFault } from "./route/fault-draw.ts";
 import type { RuleFilters } from "./route/rule-filters.ts";
+import { issuing } from "./route/sticky.ts";
 import { ruleResponse } from "./rule-response.ts";
+import type { Admission } from "./side.ts";
 
 /** Breaks the stream off without a response. */
 export interface Break {
   readonly kind: "reset";
 }
+
+/** An admission that makes no call. */
+export type Declined = Exclude<Admission, { kind: "call" }>;
 
 export type OwnAnswer = { readonly kind: "answer"; readonly response: LocalResponse } | Break;
 
@@ -41,7 +47,8 @@ export function ownAnswer(
     return { kind: "answer", response };
   }
   if (fault?.abort !== undefined) {
-    const { status = 200, grpcStatus, reset } = fault.abort;
+    // Whoever speaks no gRPC would take 200 for success.
+    const { status = 503, grpcStatus, reset } = fault.abort;
     if (reset === true) return { kind: "reset" };
     const body = "This failure was made on purpose: a fault is injected into calls of this service.\n";
     const content = { status, grpcStatus, body, details: "fault_filter_abort", flags: flagSet("FI") };
@@ -58,6 +65,19 @@ export function ownAnswer(
   return undefined;
 }
 
+/** A failure that is held back beyond the time that the call has comes too late: its caller hears of the time. */
+export function withinTime(
+  declined: Declined,
+  { timeoutMs: ruleMs = Number.POSITIVE_INFINITY }: RouteRule,
+  { timeoutMs: callerMs = Number.POSITIVE_INFINITY }: CallerTerms,
+  context: FaultContext,
+): Declined {
+  const timeoutMs = Math.min(ruleMs, callerMs);
+  if ((declined.afterMs ?? 0) <= timeoutMs) return declined;
+  const response = faultResponse(callerMs <= ruleMs ? "deadline_exceeded" : "upstream_timeout", context);
+  return { kind: "answer", response, edge: declined.edge, afterMs: timeoutMs };
+}
+
 /** Makes of the request what the called service gets. It is ours alone by now. */
 export function changeRequest(request: RequestHead, { changeRequest: change, rule }: Route): void {
   const rewrite = rule.filters?.rewrite;
@@ -68,13 +88,18 @@ export function changeRequest(request: RequestHead, { changeRequest: change, rul
   change?.(request.headers);
 }
 
-/** What is done to the head of the response; undefined: nothing. */
+/**
+ * What is done to the head of the backend's response; undefined: nothing. Only it brings the cookie that keeps its user
+ * there: what the mesh answers itself comes from no backend.
+ */
 export function responseChange(route: Route, request: RequestHead): ((headers: HeaderList) => void) | undefined {
-  const cors = route.rule.filters?.cors;
-  if (cors === undefined) return route.changeResponse;
+  const { rule, changeResponse, setCookie } = route;
+  const change = setCookie === undefined ? changeResponse : issuing(setCookie, changeResponse);
+  const cors = rule.filters?.cors;
+  if (cors === undefined) return change;
   const origin = headerValue(request.headers, "origin");
   return (headers) => {
     cors.changeResponse(origin, headers);
-    route.changeResponse?.(headers);
+    change?.(headers);
   };
 }

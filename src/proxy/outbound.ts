@@ -26,7 +26,14 @@ import type { Downstream } from "./io/downstream.ts";
 import { takeForward } from "./max-forwards.ts";
 import { Mirroring } from "./mirroring.ts";
 import { isPlaintext } from "./mtls.ts";
-import { changeRequest, type OwnAnswer, ownAnswer, responseChange } from "./outbound-filters.ts";
+import {
+  changeRequest,
+  type Declined,
+  type OwnAnswer,
+  ownAnswer,
+  responseChange,
+  withinTime,
+} from "./outbound-filters.ts";
 import { type PlannedCall, planCall } from "./outbound-plan.ts";
 import { PASSTHROUGH, type Passthrough } from "./passthrough.ts";
 import type { Policy } from "./policy.ts";
@@ -135,9 +142,13 @@ export class Outbound implements Side {
     record.policyOrigin = rule.origin;
     const fault = filters?.fault && drawFault(filters.fault, this.#options.runtime.random);
     if (fault !== undefined && injected !== undefined) record.policyOrigin = faultOrigin(upstream.ref, injected);
+    const terms = this.#options.inFlight.termsOf(record, readTimeoutMs(request.headers, record.isGrpc));
     if (filters !== undefined) {
       const own = ownAnswer(filters, fault, route, request, context);
-      if (own !== undefined) return this.#answerOf(own, fault, record, this.#counter(upstream, port, policy));
+      if (own !== undefined) {
+        const declined = this.#answerOf(own, fault, record, this.#counter(upstream, port, policy));
+        return withinTime(declined, rule, terms, { ...context, service: upstream.ref });
+      }
     }
     const last = takeForward(request, context);
     if (last !== undefined) return answer(last, this.#counter(upstream, port, policy));
@@ -148,7 +159,6 @@ export class Outbound implements Side {
     }
     record.upstreamCluster = clusterOf(route, port);
     record.destinationPrincipal = isPlaintext(upstream.ports) ? undefined : upstream.spiffeId;
-    const terms = this.#options.inFlight.termsOf(record, readTimeoutMs(request.headers, record.isGrpc));
     record.requestId = requestId(record.requestId);
     if (fault !== undefined) this.#countFault(fault, record);
     const { headers } = request;
@@ -170,7 +180,7 @@ export class Outbound implements Side {
     };
   }
 
-  #answerOf(own: OwnAnswer, fault: DrawnFault | undefined, record: RequestRecord, edge: Counter): Admission {
+  #answerOf(own: OwnAnswer, fault: DrawnFault | undefined, record: RequestRecord, edge: Counter): Declined {
     const isFault = own.kind === "reset" || (own.response.flags & INJECTED) !== 0;
     if (isFault && fault !== undefined) this.#countFault(fault, record);
     const afterMs = isFault ? fault?.delayMs : undefined;

@@ -7,7 +7,7 @@ import { type FlagSet, flagSet, NO_FLAGS, type ResponseFlag } from "../telemetry
 import type { HeaderList, HttpVersion, ResponseHead } from "./codec/message.ts";
 import type { Denial } from "./filters/denial.ts";
 import type { RateLimited } from "./filters/rate-limit.ts";
-import { encodeGrpcMessage, grpcStatusOf } from "./grpc-status.ts";
+import { DEADLINE_EXCEEDED, encodeGrpcMessage, grpcStatusOf, RESOURCE_EXHAUSTED } from "./grpc-status.ts";
 import { bearerChallenge, describeTokenFault, type TokenFault } from "./jwt/token-fault.ts";
 import type { MissReason } from "./route/compile.ts";
 import type { PathFault } from "./route/path.ts";
@@ -24,9 +24,6 @@ interface FaultRow {
   /** Where gRPC has a more exact word than its mapping of HTTP statuses. */
   readonly grpcStatus?: number;
 }
-
-/** Time ran out: gRPC's DEADLINE_EXCEEDED, and not UNAVAILABLE, upon which clients try again. */
-const DEADLINE_EXCEEDED = 4;
 
 function row(status: number, flag: ResponseFlag, details: string, what: FaultRow["what"], advice: string): FaultRow {
   return { status, flags: flagSet(flag), details, what, advice };
@@ -213,6 +210,7 @@ const FAULTS = {
       "Send less at once, or raise the rule's maxRequestBytes.",
     ),
     flags: NO_FLAGS,
+    grpcStatus: RESOURCE_EXHAUSTED,
   },
   draining: row(
     503,

@@ -28,7 +28,7 @@ import {
 } from "./match.ts";
 import { pathEnd } from "./path.ts";
 import { compileFilters, type RuleFilters } from "./rule-filters.ts";
-import { issuing, stickyKey } from "./sticky.ts";
+import { stickyKey } from "./sticky.ts";
 
 /** A service that this one may call. One object per table: owners of pools may key by `ref`. */
 export interface Upstream {
@@ -88,6 +88,8 @@ export interface Route {
   /** Of the rule, then of the backend. */
   readonly changeRequest: ChangeHeaders | undefined;
   readonly changeResponse: ChangeHeaders | undefined;
+  /** The key that the mesh issues with what the backend answers, as `set-cookie` has it; absent: none. */
+  readonly setCookie?: string;
 }
 
 /**
@@ -235,7 +237,7 @@ export function compileRoutes(
         const { key, setCookie } = stickyKey(sticky, request.headers, peer?.slice(0, peer.lastIndexOf(":")), random);
         const routing = draw(random, key);
         if (setCookie === undefined || routing.kind === "miss") return routing;
-        return { ...routing, changeResponse: issuing(setCookie, routing.changeResponse) };
+        return { ...routing, setCookie };
       }
       return service.miss;
     },

@@ -28,20 +28,25 @@ export function compileCors(cors: SnapshotCors): Cors {
     nameOrigin(origin),
     ...(credentials ? ["access-control-allow-credentials", "true"] : []),
   ];
+  // With credentials, `*` would be the name of a header: those that are asked for are named.
+  const anyName = credentials && allowed.includes("*");
+  const allowedNames = (headers: HeaderList): string =>
+    anyName ? (headerValue(headers, "access-control-request-headers") ?? "") : allowed.join(", ");
   return {
     preflight: (method, headers) => {
       const origin = headerValue(headers, "origin");
       const asked = headerValue(headers, "access-control-request-method");
       if (method !== "OPTIONS" || origin === undefined || asked === undefined) return undefined;
-      const vary = ["vary", "origin"];
-      if (!isAllowed(origin)) return vary;
+      if (!isAllowed(origin)) return ["vary", "origin"];
+      const names = allowedNames(headers);
       return [
         ...common(origin),
         "access-control-allow-methods",
         methods.join(", "),
-        ...(allowed.length > 0 ? ["access-control-allow-headers", allowed.join(", ")] : []),
+        ...(names === "" ? [] : ["access-control-allow-headers", names]),
         ...(maxAgeS === undefined ? [] : ["access-control-max-age", String(maxAgeS)]),
-        ...vary,
+        "vary",
+        anyName ? "origin, access-control-request-headers" : "origin",
       ];
     },
     changeResponse: (origin, headers) => {

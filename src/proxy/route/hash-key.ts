@@ -5,12 +5,13 @@ import type { HeaderList } from "../codec/message.ts";
 import { headerValue } from "../headers.ts";
 import { cookieValue } from "./request-fields.ts";
 
-/** Undefined where the request does not have it. `peer`: the caller's address, without a port. */
+/** Undefined where the request does not have it; empty, it tells nobody apart. `peer`: the caller's address, without a port. */
 export function hashKey(
   by: NonNullable<SnapshotBalancing["hash"]>,
   headers: HeaderList,
   peer: string | undefined,
 ): string | undefined {
   if ("source" in by) return peer;
-  return "header" in by ? headerValue(headers, by.header) : cookieValue(headers, by.cookie);
+  const key = "header" in by ? headerValue(headers, by.header) : cookieValue(headers, by.cookie);
+  return key === "" ? undefined : key;
 }

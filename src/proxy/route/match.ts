@@ -1,10 +1,11 @@
 /** Conditions on a request, compiled once: what a route rule and a rate limit both ask. */
 
-import type { SnapshotMatcher, SnapshotRouteMatcher } from "../../projections/snapshot.ts";
+import type { SnapshotMatcher, SnapshotRouteMatcher, StringMatch } from "../../projections/snapshot.ts";
 import type { HeaderList } from "../codec/message.ts";
 import { compileGlob } from "../filters/path-glob.ts";
 import { compilePaths } from "../filters/path-pattern.ts";
 import { portIn, portOf, type ServicePort } from "../service-port.ts";
+import { parseAuthority } from "./host.ts";
 import { normalisePattern } from "./path.ts";
 import { compileRegex } from "./regex.ts";
 import { cookieValue, fieldValue, queryValue } from "./request-fields.ts";
@@ -107,11 +108,20 @@ function compileGrpc(calls: NonNullable<SnapshotMatcher["grpc"]>): RequestMatche
   return (request, target, end) => request.method === "POST" && matches(request, target, end);
 }
 
-/** `host` is the authority, since codecs take the field itself out. */
-function compileHeader(name: string, value: NonNullable<SnapshotMatcher["headers"]>[string]): RequestMatcher {
+function compileHeader(name: string, value: StringMatch): RequestMatcher {
+  if (name === "host") return compileHost(value);
   const holds = compileText(value);
-  if (name === "host") return (request) => holds(request.authority);
   return (request) => holds(fieldValue(request.headers, name));
+}
+
+/**
+ * `host` is the authority, since codecs take the field itself out: as it came, or as the name of the host alone, since
+ * clients write the port of a name and its last dot, or not, without meaning another host.
+ */
+function compileHost(value: StringMatch): RequestMatcher {
+  const isNot = "not" in value;
+  const holds = compileText(isNot ? value.not : value);
+  return ({ authority }) => (holds(authority) || holds(parseAuthority(authority)?.host ?? authority)) !== isNot;
 }
 
 /** What a sidecar knows of its own calls before there is one. */

@@ -25,14 +25,21 @@ export function queryValue(target: string, end: number, name: string): string | 
   return new URLSearchParams(target.slice(end + 1)).get(name) ?? undefined;
 }
 
-/** RFC 6265 §4.2.1; of a repeated one the first. HTTP/2 may spread cookies over several fields (RFC 9113 §8.2.3). */
+/**
+ * RFC 6265 §4.2.1, without the quotes that may stand around it; of a repeated one the first. HTTP/2 may spread cookies over
+ * several fields (RFC 9113 §8.2.3).
+ */
 export function cookieValue(headers: HeaderList, name: string): string | undefined {
   for (let at = 0; at + 1 < headers.length; at += 2) {
     if (headers[at] !== "cookie") continue;
     for (const pair of (headers[at + 1] ?? "").split(";")) {
       const equals = pair.indexOf("=");
-      if (equals > 0 && pair.slice(0, equals).trim() === name) return pair.slice(equals + 1).trim();
+      if (equals > 0 && pair.slice(0, equals).trim() === name) return unquoted(pair.slice(equals + 1).trim());
     }
   }
   return undefined;
+}
+
+function unquoted(value: string): string {
+  return value.length > 1 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
 }

@@ -37,7 +37,12 @@ export function compileRedirect({ redirect, match }: SnapshotRouteRule): Redirec
   const newTarget = compileTarget(redirect, match);
   return {
     status,
-    location: (request, target) => `${scheme ?? request.scheme}://${host ?? request.authority}${newTarget(target)}`,
+    location: (request, target) => {
+      // A port is of a scheme, and another scheme has another: its own, unless policy names one.
+      const isOther = scheme !== undefined && scheme !== request.scheme;
+      const same = isOther ? request.authority.replace(/:\d+$/, "") : request.authority;
+      return `${scheme ?? request.scheme}://${host ?? same}${newTarget(target)}`;
+    },
   };
 }
 

@@ -61,8 +61,11 @@ export interface CallPlan {
   readonly isRetry?: boolean;
   /** Circuit breaking: false while as many retries are under way as policy allows. Absent: they may. */
   readonly takesRetry?: (() => boolean) | undefined;
-  /** False: what becomes of the call says nothing about the health of its endpoint. Absent: it does. */
-  readonly observes?: boolean;
+  /**
+   * The call is a copy: what becomes of it says nothing about the health of its endpoint, and no bound of policy counts it,
+   * so that it never takes a request's place. Absent: it is none.
+   */
+  readonly isCopy?: boolean;
   /** How long the call is held up on purpose before its first attempt. */
   readonly delayMs?: number | undefined;
   /** Absent: as fast as it can be. */

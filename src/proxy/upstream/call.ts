@@ -16,7 +16,7 @@ import { Timer } from "../io/timers.ts";
 import type { FaultName } from "../respond.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Call, CallFailure, CallOwner, CallPlan } from "./call-plan.ts";
-import type { EndpointState } from "./member.ts";
+import { countLoad, type EndpointState } from "./member.ts";
 import { type Outcome, outcomeOf } from "./outlier.ts";
 import type { NoConnection, PooledConnection, PoolWaiter } from "./pool.ts";
 import { ReplayBuffer } from "./replay-buffer.ts";
@@ -76,6 +76,10 @@ export class UpstreamCall implements Call, StreamListener<ResponseHead>, PoolWai
     this.#plan = plan;
     this.#owner = owner;
     this.#body = new ReplayBuffer(runtime.limits.replayBytesMax);
+  }
+
+  get isCopy(): boolean {
+    return this.#plan.isCopy === true;
   }
 
   /** The endpoint of the attempt at hand, or of the last one. */
@@ -277,7 +281,7 @@ export class UpstreamCall implements Call, StreamListener<ResponseHead>, PoolWai
   #begin(endpoint: EndpointState | undefined): void {
     if (endpoint === undefined) return;
     this.#endpoint = endpoint;
-    endpoint.active++;
+    countLoad(endpoint, 1, this.isCopy);
     this.#inFlight = true;
     if (endpoint.observe !== undefined) this.#attemptStartMs = this.#runtime.monotonicMs();
     const perTryTimeoutMs = this.#plan.retries?.perTryTimeoutMs;
@@ -329,8 +333,7 @@ export class UpstreamCall implements Call, StreamListener<ResponseHead>, PoolWai
 
   #observe(outcome: Outcome): void {
     const observe = this.#endpoint?.observe;
-    if (observe !== undefined && this.#plan.observes !== false)
-      observe(outcome, this.#runtime.monotonicMs() - this.#attemptStartMs);
+    if (observe !== undefined && !this.isCopy) observe(outcome, this.#runtime.monotonicMs() - this.#attemptStartMs);
   }
 
   /** @param waitMs what the server asked for. */
@@ -366,7 +369,7 @@ export class UpstreamCall implements Call, StreamListener<ResponseHead>, PoolWai
 
   #endAttempt(): void {
     this.#perTry?.cancel();
-    if (this.#inFlight && this.#endpoint !== undefined) this.#endpoint.active--;
+    if (this.#inFlight && this.#endpoint !== undefined) countLoad(this.#endpoint, -1, this.isCopy);
     this.#inFlight = false;
     this.#connection = undefined;
     this.#stream = undefined;

@@ -58,7 +58,7 @@ export class CircuitBreaker {
       case "maxPendingRequests":
         return sum(this.endpoints(), ({ pool }) => pool.pending);
       case "maxRequests":
-        return sum(this.endpoints(), ({ active }) => active);
+        return sum(this.endpoints(), ({ active, copies = 0 }) => active - copies);
       case "maxRetries":
         return this.retries.active;
     }

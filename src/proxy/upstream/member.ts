@@ -14,8 +14,16 @@ export interface EndpointState {
   readonly pool: Pool;
   /** Requests of ours that it has not answered yet. */
   active: number;
+  /** Those of them that are copies, which take nobody's place; absent: none ever is. */
+  copies?: number;
   /** Takes in how an attempt ended and how long it took; absent where nobody draws conclusions from it. */
   readonly observe?: (outcome: Outcome, elapsedMs: number) => void;
+}
+
+/** A request begins to count as load on its endpoint, or ceases to. */
+export function countLoad(endpoint: EndpointState, by: 1 | -1, isCopy: boolean): void {
+  endpoint.active += by;
+  if (isCopy) endpoint.copies = (endpoint.copies ?? 0) + by;
 }
 
 const WEIGHT_MAX = 1_000;
@@ -27,6 +35,7 @@ export class Member implements EndpointState, Balanced {
   readonly outlier = newOutlierMemory();
   readonly latency = new PeakLatency();
   active = 0;
+  copies = 0;
   turn = 0;
   weight: number;
   /** Until when its share grows; 0: it has all of it. Monotonic milliseconds. */

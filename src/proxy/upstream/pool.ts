@@ -21,6 +21,8 @@ export type NoConnection = "overflow" | "removed" | "connect_failure" | "connect
 
 /** Somebody who needs a connection. Exactly one of the two is called, unless `cancel` comes first. */
 export interface PoolWaiter {
+  /** True: policy's bound on who waits counts it not, nor asks it. */
+  readonly isCopy?: boolean;
   onConnection(connection: PooledConnection): void;
   /** `detail`: lower_snake_case for logs. */
   onNoConnection(reason: NoConnection, detail: string): void;
@@ -107,6 +109,7 @@ export class Pool {
   readonly #ready: PooledConnection[] = [];
   /** In order of arrival. */
   readonly #waiters = new Set<PoolWaiter>();
+  #copiesWaiting = 0;
   #connecting = 0;
   #closed = false;
   readonly #reaper: Timer;
@@ -131,8 +134,9 @@ export class Pool {
     return this.#connections.size + this.#connecting;
   }
 
+  /** Copies are not counted. */
   get pending(): number {
-    return this.#waiters.size;
+    return this.#waiters.size - this.#copiesWaiting;
   }
 
   /** Calls back at once where a connection has room, later where one must be opened. */
@@ -147,17 +151,19 @@ export class Pool {
       return;
     }
     const { runtime, mayWait } = this.#options;
-    if (this.#waiters.size >= runtime.limits.pendingRequestsMax || mayWait?.() === false) {
+    const isCopy = waiter.isCopy === true;
+    if (this.pending >= runtime.limits.pendingRequestsMax || (!isCopy && mayWait?.() === false)) {
       waiter.onNoConnection("overflow", "pending_requests");
       return;
     }
     this.#waiters.add(waiter);
+    if (isCopy) this.#copiesWaiting++;
     this.#dialForWaiters();
   }
 
   /** Takes a waiter back. No effect once it was called. */
   cancel(waiter: PoolWaiter): void {
-    this.#waiters.delete(waiter);
+    if (this.#waiters.delete(waiter) && waiter.isCopy === true) this.#copiesWaiting--;
   }
 
   /** Lets a connection with capacity serve who waits, or keeps it ready. */
@@ -227,7 +233,7 @@ export class Pool {
 
   #serveWaiter(connection: PooledConnection): void {
     for (const waiter of this.#waiters) {
-      this.#waiters.delete(waiter);
+      this.cancel(waiter);
       this.#give(connection, waiter);
       return;
     }
@@ -302,12 +308,13 @@ export class Pool {
     // Those who come back at once, to try again, wait for the next dial.
     const waiters = [...this.#waiters];
     this.#waiters.clear();
+    this.#copiesWaiting = 0;
     for (const waiter of waiters) waiter.onNoConnection(kind, detail);
   }
 
   #failWaiter(kind: NoConnection, detail: string): void {
     for (const waiter of this.#waiters) {
-      this.#waiters.delete(waiter);
+      this.cancel(waiter);
       waiter.onNoConnection(kind, detail);
       return;
     }

@@ -88,7 +88,7 @@ export function retryBackoff(retries: SnapshotRetries | undefined): NonNullable<
 export function retryAfterMs(headers: HeaderList, wallMs: () => number): number | undefined {
   const text = headerValue(headers, "retry-after");
   if (text === undefined) return 0;
-  const dateMs = /^\d{1,9}$/.test(text) ? undefined : parseHttpDate(text);
+  const dateMs = /^\d{1,9}$/.test(text) ? undefined : parseHttpDate(text, wallMs());
   const waitMs = dateMs === undefined ? Number(text) * 1000 : dateMs - wallMs();
   // What is neither a number nor a date asks for nothing.
   if (Number.isNaN(waitMs)) return 0;

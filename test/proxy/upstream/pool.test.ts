@@ -266,3 +266,24 @@ test("nobody is forgotten: requests wait for a server that closes after each ans
   await Promise.all(many.map((request) => request.ended()));
   await eventually(() => expect([pool.size, pool.pending]).toEqual([0, 0]));
 });
+
+test("copies wait where policy lets nobody wait, and count for nobody", () => {
+  const runtime = systemRuntime({ pendingRequestsMax: 1 });
+  // TEST-NET-1 (RFC 5737): nobody answers there.
+  const pool = new Pool({ address: { host: "192.0.2.1", port: 9 }, runtime, protocol: "h2", mayWait: () => false });
+  open.push(pool);
+  const refused: string[] = [];
+  const waiter = (isCopy: boolean): PoolWaiter => ({
+    isCopy,
+    onConnection() {},
+    onNoConnection: (reason) => void refused.push(`${isCopy ? "copy" : "request"} ${reason}`),
+  });
+  const copy = waiter(true);
+  pool.acquire(copy);
+  pool.acquire(waiter(true));
+  expect([pool.pending, refused]).toEqual([0, []]);
+  pool.acquire(waiter(false));
+  expect(refused).toEqual(["request overflow"]);
+  pool.cancel(copy);
+  expect(pool.pending).toBe(0);
+});
