@@ -117,6 +117,8 @@ export const statusReply = z.strictObject({
       silentMs: z.number(),
       /** False when it has not been heard of for longer than its heartbeat allows. */
       connected: z.boolean(),
+      /** Addresses of other sidecars that go by its name, to which nobody is sent; absent: none. */
+      rivals: z.array(z.string()).optional(),
     }),
   ),
 });

@@ -20,7 +20,7 @@ import {
 import type { KnownReplica } from "./replica-registry.ts";
 import type { Roster } from "./roster.ts";
 import type { RotationDriver } from "./rotation-driver.ts";
-import { statusReport } from "./status-report.ts";
+import { type StatusSources, statusReport } from "./status-report.ts";
 
 /** Instances that are named; the answer has to fit into one message. */
 const WAITING_MAX = 1_000;
@@ -30,6 +30,7 @@ export interface QueryServiceOptions {
   readonly state: () => MeshState;
   readonly expectedRevision: (service: ServiceRef) => number | undefined;
   readonly roster: Roster;
+  readonly registry: StatusSources["registry"];
   readonly convergence: Convergence;
   readonly credentials: CredentialService;
   readonly replicas: () => KnownReplica[];
@@ -62,12 +63,12 @@ export function serveQueries(options: QueryServiceOptions): QueryService {
 type Answer = Record<string, never> | CheckReply | StatusReply | RotationReply | WaitReply | CredentialsReply;
 
 async function answerTo(message: BusMessage, options: QueryServiceOptions): Promise<Answer | undefined> {
-  const { state, expectedRevision, roster, convergence, rotation, now } = options;
+  const { state, expectedRevision, roster, registry, convergence, rotation, now } = options;
   switch (message.subject.split(".")[3]) {
     case "ping":
       return {};
     case "status":
-      return statusReport({ state: state(), expectedRevision, roster, nowMs: now() });
+      return statusReport({ state: state(), expectedRevision, roster, registry, nowMs: now() });
     case "check":
       return checkReport(options);
     case "ca":

@@ -324,6 +324,7 @@ async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<
     state,
     expectedRevision,
     roster,
+    registry: publication.endpoints.registry,
     convergence,
     rotation,
     credentials,

@@ -5,6 +5,7 @@ import { documentsOf } from "../events/documents.ts";
 import type { MeshState } from "../events/state.ts";
 import { notEnforced } from "../policy/enforcement.ts";
 import { type ServiceRef, serviceRef } from "../policy/names.ts";
+import type { InstanceRegistry } from "../projections/endpoints.ts";
 import type { StatusReply } from "./protocol.ts";
 import type { Roster } from "./roster.ts";
 
@@ -12,11 +13,12 @@ export interface StatusSources {
   readonly state: MeshState;
   readonly expectedRevision: (service: ServiceRef) => number | undefined;
   readonly roster: Roster;
+  readonly registry: Pick<InstanceRegistry, "rivalsOf">;
   /** Milliseconds since the epoch. */
   readonly nowMs: number;
 }
 
-export function statusReport({ state, expectedRevision, roster, nowMs }: StatusSources): StatusReply {
+export function statusReport({ state, expectedRevision, roster, registry, nowMs }: StatusSources): StatusReply {
   const services: StatusReply["services"] = [];
   for (const [namespace, { services: declared }] of byName(state.namespaces)) {
     for (const [name] of byName(declared)) {
@@ -31,11 +33,16 @@ export function statusReport({ state, expectedRevision, roster, nowMs }: StatusS
     revision: state.revision,
     services,
     notEnforced: notEnforced(documents).map(({ key, path }) => placeIn(key, path)),
-    instances: instances.map((entry) => ({
-      status: entry.status,
-      silentMs: Math.max(0, nowMs - entry.heardMs),
-      connected: roster.isConnected(entry, nowMs),
-    })),
+    instances: instances.map((entry) => {
+      const { service, status } = entry;
+      const rivals = registry.rivalsOf(service, status.instance, nowMs);
+      return {
+        status,
+        silentMs: Math.max(0, nowMs - entry.heardMs),
+        connected: roster.isConnected(entry, nowMs),
+        ...(rivals.length === 0 ? {} : { rivals }),
+      };
+    }),
   };
 }
 

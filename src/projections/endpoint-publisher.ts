@@ -9,7 +9,7 @@ import { canonicalJson } from "../policy/canonical.ts";
 import { parseServiceRef, type ServiceRef, serviceRef } from "../policy/names.ts";
 import { messageOf } from "./backoff.ts";
 import { Coalescer } from "./coalescer.ts";
-import { InstanceRegistry } from "./endpoints.ts";
+import { INSTANCE_TTL_MS, InstanceRegistry } from "./endpoints.ts";
 import { EntryCache } from "./entry-cache.ts";
 import { Hearing } from "./hearing.ts";
 import { type Endpoint, type EndpointSet, endpointSet, type InstanceStatus, instanceStatus } from "./snapshot.ts";
@@ -30,9 +30,6 @@ export interface EndpointPublisherOptions {
   /** Uniform in [0, 1); spreads further tries. */
   readonly random?: () => number;
 }
-
-/** Three heartbeats of five seconds: one may be lost and one late. */
-const INSTANCE_TTL_MS = 15_000;
 
 /** Bounds how long a set may stand that another replica wrote from a narrower view and then died. */
 const RECONCILE_EVERY_MS = 60_000;
@@ -58,7 +55,7 @@ const NEVER_STORED: Stored = { version: 0, endpoints: [] };
 
 export class EndpointPublisher {
   /** Who is alive, as this replica has heard. */
-  readonly registry = new InstanceRegistry();
+  readonly registry: InstanceRegistry;
   readonly #options: EndpointPublisherOptions;
   readonly #ttlMs: number;
   readonly #stored: EntryCache<Stored>;
@@ -74,6 +71,7 @@ export class EndpointPublisher {
     this.#options = options;
     this.#ttlMs = options.ttlMs ?? INSTANCE_TTL_MS;
     this.#hearing = new Hearing(options.bus);
+    this.registry = new InstanceRegistry(this.#ttlMs);
     this.#stored = new EntryCache(options.bucket, (entry) => this.#describe(entry));
     this.#writes = new Coalescer({
       work: (ref) => this.#write(ref),
@@ -157,6 +155,10 @@ export class EndpointPublisher {
       this.#complain(`${ref} has as many instances as are kept: further ones get no traffic`);
       return;
     }
+    const rivals = this.registry.rivalsOf(ref, status.instance, this.#options.now());
+    if (rivals.length > 0) this.#complain(rivalText(ref, status.instance, rivals));
+    // What is said of a process that nobody is sent to must not pass for the instance's word.
+    if (observation === "rival") return;
     if (observation === "changed") this.#writes.mark([ref]);
     this.#options.onStatus?.(status);
   }
@@ -196,6 +198,10 @@ export class EndpointPublisher {
       return { version: 0, endpoints: undefined };
     }
   }
+}
+
+function rivalText(service: ServiceRef, instance: string, rivals: readonly string[]): string {
+  return `several sidecars of ${service} go by the name ${instance}; callers are not sent to ${rivals.join(", ")}: start it with another --instance`;
 }
 
 function readStatus(data: Uint8Array): InstanceStatus | undefined {

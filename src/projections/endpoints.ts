@@ -6,16 +6,22 @@
 
 import { canonicalJson } from "../policy/canonical.ts";
 import { type ServiceRef, serviceRef } from "../policy/names.ts";
+import { NameHolder } from "./name-holder.ts";
 import type { Endpoint, InstanceStatus } from "./snapshot.ts";
 
-/** What one status did to its service. `full`: the service has as many instances as it may, and this was not one. */
-export type Observation = "changed" | "unchanged" | "full";
+/**
+ * What one status did to its service. `full`: the service has as many instances as it may, and this was not one. `rival`:
+ * another process, which is alive, has the instance's name, and nothing was done.
+ */
+export type Observation = "changed" | "unchanged" | "full" | "rival";
 
 interface Instance {
   /** Undefined while it cannot take traffic. */
   endpoint: Endpoint | undefined;
   /** Undefined for an instance that is known from a stored set and has not been heard yet. */
   status: InstanceStatus | undefined;
+  /** Undefined likewise. */
+  holder: NameHolder | undefined;
   lastSeenMs: number;
 }
 
@@ -25,18 +31,30 @@ interface Instance {
  */
 export const INSTANCES_PER_SERVICE_MAX = 2_000;
 
+/** Three heartbeats of five seconds: one may be lost and one late. */
+export const INSTANCE_TTL_MS = 15_000;
+
 export class InstanceRegistry {
   readonly #services = new Map<ServiceRef, Map<string, Instance>>();
+
+  readonly #ttlMs: number;
+
+  /** @param ttlMs silence after which another process may have an instance's name */
+  constructor(ttlMs = INSTANCE_TTL_MS) {
+    this.#ttlMs = ttlMs;
+  }
 
   /** Takes in a status. `changed`: the endpoints of its service are not what they were. */
   observe(status: InstanceStatus, nowMs: number): Observation {
     const ref = serviceRef(status.namespace, status.service);
-    if (status.state === "gone") return this.#remove(ref, status.instance);
     const instances = this.#instancesAt(ref);
     const known = instances.get(status.instance);
+    if (known?.holder?.hear(status, nowMs, this.#ttlMs) === false) return "rival";
+    if (status.state === "gone") return this.#remove(ref, status.instance);
     if (known === undefined && instances.size >= INSTANCES_PER_SERVICE_MAX) return "full";
     const endpoint = endpointOf(status);
-    instances.set(status.instance, { endpoint, status, lastSeenMs: nowMs });
+    const holder = known?.holder ?? new NameHolder(status, nowMs);
+    instances.set(status.instance, { endpoint, status, holder, lastSeenMs: nowMs });
     return sameEndpoint(known?.endpoint, endpoint) ? "unchanged" : "changed";
   }
 
@@ -48,7 +66,7 @@ export class InstanceRegistry {
     const instances = this.#instancesAt(service);
     for (const endpoint of endpoints) {
       if (instances.has(endpoint.instance) || instances.size >= INSTANCES_PER_SERVICE_MAX) continue;
-      instances.set(endpoint.instance, { endpoint, status: undefined, lastSeenMs: nowMs });
+      instances.set(endpoint.instance, { endpoint, status: undefined, holder: undefined, lastSeenMs: nowMs });
     }
   }
 
@@ -86,6 +104,11 @@ export class InstanceRegistry {
       if (status !== undefined) statuses.push(status);
     }
     return statuses.sort((a, b) => (a.instance < b.instance ? -1 : 1));
+  }
+
+  /** Addresses of other processes that go by the name of an instance and are alive: nobody is sent there. */
+  rivalsOf(service: ServiceRef, instance: string, nowMs: number): string[] {
+    return this.#services.get(service)?.get(instance)?.holder?.rivals(nowMs, this.#ttlMs) ?? [];
   }
 
   /** Services with at least one known instance. */

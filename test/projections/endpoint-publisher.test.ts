@@ -276,3 +276,16 @@ test("a stored set that cannot be read is replaced when there is something to sa
   expect(replica.names()).toEqual(["a"]);
   expect(replica.warnings.join("\n")).toContain("shop.orders cannot be read");
 });
+
+test("of two sidecars with one name one is heard, and the other is named to whoever runs the mesh", async () => {
+  const broker = new MemoryBroker();
+  const replica = new Replica(broker);
+  await replica.publisher.start();
+  const [first, second] = [status("a"), { ...status("a"), host: "10.0.0.2", startedAt: "2026-01-02T00:00:00Z" }];
+  await say(broker, first, second, first, second, second);
+  expect(replica.set()?.endpoints.map(({ host }) => host)).toEqual(["10.0.0.1"]);
+  expect(replica.heard).toHaveLength(3);
+  expect(replica.warnings).toEqual([
+    "several sidecars of shop/orders go by the name a; callers are not sent to 10.0.0.2:15006: start it with another --instance",
+  ]);
+});

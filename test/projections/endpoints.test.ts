@@ -103,3 +103,47 @@ test("one workload cannot fill the memory with invented instances", () => {
   registry.observe(status("i1", { state: "gone" }), 0);
   expect(registry.observe(status("one-more"), 0)).toBe("changed");
 });
+
+test("whoever is new has an instance's name at once, and loses it to one who turns out to be alive and started before", () => {
+  const registry = new InstanceRegistry(15_000);
+  const [old, young] = [
+    status("a", { host: "10.0.0.1", startedAt: "2026-01-01T00:00:00Z" }),
+    status("a", { host: "10.0.0.2", startedAt: "2026-01-02T00:00:00Z" }),
+  ];
+  const hosts = (): string[] => registry.endpointsOf("shop/orders").map(({ host }) => host);
+  expect(registry.observe(old, 0)).toBe("changed");
+  expect(registry.observe(young, 1_000)).toBe("changed");
+  expect(hosts()).toEqual(["10.0.0.2"]);
+  expect(registry.rivalsOf("shop/orders", "a", 1_000)).toEqual([]);
+  expect(registry.observe(old, 4_000)).toBe("changed");
+  expect(registry.observe(young, 5_000)).toBe("rival");
+  expect(hosts()).toEqual(["10.0.0.1"]);
+  expect(registry.rivalsOf("shop/orders", "a", 5_000)).toEqual(["10.0.0.2:15006"]);
+  // What the other one says of itself is not said of the instance.
+  expect(registry.observe({ ...young, state: "gone" }, 6_000)).toBe("rival");
+  expect([hosts(), registry.rivalsOf("shop/orders", "a", 6_000)]).toEqual([["10.0.0.1"], []]);
+  // Silent for longer than its life, the first one has lost the name.
+  registry.observe(young, 7_000);
+  registry.observe(old, 8_000);
+  expect(registry.observe(young, 23_001)).toBe("changed");
+  expect(hosts()).toEqual(["10.0.0.2"]);
+});
+
+test("replicas name the same one of two, whichever they heard first", () => {
+  const statuses = ["10.0.0.1", "10.0.0.2"].map((host, day) => status("a", { host, startedAt: `2026-01-0${day + 1}` }));
+  for (const order of [statuses, statuses.toReversed()]) {
+    const registry = new InstanceRegistry();
+    for (let round = 0; round < 3; round++) for (const one of order) registry.observe(one, round);
+    expect(registry.endpointsOf("shop/orders").map(({ host }) => host)).toEqual(["10.0.0.1"]);
+  }
+});
+
+test("a restart that overlaps the end of the one before keeps the name", () => {
+  const registry = new InstanceRegistry();
+  registry.observe(status("a", { startedAt: "2026-01-01" }), 0);
+  registry.observe(status("a", { startedAt: "2026-01-02", port: 15007 }), 1);
+  for (const state of ["draining", "gone"] as const) {
+    expect(registry.observe(status("a", { startedAt: "2026-01-01", state }), 2)).toBe("rival");
+  }
+  expect(registry.endpointsOf("shop/orders").map(({ port }) => port)).toEqual([15007]);
+});

@@ -23,6 +23,14 @@ export interface IdentityClock {
   after(delayMs: number, run: () => void): () => void;
 }
 
+export const systemClock: IdentityClock = {
+  now: Date.now,
+  after(delayMs, run) {
+    const timer = setTimeout(run, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
+
 export interface IdentityOptions {
   readonly trustDomain: string;
   readonly namespace: string;

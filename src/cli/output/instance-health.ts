@@ -42,6 +42,11 @@ export function instanceFindings({ control, nowMs, version, state }: HealthFacts
       `${services.length} services`,
     ),
     warning("every instance is of a declared service", names(undeclared), "declare the service, or stop the sidecar"),
+    warning(
+      "every instance has a name of its own",
+      heard.flatMap(({ name, rivals }) => rivals.map((address) => `${name} is also at ${address}`)),
+      "callers are not sent there: start that one with another --instance",
+    ),
     warning("instances are ready", unready, "their applications do not answer, or they are just starting"),
     failure("no policy was refused", rejecting, "bring the sidecar to the version of control, or roll the change back"),
     warning("instances enforce what they should", names(behind), "a moment later they should: heddle wait"),
@@ -59,11 +64,12 @@ function views({ services, instances }: StatusReply) {
   const expected = new Map(
     services.map((service) => [serviceRef(service.namespace, service.name), service.expectedRevision]),
   );
-  const all = instances.map(({ status, connected }) => {
+  const all = instances.map(({ status, connected, rivals = [] }) => {
     const service = serviceRef(status.namespace, status.service);
     return {
       ...status,
       connected,
+      rivals,
       service,
       name: `${service} ${status.instance}`,
       /** Of its certificate; undefined: it has none. */

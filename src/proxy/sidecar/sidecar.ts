@@ -5,7 +5,7 @@
 
 import { anchorOf } from "../../ca/workload/anchor.ts";
 import type { WorkloadCredentials } from "../../ca/workload/credentials.ts";
-import { createIdentity, type IdentityKeeper } from "../../ca/workload/identity.ts";
+import { createIdentity, type IdentityKeeper, systemClock } from "../../ca/workload/identity.ts";
 import { compileRevocations, type RevocationCheck } from "../../ca/workload/revocations.ts";
 import { signOverBus } from "../../ca/workload/sign-client.ts";
 import type { ServiceRef } from "../../policy/names.ts";
@@ -22,6 +22,7 @@ import type { DataPlane } from "./data-plane.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { opening } from "./listeners.ts";
 import { LocalDataPlane } from "./local-data-plane.ts";
+import { Namesake } from "./namesake.ts";
 import type { SidecarOptions } from "./options.ts";
 import { quotaOverBus } from "./quota-over-bus.ts";
 import { StateDirectory } from "./state-directory.ts";
@@ -60,6 +61,7 @@ export class Sidecar {
   #source: ConfigSource | undefined;
   #heartbeat: Heartbeat | undefined;
   #traffic: TrafficReporter | undefined;
+  #namesake: Namesake | undefined;
   /** Admin, then health and metrics where they are asked for. */
   readonly #pages: AdminListener[] = [];
 
@@ -137,7 +139,8 @@ export class Sidecar {
     if (fault !== undefined) return `${fault}: ${lastError}`;
     if (!this.#plane.ready) return "nothing listens: every worker has ended, and is being started again";
     if (this.#certificateExpired) return `the certificate has expired: ${lastError}`;
-    return this.#health.healthy ? undefined : `the application is not healthy: ${this.#health.reason}`;
+    if (!this.#health.healthy) return `the application is not healthy: ${this.#health.reason}`;
+    return this.#namesake?.fault;
   }
 
   /**
@@ -167,6 +170,7 @@ export class Sidecar {
     this.#gone = true;
     this.#heartbeat?.beat();
     this.#heartbeat?.stop();
+    this.#namesake?.stop();
     await this.#traffic?.stop();
     this.#health.stop();
     this.#source?.stop();
@@ -223,6 +227,8 @@ export class Sidecar {
     );
     this.#source.follow(this.#callable);
     this.#heartbeat = new Heartbeat(bus, () => this.#status());
+    const address = (): string => `${this.#options.advertisedHost}:${this.inboundAddress.port}`;
+    this.#namesake = new Namesake({ ...this.#options, address });
     this.#traffic = new TrafficReporter({
       ...this.#options,
       bus,
@@ -390,11 +396,3 @@ export class Sidecar {
     };
   }
 }
-
-const systemClock = {
-  now: Date.now,
-  after(delayMs: number, run: () => void): () => void {
-    const timer = setTimeout(run, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
