@@ -64,7 +64,9 @@ export class TokenVerifier {
     const provider = this.settings.providers.find((one) => one.issuer === issuer);
     if (provider === undefined) return err("unknown_issuer");
     const verdict = await this.#verifyWith(provider, token);
-    return verdict === "unknown_key" && (await this.#lookAgain(provider))
+    // An issuer that starts anew may give its next key the name of the last: what that one refuses, the other may not.
+    const mayBeNews = verdict === "unknown_key" || verdict === "bad_signature";
+    return mayBeNews && (await this.#lookAgain(provider))
       ? asVerdict(await this.#verifyWith(provider, token))
       : asVerdict(verdict);
   }
