@@ -51,6 +51,20 @@ test("an editor edits what is granted, and is out once revoked", async () => {
   expect(stdout).toContain("revoked the operator alice");
 });
 
+test("nobody shuts out themselves, or the last admin, without meaning to", async () => {
+  const revoke = (name: string, ...more: string[]) => mesh.heddle(["operator", "revoke", name, "--yes", ...more]);
+  const own = /^(\S+) \(you\)/m.exec((await mesh.heddle(["operator", "list"])).stdout)?.[1] ?? "";
+  const alone = await revoke(own, "--myself");
+  expect([alone.code, alone.stderr]).toEqual([1, expect.stringContaining(`${own} is the last admin`)]);
+  const zoe = await mesh.file("zoe.creds", "");
+  expect((await mesh.heddle(["operator", "add", "zoe", "--role", "admin", "--out", zoe])).code).toBe(0);
+  const kept = await mesh.heddle(["operator", "revoke", "zoe", "--yes"], { creds: zoe });
+  expect([kept.code, kept.stderr]).toEqual([1, expect.stringContaining("zoe is you")]);
+  const gone = await mesh.heddle(["operator", "revoke", "zoe", "--yes", "--myself"], { creds: zoe });
+  expect([gone.code, gone.stderr]).toEqual([0, expect.stringContaining(`${own} is the only admin left`)]);
+  expect((await mesh.heddle(["log"], { creds: zoe })).stderr).toContain("refuses the credentials of zoe");
+});
+
 test("a token is listed by its terms, and gone when revoked", async () => {
   const made = await mesh.heddle(["token", "create", "shop/orders", "--uses", "2", "--ttl", "1h"]);
   expect(made.stdout).toContain("BEGIN USER NKEY SEED");

@@ -28,6 +28,7 @@ interface AddOptions extends ConnectionOptions {
 
 interface RevokeOptions extends ConnectionOptions {
   readonly yes?: true;
+  readonly myself?: true;
   readonly reason: string;
 }
 
@@ -46,6 +47,7 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
     .description("Shut an operator out: the key is void for good, and open connections end.")
     .argument("<name>", "as `heddle operator list` shows it")
     .option("-y, --yes", "do not ask")
+    .option("--myself", "with --yes: shut out even whom these credentials are of")
     .action((name: string, options: RevokeOptions) => revoke(name, options));
   await command.parseAsync(args, { from: "user" });
 }
@@ -85,18 +87,31 @@ async function add(name: string, options: AddOptions): Promise<void> {
   });
 }
 
+const ITS_YOU = " That is you: these credentials are void from then on.";
+
 async function revoke(name: string, options: RevokeOptions): Promise<void> {
-  const { reason, yes } = options;
+  const { reason, yes, myself } = options;
   await withOperator(options, async (context) => {
     const { operators } = await currentState(context);
     const operator = [...operators.values()].find((known) => known.name === name);
     if (operator === undefined) throw new Failure(`there is no operator ${name}: see \`heddle operator list\``);
-    if (yes !== true) await confirm(`Shut ${name} (${operator.role}) out for good?`);
+    const isOneself = operator.publicKey === context.credentials.publicKey;
+    if (yes !== true) await confirm(`Shut ${name} (${operator.role}) out for good?${isOneself ? ITS_YOU : ""}`);
+    else if (isOneself && myself !== true) {
+      throw new Failure(
+        `nothing was changed: ${name} is you, and these credentials would be void; say --myself as well`,
+      );
+    }
     const command = { namespace: MESH_NAMESPACE, body: { kind: "operator-revoke", name } } as const;
     const { decided } = await sendDirectly(context, command, { reason, dryRun: false });
     note(`revoked ${name} (revision ${decided.revision})`);
+    const admins = [...operators.values()].filter((other) => other.role === "admin" && other !== operator);
+    const [last] = admins;
+    if (operator.role === "admin" && last !== undefined && admins.length === 1) {
+      note(`${last.name} is the only admin left: if that key is lost, nobody can let anybody in (heddle operator add)`);
+    }
     // Who was revoked cannot ask any more, and has no need to.
-    if (operator.publicKey === context.credentials.publicKey) return;
+    if (isOneself) return;
     await reportRevoked(context, operator.publicKey, name);
   });
 }
