@@ -74,7 +74,7 @@ export class Fleet {
   /** Starts instances of a service, one after the other, and resolves when its caller knows all of them. */
   async add(service: string, instances: Readonly<Record<string, Partial<SidecarSpec>>>): Promise<void> {
     for (const [name, spec] of Object.entries(instances)) {
-      const appPort = this.#application(name);
+      const appPort = this.application(name);
       this.#sidecars.set(name, await this.#sidecar({ service: `shop/${service}`, appPort, ...spec }));
       await eventually(async () => {
         if (!(await this.#knows(service, name))) throw new Error(`${name} is not known`);
@@ -143,7 +143,8 @@ export class Fleet {
     return `127.0.0.1:${sidecar.inboundAddress.port}`;
   }
 
-  #application(instance: string): number {
+  /** Starts the application of an instance, and returns its port. */
+  application(instance: string): number {
     const app = Bun.serve({
       hostname: "127.0.0.1",
       port: 0,
