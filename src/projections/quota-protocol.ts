@@ -16,6 +16,8 @@ export const quotaRequest = z.object({
         /** Name of the RateLimit document, and index of the rule in it. */
         document: z.string().max(63),
         rule: z.int().min(0).max(255),
+        /** Which one is meant, by what it says: others may have come before it by now. Absent: the one at that index. */
+        limit: z.string().max(32).optional(),
         /** Which of the rule's buckets; empty where it has only one. */
         bucket: z.string().max(256),
         /** Tokens that were spent before they were granted. */

@@ -4,6 +4,7 @@
  */
 
 import { z } from "zod";
+import { canonicalJson } from "../policy/canonical.ts";
 import {
   ACCESS_ACTIONS,
   accessConditions,
@@ -201,11 +202,11 @@ export function formatOrigin(origin: DecisionOrigin): string {
 
 /**
  * The same for the same limit, wherever it stands among the rules of its document, and in whichever snapshot: what was
- * counted for it goes on counting.
+ * counted for it goes on counting. Unique within a document.
  */
-export function rateLimitKey(limit: SnapshotRateLimit): string {
-  const { match, requests, perMs, burst, bySource, by, scope, origin } = limit;
-  return JSON.stringify([origin.document, match, requests, perMs, burst, bySource, by, scope]);
+export function rateLimitId(limit: Omit<SnapshotRateLimit, "origin">): string {
+  const { match, requests, perMs, burst, bySource, by, scope } = limit;
+  return Bun.hash(canonicalJson({ match, requests, perMs, burst, bySource, by, scope })).toString(36);
 }
 
 /** One running instance of a service that can take traffic. */

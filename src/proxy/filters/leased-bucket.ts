@@ -16,6 +16,12 @@ export interface Quota {
   ask(bucket: LeasedBucket): void;
 }
 
+/** Whose tokens they are: in later snapshots it may stand elsewhere in its document, but says the same. */
+export interface LeasedLimit {
+  readonly id: string;
+  readonly source: SnapshotRateLimit;
+}
+
 /** A part of the whole may be spent before it is granted, at least one. */
 const CREDIT_SHARE = 0.1;
 /** By then it is known whether there is more. */
@@ -24,7 +30,7 @@ const ANSWER_DUE_MS = 1_000;
 const LEASE_SHARE = 0.25;
 
 export class LeasedBucket implements Bucket {
-  readonly #limit: { readonly source: SnapshotRateLimit };
+  readonly #limit: LeasedLimit;
   readonly #name: string;
   readonly #quota: Quota;
   readonly #credit: number;
@@ -41,8 +47,7 @@ export class LeasedBucket implements Bucket {
   #alone: TokenBucket | undefined;
   #usedMs: number;
 
-  /** @param limit whose source may come to stand elsewhere in its document, but says the same. */
-  constructor(limit: { readonly source: SnapshotRateLimit }, name: string, quota: Quota, nowMs: number) {
+  constructor(limit: LeasedLimit, name: string, quota: Quota, nowMs: number) {
     this.#limit = limit;
     this.#name = name;
     this.#quota = quota;
@@ -85,6 +90,7 @@ export class LeasedBucket implements Bucket {
     return {
       document,
       rule: this.#limit.source.origin.rule,
+      limit: this.#limit.id,
       bucket: this.#name,
       owed: Math.max(0, -this.#tokens),
       wanted: Math.min(this.#leaseMax, Math.max(1, 2 * this.#taken)),

@@ -4,7 +4,7 @@
  * rule that did not change outlive the snapshot that it came with.
  */
 
-import { type RuleOrigin, rateLimitKey, type SnapshotRateLimit } from "../../projections/snapshot.ts";
+import { type RuleOrigin, rateLimitId, type SnapshotRateLimit } from "../../projections/snapshot.ts";
 import { compileMatch, type MatchableRequest, type RequestMatcher } from "../route/match.ts";
 import { pathEnd } from "../route/path.ts";
 import type { Bucket } from "./bucket.ts";
@@ -27,6 +27,8 @@ export interface RateLimited {
 
 /** What outlives the snapshot that a limit came with. */
 interface LimitState {
+  /** Of the limit, as `rateLimitId`. */
+  readonly id: string;
   /** As the newest snapshot has it: only where it stands in its document may be another than before. */
   source: SnapshotRateLimit;
   readonly buckets: Map<string, Bucket>;
@@ -55,8 +57,9 @@ export class RateLimiter {
     this.#quota = quota;
     this.#leasesAll = leasesAll;
     this.#rules = rules.map((source) => {
-      const key = rateLimitKey(source);
-      const state = known.get(key) ?? { source, buckets: new Map<string, Bucket>() };
+      const id = rateLimitId(source);
+      const key = `${source.origin.document} ${id}`;
+      const state = known.get(key) ?? { id, source, buckets: new Map<string, Bucket>() };
       state.source = source;
       return { key, matches: compileMatch(source.match), nameOf: compileBucketName(source), state };
     });

@@ -74,6 +74,7 @@ test("ejections, connections, counters, the circuit breaker and buckets stay, wh
   });
   for (let calls = 0; calls < 3; calls++) expect(await status("/limited")).toBe(200);
   expect(await status("/limited")).toBe(429);
+  const connections = await connectionsTo("good");
   const held = Promise.withResolvers<void>();
   fleet.behaviour.set("good", async () => {
     await held.promise;
@@ -87,8 +88,6 @@ test("ejections, connections, counters, the circuit breaker and buckets stay, wh
   const requests = (): Promise<number> => fleet.metric('istio_requests_total{reporter="source"');
   const counted = [await overflows(), await requests()];
   expect(Math.min(...counted)).toBeGreaterThan(0);
-  const connections = await connectionsTo("good");
-
   const services = { spec: SPEC, rules: BEFORE + RULE, limits: `${limit("/other", 7)}, ${limit("/limited", 3)}` };
   const revision = await fleet.declare("catalog", services);
   for (const { admin } of [fleet.web, fleet.sidecar("good")]) {

@@ -1,11 +1,12 @@
 /** Tokens for workers: those of the instance from a bucket here, those of the mesh by asking on. */
 
 import { expect, test } from "bun:test";
-import type {
-  QuotaReply,
-  QuotaRequest,
-  ServiceSnapshot,
-  SnapshotRateLimit,
+import {
+  type QuotaReply,
+  type QuotaRequest,
+  rateLimitId,
+  type ServiceSnapshot,
+  type SnapshotRateLimit,
 } from "../../../src/projections/snapshot.ts";
 import { WorkerQuota } from "../../../src/proxy/sidecar/workers/worker-quota.ts";
 
@@ -18,10 +19,16 @@ const limit = (document: string, more: Partial<SnapshotRateLimit> = {}): Snapsho
   origin: { document: `shop/${document}`, rule: 0, revision: 1, actor: "ada" },
   ...more,
 });
-const snapshotOf = (...rateLimits: SnapshotRateLimit[]) => ({ inbound: { rateLimits } }) as unknown as ServiceSnapshot;
+/** Of the limit that was last put in force for a document. */
+const ids = new Map<string, string>();
+const snapshotOf = (...rateLimits: SnapshotRateLimit[]) => {
+  for (const one of rateLimits) ids.set(one.origin.document.replace("shop/", ""), rateLimitId(one));
+  return { inbound: { rateLimits } } as unknown as ServiceSnapshot;
+};
 const lease = (document: string, wanted: number, owed = 0, bucket = "shop/web"): QuotaRequest["leases"][number] => ({
   document,
   rule: 0,
+  limit: ids.get(document) ?? "gone",
   bucket,
   owed,
   wanted,

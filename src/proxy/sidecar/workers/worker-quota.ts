@@ -6,7 +6,7 @@
 import {
   type QuotaReply,
   type QuotaRequest,
-  rateLimitKey,
+  rateLimitId,
   type ServiceSnapshot,
   type SnapshotRateLimit,
 } from "../../../projections/snapshot.ts";
@@ -41,7 +41,7 @@ export class WorkerQuota {
 
   /** Puts the limits of a snapshot in force; buckets of limits that did not change stay as they are. */
   enforce({ inbound: { rateLimits } }: ServiceSnapshot): void {
-    this.#rules = new Map(rateLimits.map((limit) => [ruleKey(nameOf(limit), limit.origin.rule), limit]));
+    this.#rules = new Map(rateLimits.map((limit) => [`${nameOf(limit)} ${rateLimitId(limit)}`, limit]));
   }
 
   /** Rejects where control has to be asked and does not answer. */
@@ -52,12 +52,18 @@ export class WorkerQuota {
     return { grants: leases.map((lease) => byLease.get(lease) ?? this.#grant(lease)) };
   }
 
-  #isOfMesh({ document, rule }: Lease): boolean {
-    return this.#askMesh !== undefined && this.#rules.get(ruleKey(document, rule))?.scope === "mesh";
+  #isOfMesh(lease: Lease): boolean {
+    return this.#askMesh !== undefined && this.#limitOf(lease)?.scope === "mesh";
   }
 
-  #grant({ document, rule, bucket: name, owed, wanted }: Lease): Grant {
-    const limit = this.#rules.get(ruleKey(document, rule));
+  /** Workers are of our own version, and say which one they mean. */
+  #limitOf({ document, limit = "" }: Lease): SnapshotRateLimit | undefined {
+    return this.#rules.get(`${document} ${limit}`);
+  }
+
+  #grant(lease: Lease): Grant {
+    const { bucket: name, owed, wanted } = lease;
+    const limit = this.#limitOf(lease);
     if (limit === undefined) return UNKNOWN;
     const nowMs = this.#nowMs();
     const bucket = this.#bucket(limit, name, nowMs);
@@ -66,10 +72,10 @@ export class WorkerQuota {
   }
 
   #bucket(limit: SnapshotRateLimit, name: string, nowMs: number): TokenBucket {
-    const rule = rateLimitKey(limit);
+    const rule = [limit.origin.document, rateLimitId(limit)];
     if (this.#buckets.size >= BUCKETS_MAX) this.#forgetFull(nowMs);
-    const key = JSON.stringify([rule, name]);
-    const shared = this.#buckets.has(key) || this.#buckets.size < BUCKETS_MAX ? key : JSON.stringify([rule, ""]);
+    const key = JSON.stringify([...rule, name]);
+    const shared = this.#buckets.has(key) || this.#buckets.size < BUCKETS_MAX ? key : JSON.stringify([...rule, ""]);
     let bucket = this.#buckets.get(shared);
     if (bucket === undefined) {
       bucket = new TokenBucket(limit, nowMs);
@@ -87,10 +93,6 @@ export class WorkerQuota {
       if (!bucket.isFull(nowMs)) this.#buckets.set(key, bucket);
     }
   }
-}
-
-function ruleKey(document: string, rule: number): string {
-  return `${document} ${rule}`;
 }
 
 /** Of the document, without its namespace: as leases name it. */
