@@ -35,7 +35,7 @@ async function checkout(bun: string): Promise<string> {
   const program = join(root, bun);
   await mkdir(join(program, ".."), { recursive: true });
   await writeFile(program, '#!/bin/sh\necho "$0" "$@"\n', { mode: 0o755 });
-  await writeFile(join(root, "node_modules", ".package-lock.json"), "{}");
+  await Bun.write(join(root, "node_modules", ".package-lock.json"), "{}");
   return root;
 }
 
@@ -59,6 +59,39 @@ test("takes Bun out of its platform's package where no install script has run", 
   const { code, stdout } = await run(join(root, "bin", "heddle"));
   expect(code).toBe(0);
   expect(stdout).toContain("/@oven/bun-linux-x64/bin/bun ");
+});
+
+test("finds Bun beside itself as a package among those of another project", async () => {
+  for (const bun of ["../.bin/bun", "../@oven/bun-linux-x64/bin/bun"]) {
+    const root = await checkout(bun);
+    await rm(join(root, "package-lock.json"));
+    const { code, stdout } = await run(join(root, "bin", "heddle"), { PATH: folder });
+    expect(code).toBe(0);
+    expect(stdout).toContain(`/${bun} `);
+  }
+});
+
+test("becomes a package without what lies about in the checkout, such as credentials", async () => {
+  for (const file of ["bin/heddle", "src/cli/main.ts", "orders.creds", ".heddle/ca/root.key", "export.jsonl"]) {
+    await Bun.write(join(folder, file), "");
+  }
+  await cp(join(ROOT, "package.json"), join(folder, "package.json"));
+  const child = Bun.spawn(["npm", "pack", "--dry-run", "--json", "--ignore-scripts"], {
+    cwd: folder,
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "ignore",
+  });
+  const paths = [...(await child.stdout.text()).matchAll(/"path": "([^"]+)"/g)].map(([, path]) => path);
+  expect(paths.sort()).toEqual(["bin/heddle", "package.json", "src/cli/main.ts"]);
+});
+
+test("keeps nothing in the current directory where there is no home", async () => {
+  const root = await checkout("node_modules/.bin/bun");
+  const bun = join(root, "node_modules/.bin/bun");
+  await writeFile(bun, "#!/bin/sh\nprintenv BUN_RUNTIME_TRANSPILER_CACHE_PATH || echo unset\n", { mode: 0o755 });
+  expect((await run(join(root, "bin", "heddle"), { HOME: "" })).stdout).toBe("0\n");
+  expect((await run(join(root, "bin", "heddle"), { HOME: folder })).stdout).toBe("unset\n");
 });
 
 test("says what to do where there is nothing to fetch the dependencies with", async () => {
