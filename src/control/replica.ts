@@ -15,11 +15,12 @@ import type { Accounts } from "../nats/accounts.ts";
 import { openBucket } from "../nats/buckets.ts";
 import type { Bucket } from "../nats/bus.ts";
 import type { NatsBus } from "../nats/connection.ts";
+import { largeValues } from "../nats/large-values.ts";
 import { CHECKPOINT_BUCKET, CONFIG_BUCKET, ENDPOINT_BUCKET } from "../nats/subjects.ts";
 import { ensureTrafficStream } from "../nats/traffic-stream.ts";
 import { parseDuration } from "../policy/duration.ts";
 import { HISTORY_EVERY, HistoryKeeper, nearestCheckpoint } from "../projections/history-checkpoints.ts";
-import { meshProjection } from "../projections/projection.ts";
+import { meshProjection, type Projection } from "../projections/projection.ts";
 import { type RunningProjection, runProjection } from "../projections/runner.ts";
 import { meshStateCodec } from "../projections/state-codec.ts";
 import { type ChangeIndex, changeIndex, changeIndexCodec } from "../replay/change-index.ts";
@@ -64,6 +65,8 @@ export interface ControlOptions {
   /** Of the program, for whoever asks which replicas there are. */
   readonly version?: string;
   readonly leafTtlMs?: number;
+  /** The fold of the ledger; a replica of another version of this program has another one. */
+  readonly fold?: Projection<MeshState>;
   /** JetStream replicas of what this one is the first to make; 1 by default. */
   readonly streamReplicas?: number;
   /** Silence after which an instance is taken for dead. */
@@ -118,7 +121,8 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
   const publication = createPublication({ ...options, configBucket, endpointBucket, converged });
   const recent = new RecentCommands(2 * CLOCK_TOLERANCE_MS);
   const warn = (message: string): void => options.logger.warn({}, message);
-  const source = { log, bucket: checkpoints, projection: meshProjection, codec: meshStateCodec, warn };
+  const fold = options.fold ?? meshProjection;
+  const source = { log, bucket: checkpoints, projection: fold, codec: meshStateCodec, warn };
   const past = new PastStates(log, async (revision) => (await nearestCheckpoint(source, revision))?.state);
   const history = new HistoryKeeper(source);
   stack.defer(() => history.stop());
@@ -181,7 +185,7 @@ async function openStores(bus: NatsBus, count: number) {
   const replicas = { replicas: count };
   const stores = {
     log: await openEventLog(bus, replicas),
-    checkpoints: await openBucket(bus, CHECKPOINT_BUCKET, replicas),
+    checkpoints: largeValues(await openBucket(bus, CHECKPOINT_BUCKET, replicas)),
     configBucket: await openBucket(bus, CONFIG_BUCKET, replicas),
     endpointBucket: await openBucket(bus, ENDPOINT_BUCKET, replicas),
   };
@@ -192,6 +196,7 @@ async function openStores(bus: NatsBus, count: number) {
 interface ProjectionParts {
   readonly log: EventLog;
   readonly bucket: Bucket;
+  readonly projection: Projection<MeshState>;
   readonly publication: Publication;
   readonly metrics: ControlMetrics;
   readonly recent: RecentCommands;
@@ -203,10 +208,10 @@ interface ProjectionParts {
 
 /** Folds the log, and tells every part that follows it of each change. */
 function project({ logger, random }: ControlOptions, parts: ProjectionParts): Promise<RunningProjection<MeshState>> {
-  const { log, bucket, publication, metrics, recent, past, history, index, credentials } = parts;
+  const { log, bucket, projection, publication, metrics, recent, past, history, index, credentials } = parts;
   return runProjection({
     log,
-    projection: meshProjection,
+    projection,
     checkpoints: { bucket, codec: meshStateCodec },
     onChange: (before, after, change) => {
       publication.snapshots.changed(before, after, change);

@@ -4,13 +4,12 @@
  */
 
 import type { RecordedChange } from "../../events/change.ts";
-import { directReader } from "../../nats/buckets.ts";
-import { CHECKPOINT_BUCKET } from "../../nats/subjects.ts";
 import type { DocumentKey } from "../../policy/names.ts";
 import { checkpointAt, HISTORY_EVERY } from "../../projections/history-checkpoints.ts";
 import { type ChangeIndex, changeIndex, changeIndexCodec, mayHold, revisionsOf } from "../../replay/change-index.ts";
 import type { HistoryFilter } from "../../replay/history.ts";
 import { note } from "../output/output.ts";
+import { checkpointReader } from "./checkpoints.ts";
 import type { OperatorContext } from "./context.ts";
 
 export interface LedgerReader extends Pick<OperatorContext, "bus" | "ledger"> {
@@ -66,7 +65,7 @@ function stretchEnds(end: number, width: number, every: number): number[] {
 }
 
 async function indexAt({ bus, ledger, every = HISTORY_EVERY }: LedgerReader, revision: number) {
-  const bucket = directReader(bus, CHECKPOINT_BUCKET);
+  const bucket = checkpointReader({ bus });
   const projection = changeIndex(every);
   const source = { log: ledger, bucket, projection, codec: changeIndexCodec, warn: note, every };
   // Without the right to read it the long way is the way.

@@ -2,8 +2,6 @@
 
 import type { EventLog } from "../../events/log.ts";
 import type { MeshState } from "../../events/state.ts";
-import { directReader } from "../../nats/buckets.ts";
-import { CHECKPOINT_BUCKET } from "../../nats/subjects.ts";
 import type { KnownMesh } from "../../policy/check.ts";
 import { nearestCheckpoint } from "../../projections/history-checkpoints.ts";
 import { meshProjection } from "../../projections/projection.ts";
@@ -11,6 +9,7 @@ import { meshStateCodec } from "../../projections/state-codec.ts";
 import { stateAt } from "../../replay/state-at.ts";
 import { Failure } from "../failure.ts";
 import { note } from "../output/output.ts";
+import { checkpointReader } from "./checkpoints.ts";
 import type { OperatorContext } from "./context.ts";
 
 type LedgerReader = Pick<EventLog, "lastRevision">;
@@ -40,7 +39,7 @@ export async function requireRevision(ledger: LedgerReader, revision: number): P
 /** From the nearest checkpoint along history where that helps, otherwise from the beginning. */
 async function foldedState({ bus, ledger }: Reader, revision: number): Promise<MeshState> {
   if (revision <= FOLDED_WITHOUT_CHECKPOINT) return stateAt(ledger, revision);
-  const bucket = directReader(bus, CHECKPOINT_BUCKET);
+  const bucket = checkpointReader({ bus });
   const source = { log: ledger, bucket, projection: meshProjection, codec: meshStateCodec, warn: note };
   // Without the right to read it the long way is the way.
   const checkpoint = await nearestCheckpoint(source, revision).catch(() => undefined);

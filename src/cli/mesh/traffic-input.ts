@@ -2,10 +2,8 @@
 
 import { InvalidArgumentError } from "commander";
 import { type RollupSource, readRollup, wholeStretches } from "../../control/traffic-rollups.ts";
-import { directReader } from "../../nats/buckets.ts";
 import { PermissionDenied, RequestTimeout } from "../../nats/bus.ts";
 import type { NatsBus } from "../../nats/connection.ts";
-import { CHECKPOINT_BUCKET } from "../../nats/subjects.ts";
 import { readTraffic, recentTraffic, type TrafficRange } from "../../nats/traffic-stream.ts";
 import { addRollup, isWithin, ROLLUP_REPORTS, type TrafficRollup } from "../../replay/traffic-rollup.ts";
 import { TrafficTable } from "../../replay/traffic-table.ts";
@@ -13,6 +11,7 @@ import { decodeTrafficSummary, type TrafficSummary } from "../../telemetry/traff
 import { Failure } from "../failure.ts";
 import { parseMoment } from "../input/moment.ts";
 import { note, painter } from "../output/output.ts";
+import { checkpointReader } from "./checkpoints.ts";
 import type { OperatorContext } from "./context.ts";
 
 type Reader = Pick<OperatorContext, "bus">;
@@ -94,7 +93,7 @@ interface Piece {
 async function* pieces(bus: NatsBus, span: TimeSpan, size: number): AsyncGenerator<Piece> {
   const range = await recentTraffic(bus, isBefore(span));
   if (range === undefined) return;
-  const source = { bus, bucket: directReader(bus, CHECKPOINT_BUCKET), warn, size };
+  const source = { bus, bucket: checkpointReader({ bus }), warn, size };
   let { from } = range;
   const { first, end } = wholeStretches(range, size);
   for (let start = first; start < end; start += ROLLUPS_AT_ONCE) {
