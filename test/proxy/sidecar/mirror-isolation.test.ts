@@ -29,11 +29,21 @@ spec:
 `;
 
 let hops: TwoHops;
+/** What the target's application was sent. */
+let received = "";
 let silent: Bun.TCPSocketListener<undefined>;
 let target: TestSidecar;
 beforeAll(async () => {
   hops = await TwoHops.start({ policy: POLICY });
-  silent = Bun.listen<undefined>({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+  silent = Bun.listen<undefined>({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: {
+      data(_, chunk) {
+        received += chunk;
+      },
+    },
+  });
   target = await hops.mesh.startSidecar({
     service: "shop/catalog",
     appPort: silent.port,
@@ -60,7 +70,9 @@ async function activeAt(instance: string): Promise<number | undefined> {
 
 test("a target that never answers takes no room that policy gives to requests", async () => {
   for (let call = 0; call < 20; call++) await answered();
-  // They are under way all the same.
+  // They are under way all the same, whole, and to be told from requests.
+  await eventually(() => expect(received).toContain("x".repeat(1000)));
+  expect(received).toMatch(/^host: catalog-shadow\r\n/im);
   await eventually(async () => expect(await activeAt("catalog-3")).toBeGreaterThan(2));
 });
 

@@ -26,6 +26,10 @@ spec:
       ${said("query")}
     - match: [{ path: { exact: /header }, headers: { x-a: { exact: "1,2" } } }]
       ${said("header")}
+    - match: [{ path: { exact: /called-port }, ports: [9090] }, { path: { exact: /caller }, from: [shop/other, admin/*] }]
+      ${said("another")}
+    - match: [{ path: { exact: /called-port }, ports: [8080] }, { path: { exact: /caller }, from: [shop/web] }]
+      ${said("own")}
     - match: [{ path: { prefix: /prefix } }]
       ${said("prefix")}
     - match: [{ path: { regex: "/(a+)+b" } }]
@@ -100,6 +104,9 @@ test.each([
   ["/query?beta", [], "catalog", APP],
   ["/header", ["X-A: 1", "x-a: 2"], "catalog", "header"],
   ["/header", ["X-A: 1"], "catalog", APP],
+  ["/called-port", [], "catalog", "own"],
+  ["/called-port", [], "catalog:9090", "own"],
+  ["/caller", [], "catalog", "own"],
   ["/prefix", [], "catalog", "prefix"],
   ["//x/..//prefix/", [], "catalog", "prefix"],
   ["/%70refix?q", [], "catalog", "prefix"],
