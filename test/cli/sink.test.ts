@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createHmac } from "node:crypto";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -107,6 +107,42 @@ test("a webhook gets each change signed and in order, again after a failure, and
   expect(new Set(received.map(({ id }) => id)).size).toBe(fourth);
   const letters = (await readFile(join(directory, "state", "dead-letters.jsonl"), "utf8")).trim().split("\n");
   expect(letters.map((line) => JSON.parse(line).reason)).toEqual(["answered 400"]);
+}, 90_000);
+
+test("a position beyond the end of the ledger is another ledger's, and told at once", async () => {
+  const state = join(directory, "elsewhere");
+  await mkdir(state);
+  await writeFile(join(state, "position"), "4711\n");
+  const server = ["--dir", mesh.nats.directory.path, "--nats-url", mesh.nats.url];
+  const sink = Bun.spawn(
+    [process.execPath, MAIN, "sink", "webhook", "http://127.0.0.1:9/", "--state", state, ...server],
+    {
+      stderr: "pipe",
+    },
+  );
+  expect(await new Response(sink.stderr).text()).toContain("and 4711 is where to go on");
+  expect(await sink.exited).toBe(1);
+}, 60_000);
+
+test("a receiver that is gone ends the sink, which goes on from there elsewhere", async () => {
+  let gone = true;
+  const { received, url, stop } = receiver(() => (gone ? 410 : 204));
+  const state = join(directory, "moved");
+  const server = ["--dir", mesh.nats.directory.path, "--nats-url", mesh.nats.url, "--after", "0"];
+  const start = () =>
+    Bun.spawn([process.execPath, MAIN, "sink", "webhook", url, "--state", state, ...server], { stderr: "pipe" });
+  const first = start();
+  expect(await new Response(first.stderr).text()).toContain("wants nothing any more (410), from revision 1 on");
+  expect(await first.exited).toBe(1);
+  gone = false;
+  const second = start();
+  await eventually(
+    () => expect(received.map(({ event }) => event.sequence).slice(0, 3)).toEqual(["1", "1", "2"]),
+    30_000,
+  );
+  second.kill("SIGTERM");
+  await second.exited;
+  stop();
 }, 90_000);
 
 test("any NATS client with a viewer's credentials hears of a change and reads it", async () => {

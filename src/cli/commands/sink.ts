@@ -72,7 +72,15 @@ async function sendAll(url: string, options: WebhookOptions): Promise<void> {
     stopped: () => stopped,
   };
   await withOperator(options, async ({ ledger }) => {
-    const from = (await readPosition(directory)) ?? options.after ?? (await ledger.lastRevision());
+    const last = await ledger.lastRevision();
+    const from = (await readPosition(directory)) ?? options.after ?? last;
+    // Nobody would miss what is not sent until the ledger has come so far.
+    if (from > last) {
+      const place = join(directory, POSITION_FILE);
+      throw new Failure(
+        `the ledger ends at revision ${last}, and ${from} is where to go on: if ${place} is of another mesh, remove it, and say where to begin with --after`,
+      );
+    }
     await writePosition(directory, from);
     note(`sending what comes after revision ${from} to ${safeText(url)}`);
     const subscription = await ledger.subscribe(from + 1, (recorded) => sendOne(recorded, target, directory));
