@@ -195,7 +195,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
     record.status = head.status;
     record.details = "via_upstream";
     record.flags |= this.#call?.flags ?? NO_FLAGS;
-    record.upstreamServiceNs = Bun.nanoseconds() - (this.#requestEndNs || record.startNs);
+    record.upstreamServiceNs = this.#runtime.monotonicNs() - (this.#requestEndNs || record.startNs);
     this.#responding = true;
     this.#idle?.moved();
     this.#tunnel = head.status === 101 || (this.#request?.method === "CONNECT" && isSuccess(head.status));
@@ -351,7 +351,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
 
   #requestEnds(): void {
     this.#requestEnded = true;
-    this.#requestEndNs = Bun.nanoseconds();
+    this.#requestEndNs = this.#runtime.monotonicNs();
   }
 
   #requestEndSent(): void {
@@ -391,7 +391,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
     const record = this.#record;
     const endpoint = this.#call?.endpoint?.endpoint;
     if (endpoint !== undefined) record.upstreamHost = `${endpoint.host}:${endpoint.port}`;
-    record.endNs = Bun.nanoseconds();
+    record.endNs = this.#runtime.monotonicNs();
     this.#side.finished(record, this.#edge);
   }
 }

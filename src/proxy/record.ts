@@ -16,7 +16,7 @@ export function recordRequest(
   { facts, serverName }: Downstream,
 ): void {
   record.startMs = runtime.wallMs();
-  record.startNs = Bun.nanoseconds();
+  record.startNs = runtime.monotonicNs();
   record.method = head.method;
   record.path = head.path;
   record.protocol = asksForTcp(head) ? "TCP" : `HTTP/${head.version}`;
@@ -52,7 +52,7 @@ export function recordGrpcStatus(record: RequestRecord, headers: HeaderList): vo
 export function recordUnreadable(runtime: Runtime, side: Side, downstream: Downstream, fault: StreamFault): void {
   const record = new RequestRecord();
   record.startMs = runtime.wallMs();
-  record.startNs = Bun.nanoseconds();
+  record.startNs = runtime.monotonicNs();
   record.endNs = record.startNs;
   record.status = fault.status ?? 0;
   record.flags = flagSet("DPE");

@@ -4,13 +4,16 @@ import { releaseExecutablePages } from "./executable-pages.ts";
 import { httpDateClock } from "./http-date.ts";
 import { crash, type OnBug } from "./io/bug.ts";
 import { Timers } from "./io/timers.ts";
+import { turnClock } from "./io/turn.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 
 export interface Runtime {
   readonly limits: Limits;
   readonly timers: Timers;
-  /** Monotonic milliseconds, for durations. */
+  /** Monotonic milliseconds, for durations. As all clocks here, it tells the time at which the turn began. */
   readonly monotonicMs: () => number;
+  /** The same in nanoseconds. */
+  readonly monotonicNs: () => number;
   /** Unix milliseconds, for certificates and logs. */
   readonly wallMs: () => number;
   /** `wallMs` as a value of `Date`. */
@@ -27,13 +30,17 @@ export interface Runtime {
 
 /** The real clock and the real dice. */
 export function systemRuntime(limits: Partial<Limits> = {}, onBug: OnBug = crash): Runtime {
-  const monotonicMs = (): number => performance.now();
+  const monotonicNs = turnClock(Bun.nanoseconds);
+  const monotonicMs = (): number => monotonicNs() / 1e6;
+  const wallMs = turnClock(Date.now);
   return {
     limits: { ...DEFAULT_LIMITS, ...limits },
-    timers: new Timers(monotonicMs, onBug),
+    // Not by the time at which the turn began: nothing may fire early.
+    timers: new Timers(() => performance.now(), onBug),
     monotonicMs,
-    wallMs: Date.now,
-    httpDate: httpDateClock(Date.now),
+    monotonicNs,
+    wallMs,
+    httpDate: httpDateClock(wallMs),
     random: Math.random,
     onBug,
     returnMemory: () => {

@@ -18,7 +18,7 @@ const NO_AUDIT: readonly PolicyAudit[] = [];
 export class RequestRecord {
   /** Wall clock at the first byte of the head, in milliseconds since 1970. */
   startMs = 0;
-  /** Monotonic clock at the same moment, in nanoseconds (`Bun.nanoseconds()`). */
+  /** Monotonic clock at the same moment, in nanoseconds. */
   startNs = 0;
   /** Monotonic clock when the last byte went out or the request was given up. */
   endNs = 0;
