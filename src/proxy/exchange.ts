@@ -56,7 +56,6 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
   #withdrawal: Timer | undefined;
   /** What came before it was decided what becomes of the request. */
   #held: HeldRequest | undefined;
-  /** Of the request's body. */
   #requestBytesMax: number | undefined;
   #changeResponse: ((headers: HeaderList) => void) | undefined;
   #copy: RequestCopy | undefined;
@@ -114,11 +113,9 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
     this.#requestBytesMax = admission.requestBytesMax;
     this.#changeResponse = admission.changeResponse;
     this.#service = admission.service;
-    const { timers, limits } = this.#runtime;
-    this.#limitTime(admission.timeoutMs, admission.callerTimeoutMs);
-    this.#idle = new IdleWatch(timers, admission.idleTimeoutMs ?? limits.streamIdleTimeoutMs, () => {
-      this.#fail("upstream_timeout", "stream_idle_timeout");
-    });
+    const { idleTimeoutMs = this.#runtime.limits.streamIdleTimeoutMs } = admission;
+    // What ends before it could grow idle need not be watched.
+    if (idleTimeoutMs < this.#limitTime(admission.timeoutMs, admission.callerTimeoutMs)) this.#watchIdle(idleTimeoutMs);
     const call = startCall(this.#runtime, admission.plan, this);
     this.#call = call;
     this.#open.add(this);
@@ -151,7 +148,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
     if (end) this.#requestEnds();
     this.#copy?.sendData(chunk, end);
     const goOn = call.sendData(chunk, end);
-    if (end) this.#requestEndSent();
+    if (end && this.#tunnelResponseEnded) this.#finish();
     return goOn;
   }
 
@@ -165,7 +162,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
     this.#requestEnds();
     this.#copy?.sendTrailers(trailers);
     this.#call?.sendTrailers(trailers);
-    this.#requestEndSent();
+    if (this.#tunnelResponseEnded) this.#finish();
   }
 
   onDrain(): void {
@@ -201,7 +198,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
     this.#tunnel = head.status === 101 || (this.#request?.method === "CONNECT" && isSuccess(head.status));
     if (this.#tunnel) {
       this.#timeout?.cancel();
-      this.#idle?.setTimeoutMs(this.#runtime.limits.tunnelIdleTimeoutMs);
+      this.#watchIdle(this.#runtime.limits.tunnelIdleTimeoutMs);
     }
     this.#changeResponse?.(head.headers);
     // RFC 9110 §6.6.1: who receives a response without a date, and has a clock, says when that was.
@@ -256,8 +253,8 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
       const still = this.#refusal;
       if (still !== undefined) this.#withdraw(still);
     });
-    const { timers, limits } = this.#runtime;
-    if (!this.#withdrawal.armed) timers.arm(this.#withdrawal, limits.withdrawalGraceMs);
+    const { withdrawalGraceMs } = this.#runtime.limits;
+    if (!this.#withdrawal.armed) this.#runtime.timers.arm(this.#withdrawal, withdrawalGraceMs);
   }
 
   /** What policy as it is now would answer to the request. */
@@ -281,23 +278,30 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
       if (admission.kind === "answer") this.#answer(admission.response);
       else this.#breakOff(admission.flags, admission.details, undefined);
     };
-    if (afterMs === undefined) {
-      decline();
-      return;
-    }
-    this.#timeout = new Timer(decline);
-    this.#runtime.timers.arm(this.#timeout, afterMs);
+    if (afterMs === undefined) decline();
+    else this.#after(afterMs, decline);
   }
 
-  /** Arms the smaller of the two: what comes first also names what went wrong. */
-  #limitTime(routeMs = Number.POSITIVE_INFINITY, callerMs = Number.POSITIVE_INFINITY): void {
-    const timeoutMs = Math.min(routeMs, callerMs);
+  #after(timeoutMs: number, act: () => void): void {
     if (timeoutMs === Number.POSITIVE_INFINITY) return;
-    this.#timeout = new Timer(() => {
+    this.#timeout = new Timer(act);
+    this.#runtime.timers.arm(this.#timeout, timeoutMs);
+  }
+
+  #watchIdle(timeoutMs: number): void {
+    const onIdle = (): void => this.#fail("upstream_timeout", "stream_idle_timeout");
+    this.#idle?.stop();
+    this.#idle = new IdleWatch(this.#runtime.timers, timeoutMs, onIdle);
+  }
+
+  /** Arms the smaller of the two, and returns it: what comes first also names what went wrong. */
+  #limitTime(routeMs = Number.POSITIVE_INFINITY, callerMs = Number.POSITIVE_INFINITY): number {
+    const timeoutMs = Math.min(routeMs, callerMs);
+    this.#after(timeoutMs, () => {
       if (callerMs <= routeMs) this.#fail("deadline_exceeded", "downstream_deadline_exceeded");
       else this.#fail("upstream_timeout", "upstream_response_timeout");
     });
-    this.#runtime.timers.arm(this.#timeout, timeoutMs);
+    return timeoutMs;
   }
 
   /** No response will come, or no more of it: says so in the way that is still open. */
@@ -352,10 +356,6 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
   #requestEnds(): void {
     this.#requestEnded = true;
     this.#requestEndNs = this.#runtime.monotonicNs();
-  }
-
-  #requestEndSent(): void {
-    if (this.#tunnelResponseEnded) this.#finish();
   }
 
   #endResponse(): void {

@@ -5,7 +5,7 @@ import { Timer, type Timers } from "./io/timers.ts";
 export class IdleWatch {
   readonly #timers: Timers;
   readonly #timer: Timer;
-  #timeoutMs: number;
+  readonly #timeoutMs: number;
   /** Since it last looked. */
   #moved = true;
 
@@ -26,11 +26,6 @@ export class IdleWatch {
 
   moved(): void {
     this.#moved = true;
-  }
-
-  /** From when it looks next. */
-  setTimeoutMs(timeoutMs: number): void {
-    this.#timeoutMs = timeoutMs;
   }
 
   stop(): void {

@@ -36,7 +36,12 @@ test("what a task puts off runs in the next turn, by the time of that one", asyn
   const clock = turnClock(() => ++readings);
   const times: number[] = [];
   const { promise, resolve } = Promise.withResolvers<void>();
-  const second = { endOfTurn: () => (times.push(clock()), resolve()) };
+  const second = {
+    endOfTurn() {
+      times.push(clock());
+      resolve();
+    },
+  };
   const first = {
     endOfTurn() {
       times.push(clock());
