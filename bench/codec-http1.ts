@@ -62,6 +62,10 @@ class CountingOutput implements ConnectionOutput {
   write(bytes: Uint8Array | string): void {
     this.bytes += bytes.length;
   }
+
+  writeCopy(bytes: Buffer, start: number, end: number): void {
+    this.write(Buffer.from(bytes.subarray(start, end)));
+  }
   pauseReading(): void {}
   resumeReading(): void {}
   end(): void {}

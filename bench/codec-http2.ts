@@ -30,6 +30,10 @@ class Wire implements ConnectionOutput {
     this.queuedBytes += piece.length;
   }
 
+  writeCopy(bytes: Buffer, start: number, end: number): void {
+    this.write(Buffer.from(bytes.subarray(start, end)));
+  }
+
   take(): Uint8Array {
     const chunk = Buffer.concat(this.#pieces, this.queuedBytes);
     this.#pieces.length = 0;

@@ -16,6 +16,10 @@ export class MemoryOutput implements ConnectionOutput {
     this.writes++;
   }
 
+  writeCopy(bytes: Buffer, start: number, end: number): void {
+    this.write(Buffer.from(bytes.subarray(start, end)));
+  }
+
   pauseReading(): void {
     this.readingPaused = true;
   }

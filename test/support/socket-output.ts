@@ -22,6 +22,10 @@ export class SocketOutput implements ConnectionOutput {
     this.#schedule();
   }
 
+  writeCopy(bytes: Buffer, start: number, end: number): void {
+    this.write(Buffer.from(bytes.subarray(start, end)));
+  }
+
   pauseReading(): void {
     this.#socket.pause();
   }

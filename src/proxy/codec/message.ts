@@ -110,6 +110,8 @@ export type ClientStream = HttpStream<RequestHead>;
 export interface ConnectionOutput {
   /** Queues bytes; they go out together at the end of the event-loop turn. The string form is latin1. */
   write(bytes: Uint8Array | string): void;
+  /** Queues a copy of `bytes[start, end)`, which may be written over at once. */
+  writeCopy(bytes: Buffer, start: number, end: number): void;
   /** Bytes queued and not yet taken by the kernel. */
   readonly queuedBytes: number;
   /** Stop, or go on, reading from the socket. */

@@ -93,6 +93,18 @@ export class Wire implements ConnectionOutput {
     this.#schedule();
   }
 
+  writeCopy(bytes: Buffer, start: number, end: number): void {
+    if (this.#ending) return;
+    for (let at = start; at < end; ) {
+      if (this.#gatheredBytes === GATHER_BYTES) this.#closeGathered();
+      this.#gathered ??= pool.pop() ?? Buffer.allocUnsafeSlow(GATHER_BYTES);
+      const copied = bytes.copy(this.#gathered, this.#gatheredBytes, at, end);
+      this.#gatheredBytes += copied;
+      at += copied;
+    }
+    this.#schedule();
+  }
+
   pauseReading(): void {
     this.readingPaused = true;
     this.#socket?.pause();

@@ -235,3 +235,22 @@ test("a peer that does nothing after our half-close is not waited for without en
   await eventually(() => expect(pair.wire.closed).toBe(true), 8_000);
   expect(pair.closedCalls).toBe(1);
 }, 12_000);
+
+test("a copy is taken at once, in its place among what else is written, however long it is", async () => {
+  const pair = await connectPair();
+  const expected: Buffer[] = [];
+  const scratch = Buffer.alloc(50_000);
+  for (const [index, length] of [0, 1, 10, 5_000, 16_384, 1, 50_000, 7].entries()) {
+    scratch.fill(index + 1);
+    pair.wire.writeCopy(scratch, scratch.length - length, scratch.length);
+    expected.push(Buffer.from(scratch.subarray(0, length)));
+    // Large enough to be kept as it is.
+    const kept = Buffer.alloc(index % 2 === 0 ? 6_000 : 3, 0x40 + index);
+    pair.wire.write(kept);
+    expected.push(kept);
+  }
+  scratch.fill(0);
+  const whole = Buffer.concat(expected);
+  await eventually(() => expect(received(pair).length).toBe(whole.length));
+  expect(received(pair).equals(whole)).toBe(true);
+});

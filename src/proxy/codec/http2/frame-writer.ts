@@ -8,16 +8,14 @@ import { HEADERS } from "./frame/headers.ts";
 const LOOPED_TEXT_MAX = 32;
 
 /**
- * Stages frames in a slab and hands them to the output in few writes. What has been handed over is never written
- * again: the output may keep it. `reserve` first, then write at `at`.
+ * Stages frames in a slab, of which the output takes a copy in few writes: one slab serves a connection for its life.
+ * `reserve` first, then write at `at`.
  */
 export class FrameWriter {
   readonly #output: ConnectionOutput;
-  /** The slab, and where the next byte goes. HPACK writes here directly. */
+  /** The slab, and where the next byte goes: what stands before that is staged. HPACK writes here directly. */
   bytes: Buffer = Buffer.allocUnsafeSlow(WRITE_SLAB_BYTES);
   at = 0;
-  /** From here to `at` is staged. */
-  #staged = 0;
   /** Where the open field block's frame header stands; -1: no block is open. */
   #block = -1;
 
@@ -27,32 +25,32 @@ export class FrameWriter {
 
   /** Bytes that the peer has yet to take, staged ones included. */
   get queuedBytes(): number {
-    return this.#output.queuedBytes + this.at - this.#staged;
+    return this.#output.queuedBytes + this.at;
   }
 
   /** Makes room for `length` bytes in one piece; an open field block moves along. */
   reserve(length: number): void {
-    if (this.at + length > this.bytes.length) this.#renew(length);
+    if (this.at + length > this.bytes.length) this.#makeRoom(length);
   }
 
-  #renew(length: number): void {
-    const kept = this.#block < 0 ? this.at : this.#block;
-    if (kept > this.#staged) this.#output.write(this.bytes.subarray(this.#staged, kept));
-    const open = this.at - kept;
-    const needed = open + length;
-    const slab = Buffer.allocUnsafeSlow(needed <= WRITE_SLAB_BYTES ? WRITE_SLAB_BYTES : 2 * needed);
-    slab.set(this.bytes.subarray(kept, this.at));
-    this.bytes = slab;
+  #makeRoom(length: number): void {
+    const whole = this.#block < 0 ? this.at : this.#block;
+    this.#output.writeCopy(this.bytes, 0, whole);
+    const open = this.at - whole;
+    // A field block that is longer than the slab gets one of its own, until it is flushed.
+    const roomy = open + length > this.bytes.length ? Buffer.allocUnsafeSlow(2 * (open + length)) : this.bytes;
+    this.bytes.copy(roomy, 0, whole, this.at);
+    this.bytes = roomy;
     this.at = open;
-    this.#staged = 0;
     if (this.#block >= 0) this.#block = 0;
   }
 
   /** Hands what is staged to the output. Not while a field block is open. */
   flush(): void {
-    if (this.at === this.#staged) return;
-    this.#output.write(this.bytes.subarray(this.#staged, this.at));
-    this.#staged = this.at;
+    if (this.at === 0) return;
+    this.#output.writeCopy(this.bytes, 0, this.at);
+    this.at = 0;
+    if (this.bytes.length > WRITE_SLAB_BYTES) this.bytes = Buffer.allocUnsafeSlow(WRITE_SLAB_BYTES);
   }
 
   frameHeader(length: number, type: number, flags: number, streamId: number): void {

@@ -6,7 +6,15 @@ import { DEFAULT_LIMITS } from "../../../../src/proxy/limits.ts";
 const limits = { ...DEFAULT_LIMITS, writeHighWaterBytes: 100 };
 
 test("who was told to wait hears when it may go on, though what was on its way fitted again", () => {
-  const output = { queuedBytes: 0, write() {}, pauseReading() {}, resumeReading() {}, end() {}, destroy() {} };
+  const output = {
+    queuedBytes: 0,
+    write() {},
+    writeCopy() {},
+    pauseReading() {},
+    resumeReading() {},
+    end() {},
+    destroy() {},
+  };
   const accepted: ServerStream[] = [];
   let drains = 0;
   const connection = new Http1ServerConnection({

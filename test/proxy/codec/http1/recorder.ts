@@ -26,6 +26,10 @@ export class RecordingOutput implements ConnectionOutput {
     if (this.ended || this.destroyed) throw new Error("written after the end");
     this.text += typeof bytes === "string" ? bytes : Buffer.from(bytes).toString("latin1");
   }
+
+  writeCopy(bytes: Buffer, start: number, end: number): void {
+    this.write(Buffer.from(bytes.subarray(start, end)));
+  }
   pauseReading(): void {
     if (!this.reading) throw new Error("paused twice");
     this.reading = false;
