@@ -33,7 +33,9 @@ export class QuotaBook {
     account.tokens -= asked.owed;
     const granted = Math.max(0, Math.min(asked.wanted, Math.floor(account.tokens)));
     account.tokens -= granted;
-    const retryAfterMs = granted < asked.wanted ? account.filledMs + rate.perMs - nowMs : 0;
+    // What was spent on credit may take more than the next interval to pay.
+    const intervals = Math.max(1, Math.ceil((1 - account.tokens) / rate.requests));
+    const retryAfterMs = granted < asked.wanted ? account.filledMs + intervals * rate.perMs - nowMs : 0;
     return { granted, retryAfterMs };
   }
 

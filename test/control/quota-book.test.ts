@@ -19,3 +19,11 @@ test("never more is saved up than the whole, and another limit begins anew", () 
   expect(book.lease("a", RATE, { owed: 0, wanted: 100 }, 60_000).granted).toBe(15);
   expect(book.lease("a", { ...RATE, requests: 20 }, { owed: 0, wanted: 100 }, 60_000).granted).toBe(25);
 });
+
+test("whoever spent more on credit than an interval brings is told when there is something again, and not before", () => {
+  const book = new QuotaBook();
+  const rate = { requests: 2, perMs: 1_000, burst: 20 };
+  expect(book.lease("a", rate, { owed: 27, wanted: 1 }, 0)).toEqual({ granted: 0, retryAfterMs: 3_000 });
+  expect(book.lease("a", rate, { owed: 0, wanted: 1 }, 2_999).granted).toBe(0);
+  expect(book.lease("a", rate, { owed: 0, wanted: 1 }, 3_000).granted).toBe(1);
+});

@@ -19,7 +19,10 @@ export class TokenBucket implements Bucket {
 
   waitMs(nowMs: number): number | undefined {
     this.#fill(nowMs);
-    return this.#tokens >= 1 ? undefined : this.#filledMs + this.#rate.perMs - nowMs;
+    if (this.#tokens >= 1) return undefined;
+    // What was spent on credit may take more than the next interval to pay.
+    const intervals = Math.ceil((1 - this.#tokens) / this.#rate.requests);
+    return this.#filledMs + intervals * this.#rate.perMs - nowMs;
   }
 
   take(): void {

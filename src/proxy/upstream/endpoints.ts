@@ -74,7 +74,7 @@ export class ServiceEndpoints {
     this.#algorithm = loadBalancer;
     this.#balancing = balancing;
     this.breaker.configure(connectionPool);
-    this.outliers.configure(outlierDetection);
+    this.outliers.configure(outlierDetection, () => this.#all.map(({ outlier }) => outlier));
     if (regroup) this.#regroup();
   }
 

@@ -11,6 +11,7 @@ import {
   type Outcome,
   type OutlierMemory,
   observe,
+  reinstate,
 } from "./outlier.ts";
 
 export class OutlierDetector {
@@ -22,7 +23,9 @@ export class OutlierDetector {
   /** When the endpoints are compared next. */
   #compareAtMs = 0;
 
-  configure(config: SnapshotOutlierDetection | undefined): void {
+  /** @param all whoever is out comes back where policy asks for no outlier detection any more. */
+  configure(config: SnapshotOutlierDetection | undefined, all: () => readonly OutlierMemory[]): void {
+    if (config === undefined && this.#config !== undefined) for (const memory of all()) reinstate(memory);
     this.#config = config;
   }
 

@@ -147,6 +147,12 @@ export function eject(
   memory.consecutiveLocalFailures = 0;
 }
 
+/** Ends an ejection, and forgets what led to it; whether it takes connections is another matter. */
+export function reinstate(memory: OutlierMemory): void {
+  const { consecutiveUnreachable, unreachableUntilMs } = memory;
+  Object.assign(memory, newOutlierMemory(), { consecutiveUnreachable, unreachableUntilMs });
+}
+
 /** Those that did worse than the others since the last time this was asked; counting begins anew. */
 export function findOutliers<T extends OutlierMemory>(
   memories: readonly T[],

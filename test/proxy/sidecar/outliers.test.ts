@@ -27,6 +27,7 @@ beforeAll(async () => {
     percentage: service(`${NEVER}, failurePercentage: { threshold: 60, minimumHosts: 3, requestVolume: 10 }`),
     rate: service(`${NEVER}, successRate: { stdevFactor: 1, minimumHosts: 3, requestVolume: 10 }`),
     many: service(MANY),
+    given: service(MANY),
     growing: service("consecutive5xx: 2, maxEjectionTime: 25m, maxEjectionPercent: 50"),
   });
   await fleet.add("gateway", { "gateway-good": {}, "gateway-bad": {} });
@@ -34,6 +35,7 @@ beforeAll(async () => {
   await fleet.add("percentage", { "percentage-good": {}, "percentage-poor": {}, "percentage-bad": {} });
   await fleet.add("rate", { "rate-1": {}, "rate-2": {}, "rate-bad": {} });
   await fleet.add("many", { "many-1": {}, "many-2": {}, "many-3": {}, "many-4": {} });
+  await fleet.add("given", { "given-good": {}, "given-bad": {} });
   await fleet.add("growing", { "growing-good": {}, "growing-bad": {} });
 }, 30_000);
 beforeEach(() => fleet.behaviour.clear());
@@ -131,4 +133,21 @@ test("each ejection lasts one base time longer than the one before, up to the lo
     fleet.aheadMs += 2 * MINUTE_MS;
     expect(await fleet.asked("growing", 4)).toEqual({ "growing-good": 2, "growing-bad": 2 });
   }
+});
+
+test("policy that asks for no outlier detection any more brings back at once whoever was out, another one does not", async () => {
+  answering("given-bad", 500);
+  await fleet.asked("given", 10);
+  expect(await fleet.avoided("given")).toEqual({ "given-bad": "consecutive_5xx" });
+  await fleet.redeclare("given", service("consecutive5xx: 4, maxEjectionPercent: 50"));
+  expect(await fleet.avoided("given")).toEqual({ "given-bad": "consecutive_5xx" });
+  await fleet.redeclare("given", { spec: "loadBalancer: { algorithm: round-robin }," });
+  expect(await fleet.avoided("given")).toEqual({});
+  expect(await fleet.asked("given", 10)).toEqual({ "given-good": 5, "given-bad": 5 });
+  // Asked for again, it counts from the beginning.
+  await fleet.redeclare("given", service("consecutive5xx: 4, maxEjectionPercent: 50"));
+  await fleet.asked("given", 6);
+  expect(await fleet.avoided("given")).toEqual({});
+  await fleet.asked("given", 2);
+  expect(await fleet.avoided("given")).toEqual({ "given-bad": "consecutive_5xx" });
 });

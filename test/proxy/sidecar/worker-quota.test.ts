@@ -55,7 +55,9 @@ test("all workers draw from one bucket, which fills as a limit says", async () =
 test("what was spent on credit is paid before anything is granted, by later intervals if need be", async () => {
   const { one, ask, clock } = quota();
   one.enforce(snapshotOf(limit("a")));
-  expect(await ask(lease("a", 5, 12))).toMatchObject([{ granted: 0 }]);
+  expect(await ask(lease("a", 5, 12))).toEqual([{ granted: 0, retryAfterMs: 1_000 }]);
+  expect(await ask(lease("a", 5, 12, "shop/deep"))).toEqual([{ granted: 0, retryAfterMs: 1_000 }]);
+  expect(await ask(lease("a", 5, 18, "shop/deep"))).toEqual([{ granted: 0, retryAfterMs: 3_000 }]);
   clock.nowMs = 1_000;
   expect(await ask(lease("a", 20))).toMatchObject([{ granted: 8 }]);
 });
