@@ -1,7 +1,8 @@
 /**
  * What policy costs a caller's sidecar: CPU per request among 1,000 services whose routes have ten rules each, beside one
  * such service; and 5,000 snapshots taken up one after the other under load. Each sidecar is a process of its own, as
- * `heddle sidecar` runs it. Run it as `npm run bench:policy`, or with `-- routes` or `-- swaps` for one of the two; needs
+ * `heddle sidecar` runs it. Run it as `npm run bench:policy`, or with `-- routes` or `-- swaps` for one of
+ * the two, or with `-- large-swap` for what the swap of all those routes does to requests; needs
  * wrk, openssl and taskset, Linux only.
  */
 
@@ -9,33 +10,28 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { openBucket } from "../src/nats/buckets.ts";
-import { CONFIG_BUCKET, subjects } from "../src/nats/subjects.ts";
-import { type InstanceStatus, type ServiceSnapshot, serviceSnapshot } from "../src/projections/snapshot.ts";
 import { cpuTimeUs, memory } from "./accounting.ts";
 import { makeCertificates } from "./certificates.ts";
 import type { Site } from "./contender.ts";
 import { startPair } from "./contenders/heddle.ts";
-import { loadOpenLoop, type OpenLoopResult } from "./load/open-loop.ts";
+import { swapLarge } from "./large-swap.ts";
+import { loadOpenLoop } from "./load/open-loop.ts";
 import { loadHttp1 } from "./load/wrk.ts";
 import { freePort, LOAD_CORE, pinSelf, spawnPinned, untilServing } from "./process.ts";
+import { type Pair, SnapshotPushes, snapshotOfWeb } from "./snapshot-pushes.ts";
 import { median, percentile, spread } from "./statistics.ts";
 
 const SERVICES = 1_000;
+const OTHERS = Array.from({ length: SERVICES - 1 }, (_, at) => `other-${at}`);
 const RULES = 10;
 const ROUNDS = 7;
 const SWAPS = 5_000;
-/** Of the snapshot of all routes. */
-const LARGE_SWAPS = 20;
-const LARGE_PAUSE_MS = 250;
 /** Memory is looked at this often meanwhile. */
 const LOOKS = 4;
 /** After so long without a request, a sidecar has given back what it does not need (src/proxy/sidecar/idle-memory.ts). */
 const REST_MS = 25_000;
 /** The load that swaps happen under. */
 const LOAD = { path: "/130", connections: 16, seconds: 5, requestsPerSecond: 500 } as const;
-
-type Pair = Awaited<ReturnType<typeof startPair>>;
 
 function show(name: string, text: string): void {
   console.log(`${name.padEnd(48)} ${text}`);
@@ -57,9 +53,8 @@ function policy(names: readonly string[]): string {
 }
 
 async function routes(site: Site): Promise<void> {
-  const others = Array.from({ length: SERVICES - 1 }, (_, at) => `other-${at}`);
   const one = await start(site, "one", ["catalog"]);
-  const many = await start(site, "many", ["catalog", ...others]);
+  const many = await start(site, "many", ["catalog", ...OTHERS]);
   const { upstreams } = await snapshotOfWeb(many);
   if (Object.keys(upstreams).length !== SERVICES) throw new Error("not all routes have come to the caller");
   const found = { one: [] as number[], many: [] as number[] };
@@ -77,30 +72,13 @@ async function routes(site: Site): Promise<void> {
   show(`CPU per request, 1 route of ${RULES} rules`, text(found.one));
   show(`CPU per request, ${SERVICES} routes of ${RULES} rules`, text(found.many));
   show("ratio", (median(found.many) / median(found.one)).toFixed(2));
-  await swapLarge(many);
-}
-
-/** Takes up the snapshot of a thousand routes again and again, under load, with pauses in between. */
-async function swapLarge(pair: Pair): Promise<void> {
-  const measured = { ...LOAD, port: pair.port, seconds: (LARGE_SWAPS * LARGE_PAUSE_MS) / 1000 };
-  await loadOpenLoop(measured);
-  const still = await loadOpenLoop(measured);
-  const swapping = swapMany(pair, LARGE_SWAPS, () => Bun.sleep(LARGE_PAUSE_MS));
-  const during = await loadOpenLoop(measured);
-  const timesMs = (await swapping).sort((a, b) => a - b);
-  const text = ({ p50Us, p99Us, maxUs }: OpenLoopResult): string =>
-    [p50Us, p99Us, maxUs].map((us) => (us / 1000).toFixed(1)).join(", ");
-  show(
-    `swap of ${SERVICES} routes, pushed until in force`,
-    `p50 ${median(timesMs).toFixed(0)} ms, at most ${percentile(timesMs, 1).toFixed(0)} ms`,
-  );
-  show("p50, p99 and longest of requests, without swaps", `${text(still)} ms`);
-  show(`the same with ${LARGE_SWAPS} swaps`, `${text(during)} ms, ${during.failed} failed`);
+  await swapLarge(many, show);
 }
 
 async function swaps(site: Site): Promise<void> {
   const pair = await start(site, "swaps", ["catalog"]);
   const [webPid = 0] = pair.pids;
+  const pushes = await SnapshotPushes.of(pair);
   const residentMb = async (): Promise<string> => ((await memory([webPid])).rssKb / 1024).toFixed(0);
   for (let warm = 0; warm < 2; warm++) await loadOpenLoop({ ...LOAD, port: pair.port });
   const still = await loadOpenLoop({ ...LOAD, port: pair.port });
@@ -114,7 +92,7 @@ async function swaps(site: Site): Promise<void> {
   const look = async (done: number): Promise<void> => {
     if (done % (SWAPS / LOOKS) === 0) sizes.push(await residentMb());
   };
-  const timesMs = (await swapMany(pair, SWAPS, look)).sort((a, b) => a - b);
+  const timesMs = (await pushes.push(pushes.prepare(SWAPS), look)).sort((a, b) => a - b);
   swapping = false;
   const slices = await load;
   await Bun.sleep(REST_MS);
@@ -126,52 +104,6 @@ async function swaps(site: Site): Promise<void> {
   show("requests that failed meanwhile", String(slices.reduce((sum, { failed }) => sum + failed, 0)));
   show(`RSS of the sidecar, before and after each ${SWAPS / LOOKS}`, `${sizes.join(", ")} MB`);
   show("and after a rest", `${rested} MB`);
-}
-
-/**
- * Pushes to web's sidecar, one after the other; each one's milliseconds until its status says that it is in force.
- * @param between done after each, with how many that were.
- */
-async function swapMany(pair: Pair, count: number, between: (done: number) => Promise<void>): Promise<number[]> {
-  const { mesh } = pair;
-  const first = await snapshotOfWeb(pair);
-  let waiting: { readonly revision: number; readonly resolve: () => void } | undefined;
-  const subscription = mesh.control.subscribe(subjects.allStatus, ({ data }) => {
-    const status = JSON.parse(new TextDecoder().decode(data)) as InstanceStatus;
-    if (status.service === "web" && status.revision === waiting?.revision) waiting.resolve();
-  });
-  await mesh.control.flush();
-  // In advance: to write down a large one takes this process, which is the load's as well, some milliseconds.
-  const pushes = Array.from({ length: count }, (_, at) => {
-    const revision = first.revision + 1 + at;
-    return { revision, data: new TextEncoder().encode(JSON.stringify(altered(first, revision))) };
-  });
-  const timesMs: number[] = [];
-  for (const { revision, data } of pushes) {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    waiting = { revision, resolve };
-    const startMs = performance.now();
-    mesh.control.publish(subjects.config("shop", "web"), data);
-    await promise;
-    timesMs.push(performance.now() - startMs);
-    await between(timesMs.length);
-  }
-  subscription.stop();
-  return timesMs;
-}
-
-async function snapshotOfWeb({ mesh }: Pair): Promise<ServiceSnapshot> {
-  const stored = await (await openBucket(mesh.control, CONFIG_BUCKET)).get("shop.web");
-  return serviceSnapshot.parse(JSON.parse(new TextDecoder().decode(stored?.value)));
-}
-
-/** The same with another timeout, so that no two that follow each other are alike. */
-function altered(snapshot: ServiceSnapshot, revision: number): ServiceSnapshot {
-  const upstreams = Object.entries(snapshot.upstreams).map(([ref, upstream]) => {
-    const rules = upstream.routes.map((rule) => ({ ...rule, timeoutMs: 20_000 + (revision % 100) }));
-    return [ref, { ...upstream, routes: rules }] as const;
-  });
-  return { ...snapshot, revision, upstreams: Object.fromEntries(upstreams) };
 }
 
 async function start(site: Site, name: string, services: readonly string[]): Promise<Pair> {
@@ -197,5 +129,6 @@ const site: Site = {
   defer,
 };
 const [only] = process.argv.slice(2);
-if (only !== "swaps") await routes(site);
-if (only !== "routes") await swaps(site);
+if (only === undefined || only === "routes") await routes(site);
+if (only === undefined || only === "swaps") await swaps(site);
+if (only === "large-swap") await swapLarge(await start(site, "many", ["catalog", ...OTHERS]), show);

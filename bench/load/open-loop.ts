@@ -13,7 +13,8 @@ export interface OpenLoopOptions extends LoadOptions {
 }
 
 export interface OpenLoopResult extends LoadResult {
-  readonly maxUs: number;
+  /** Of every request, from the shortest to the longest. */
+  readonly latenciesUs: readonly number[];
 }
 
 /** How often it is looked which requests are due. */
@@ -97,7 +98,7 @@ export async function loadOpenLoop(options: OpenLoopOptions): Promise<OpenLoopRe
     durationUs,
     p50Us: percentile(sorted, 0.5) * 1000,
     p99Us: percentile(sorted, 0.99) * 1000,
-    maxUs: percentile(sorted, 1) * 1000,
+    latenciesUs: sorted.map((ms) => ms * 1000),
     failed,
   };
 }
