@@ -141,14 +141,17 @@ async function probeTcp({ host, port }: Address, timeoutMs: number): Promise<str
 }
 
 async function probeHttp({ host, port }: Address, path: string, timeoutMs: number): Promise<string | undefined> {
-  const signal = AbortSignal.timeout(timeoutMs);
-  try {
-    const response = await fetch(`http://${host}:${port}${path}`, { signal, redirect: "manual" });
-    await response.body?.cancel();
-    return response.status < 400 ? undefined : `GET ${path} was answered with ${response.status}`;
-  } catch {
-    return `GET ${path} was not answered`;
-  }
+  // Not by `fetch`, which heeds HTTP_PROXY: applications are pointed at us by that, and it would ask somebody else.
+  const { get } = await import("node:http");
+  const { promise: status, resolve } = Promise.withResolvers<number | undefined>();
+  const request = get({ host, port, path, agent: false }, ({ statusCode }) => resolve(statusCode));
+  request.on("error", () => resolve(undefined));
+  const late = setTimeout(() => resolve(undefined), timeoutMs);
+  const found = await status;
+  clearTimeout(late);
+  request.destroy();
+  if (found === undefined) return `GET ${path} was not answered`;
+  return found < 400 ? undefined : `GET ${path} was answered with ${found}`;
 }
 
 /** gRPC's length-prefixed empty `HealthCheckRequest`: the server as a whole is meant. */

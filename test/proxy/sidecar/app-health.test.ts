@@ -90,3 +90,62 @@ test("policy says how the application is asked, whatever the sidecar was started
   await sidecar.stop();
   await app.stop(true);
 }, 30_000);
+
+test("its own application is asked, whatever proxies the environment names", async () => {
+  const before = process.env.HTTP_PROXY;
+  let wrong = 0;
+  let asked = 0;
+  const proxy = serve(0, () => {
+    wrong++;
+    return 200;
+  });
+  const app = serve(0, () => {
+    asked++;
+    return 200;
+  });
+  process.env.HTTP_PROXY = `http://127.0.0.1:${proxy.port}`;
+  try {
+    const appHealth = { kind: "http", path: "/healthz" } as const;
+    const { sidecar } = await mesh.startSidecar({ service: "shop/catalog", appPort: app.port ?? 0, appHealth });
+    await eventually(() => expect(sidecar.notReady()).toBeUndefined());
+    expect(asked).toBeGreaterThan(0);
+    expect(wrong).toBe(0);
+    await sidecar.stop();
+  } finally {
+    if (before === undefined) delete process.env.HTTP_PROXY;
+    else process.env.HTTP_PROXY = before;
+  }
+  await proxy.stop(true);
+  await app.stop(true);
+});
+
+test("redirects are an answer; nonsense, silence and half an answer are none", async () => {
+  let answer = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n";
+  const app = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: {
+      data(socket) {
+        socket.write(answer);
+      },
+    },
+  });
+  const { sidecar } = await mesh.startSidecar({
+    service: "shop/catalog",
+    appPort: app.port,
+    appHealth: { kind: "http", path: "/healthz" },
+  });
+  await eventually(() => expect(sidecar.notReady()).toBeUndefined());
+  for (const bad of ["SSH-2.0-OpenSSH_9.2\r\n", "", "HTTP/1.1 200", "HTTP/1.1 503 Busy\r\ncontent-length: 9\r\n\r\n"]) {
+    answer = bad;
+    await mesh.apply(
+      POLICY.replace(" }] }", ` }], healthCheck: { http: { path: /${bad.length} }, interval: 20ms, timeout: 200ms } }`),
+    );
+    await eventually(() => expect(sidecar.notReady()).toContain(`GET /${bad.length} was`));
+    answer = "HTTP/1.1 204 No Content\r\n\r\n";
+    await eventually(() => expect(sidecar.notReady()).toBeUndefined());
+  }
+  await mesh.apply(POLICY);
+  await sidecar.stop();
+  app.stop(true);
+}, 30_000);
