@@ -42,6 +42,7 @@ import { createPublication, type Publication } from "./publication.ts";
 import { serveQueries } from "./query-service.ts";
 import { serveQuota } from "./quota-service.ts";
 import { RecentCommands } from "./recent-commands.ts";
+import { RefusedCertificates } from "./refused-certificates.ts";
 import { ReplicaRegistry, type ReplicaRegistryOptions } from "./replica-registry.ts";
 import { RotationDriver } from "./rotation-driver.ts";
 import { signingRevocation } from "./signing-revocation.ts";
@@ -296,6 +297,7 @@ async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<
   const { bus, trustDomain, now, logger, keeper, rotation, ledger, recent, past, projection, publication } = parts;
   const { roster, convergence, snapshots } = publication;
   const { credentials } = parts;
+  const refused = new RefusedCertificates(logger);
   const signing = serveSigning(bus, {
     trustDomain,
     ttlMs: parts.leafTtlMs ?? LEAF_TTL_MS,
@@ -308,7 +310,7 @@ async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<
     audit: (line) => {
       parts.metrics.signed(line.outcome);
       if (line.outcome === "signed") logger.info({ ...line }, "certificate signed");
-      else logger.warn({ ...line }, "certificate refused");
+      else refused.note(line);
     },
   });
   keeper.onAvailability((available) => signing.setAvailable(available));
