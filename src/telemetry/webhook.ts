@@ -21,6 +21,7 @@ export interface Delivery {
   /** The same for every attempt. */
   readonly id: string;
   readonly body: string;
+  readonly contentType: string;
 }
 
 /**
@@ -70,13 +71,13 @@ interface Rejection {
 
 /** Undefined: taken. */
 async function attemptOnce(
-  { id, body }: Delivery,
+  { id, body, contentType }: Delivery,
   { url, secret, fetch, now }: WebhookTarget,
 ): Promise<Rejection | undefined> {
   const timestamp = String(Math.floor(now() / 1_000));
   const signature = secret && createHmac("sha256", secret).update(`${id}.${timestamp}.${body}`).digest("base64");
   const headers = {
-    "content-type": "application/cloudevents+json; charset=utf-8",
+    "content-type": contentType,
     "webhook-id": id,
     "webhook-timestamp": timestamp,
     ...(signature === undefined ? {} : { "webhook-signature": `v1,${signature}` }),

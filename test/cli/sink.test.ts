@@ -145,6 +145,39 @@ test("a receiver that is gone ends the sink, which goes on from there elsewhere"
   stop();
 }, 90_000);
 
+test("for a chat, a change is a message in words; the URL is told to nobody, and no other sink shares its position", async () => {
+  const bodies: unknown[] = [];
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    async fetch(request) {
+      expect(request.headers.get("content-type")).toBe("application/json; charset=utf-8");
+      bodies.push(await request.json());
+      return new Response("ok");
+    },
+  });
+  const place = join(directory, "slack.url");
+  await writeFile(place, `http://127.0.0.1:${server.port}/services/T0/B0/secret\n`);
+  const state = join(directory, "chat");
+  const connection = ["--dir", mesh.nats.directory.path, "--nats-url", mesh.nats.url];
+  const args = ["sink", "webhook", `@${place}`, "--format", "slack", "--state", state, "--after", "1", ...connection];
+  const sink = Bun.spawn([process.execPath, MAIN, ...args], { stderr: "pipe" });
+  await declare("chatty", "for <!channel> & all");
+  await eventually(() => expect(bodies.length).toBeGreaterThan(0), 30_000);
+  const second = Bun.spawn([process.execPath, MAIN, ...args], { stderr: "pipe" });
+  expect(await new Response(second.stderr).text()).toContain(`${state} is in use by process ${sink.pid}`);
+  expect(await second.exited).toBe(1);
+  const lines = ["*ada* changed shop (revision ", ": “for &lt;!channel&gt; &amp; all”", "• declared shop/chatty on "];
+  await eventually(() => {
+    for (const part of lines) expect(JSON.stringify(bodies)).toContain(part);
+  }, 30_000);
+  sink.kill("SIGTERM");
+  const said = await new Response(sink.stderr).text();
+  expect(said).toContain(`to http://127.0.0.1:${server.port}\n`);
+  expect(said).not.toContain("secret");
+  server.stop(true);
+}, 60_000);
+
 test("any NATS client with a viewer's credentials hears of a change and reads it", async () => {
   const viewer = await mesh.connectOperator({ name: "siem", role: "viewer", namespaces: [] });
   const { client } = viewer.bus as { client: import("nats").NatsConnection };

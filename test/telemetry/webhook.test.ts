@@ -23,7 +23,7 @@ async function delivering(
     pause: async (delayMs) => void waits.push(delayMs),
     stopped: () => false,
   };
-  return { outcome: await deliver({ id: "1", body: "{}" }, target), waits, inits };
+  return { outcome: await deliver({ id: "1", body: "{}", contentType: "application/json" }, target), waits, inits };
 }
 
 test("waits twice as long each time, up to two minutes, and gives up after twelve attempts", async () => {
