@@ -73,6 +73,8 @@ export interface ChainReport {
 export interface ChainCheck {
   /** The log is read from somewhere in its middle: the first change of each namespace is taken at its word. */
   readonly partial?: boolean;
+  /** The last change of each namespace before the log that is read, where that is known. */
+  readonly before?: ReadonlyMap<string, { readonly revision: number; readonly hash: string }>;
   /** Heads noted earlier: each hash must still occur in its namespace. */
   readonly heads?: ReadonlyMap<string, string>;
 }
@@ -105,8 +107,10 @@ export async function verifyChain(
     count += 1;
   }
   const problems: ChainProblem[] = [];
-  for (const links of byNamespace.values()) {
-    problems.push(...namespaceProblems(links, revisions, check.partial === true));
+  for (const [namespace, links] of byNamespace) {
+    const known = check.before?.get(namespace);
+    const before = known && { ...known, namespace, previous: "" };
+    problems.push(...namespaceProblems(links, revisions, check.partial === true, before));
   }
   for (const [namespace, hash] of check.heads ?? []) {
     if (byNamespace.get(namespace)?.some((link) => link.hash === hash)) continue;
@@ -121,11 +125,16 @@ export async function verifyChain(
   return { problems, heads, changes: count };
 }
 
-function namespaceProblems(links: readonly Link[], revisions: ReadonlySet<number>, partial: boolean): ChainProblem[] {
+function namespaceProblems(
+  links: readonly Link[],
+  revisions: ReadonlySet<number>,
+  partial: boolean,
+  known: Link | undefined,
+): ChainProblem[] {
   const byHash = new Map<string, Link>();
   for (const link of links) if (!byHash.has(link.hash)) byHash.set(link.hash, link);
   const problems: ChainProblem[] = [];
-  let before: Link | undefined;
+  let before = known;
   for (const link of links) {
     const first = byHash.get(link.hash);
     if (first !== undefined && first !== link) {

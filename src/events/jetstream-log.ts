@@ -4,6 +4,7 @@ import type { NatsBus } from "../nats/connection.ts";
 import { follow } from "../nats/follower.ts";
 import {
   appendMessage,
+  getMessage,
   lastSequence,
   lastSequenceSeen,
   MissingMessage,
@@ -55,6 +56,12 @@ export async function* readStored(bus: NatsBus, from = 1): AsyncGenerator<Stored
       yield { revision: error.sequence, subject: "", bytes: undefined };
     }
   }
+}
+
+/** What stands at one revision; undefined: nothing. */
+export async function storedAt(bus: NatsBus, revision: number): Promise<StoredEntry | undefined> {
+  const message = await getMessage(bus, EVENT_STREAM, { seq: revision });
+  return message && { revision, subject: message.subject, bytes: message.data };
 }
 
 async function* oneStored(bus: NatsBus, revision: number): AsyncGenerator<StoredEntry> {

@@ -47,16 +47,28 @@ export interface NotedLedger {
   readonly heads?: ReadonlyMap<string, NamespaceHead>;
 }
 
+/** What is known of a ledger at the end of a part that was proved: the proof can go on from there. */
+export interface ProvedPart {
+  readonly mark: LedgerMark;
+  readonly heads: ReadonlyMap<string, NamespaceHead>;
+  /** Operators by key. */
+  readonly operators: ReadonlyMap<string, KnownOperator>;
+  /** Whether roots were being changed. */
+  readonly isRotating: boolean;
+}
+
 export interface VerifyOptions {
   readonly noted?: readonly NotedLedger[];
   /** What comes before the first change, where that is not the first of all. */
   readonly base?: LedgerMark;
+  /** Likewise, where it was proved before; the changes are those after it. */
+  readonly proved?: ProvedPart;
   readonly signatureOf: (recorded: RecordedChange) => "verified" | "invalid" | "none";
   /** In words, what of a change is not what was signed. */
   readonly mismatchOf: (recorded: RecordedChange) => string | undefined;
 }
 
-export interface Verification {
+export interface Verification extends ProvedPart {
   /** By revision; empty: the ledger is what it claims to be. */
   readonly problems: readonly ProofProblem[];
   readonly changes: number;
@@ -69,6 +81,7 @@ export interface Verification {
   readonly notes: readonly Remark[];
   /** Operators by key, as the ledger knows them; who was revoked stays. */
   readonly operators: ReadonlyMap<string, KnownOperator>;
+  readonly isRotating: boolean;
 }
 
 interface Remark {
@@ -76,7 +89,7 @@ interface Remark {
   readonly message: string;
 }
 
-interface KnownOperator extends Operator {
+export interface KnownOperator extends Operator {
   /** Milliseconds since the epoch; undefined while they may act. */
   readonly revokedMs: number | undefined;
 }
@@ -90,15 +103,16 @@ export async function verifyLedger(
   options: VerifyOptions,
 ): Promise<Verification> {
   const check = new Check(options);
-  const chain = await verifyChain(check.read(entries), { partial: options.base !== undefined });
+  const before = options.proved === undefined ? {} : { before: options.proved.heads };
+  const chain = await verifyChain(check.read(entries), { partial: options.base !== undefined, ...before });
   return check.conclude(chain.problems);
 }
 
 class Check {
   readonly #problems: ProofProblem[] = [];
   readonly #notes: Remark[] = [];
-  readonly #heads = new Map<string, NamespaceHead>();
-  readonly #operators = new Map<string, KnownOperator>();
+  readonly #heads: Map<string, NamespaceHead>;
+  readonly #operators: Map<string, KnownOperator>;
   /** Marks and heads that were noted, as the ledger has them now. */
   readonly #marks = new Map<number, LedgerMark>();
   readonly #hashes = new Map<number, string>();
@@ -114,12 +128,18 @@ class Check {
   #signed = 0;
 
   constructor(private readonly options: VerifyOptions) {
-    const { noted = [], base = FIRST_MARK } = options;
-    this.#mark = base;
-    this.#last = base.revision;
-    this.#mayBeRotating = options.base !== undefined;
+    const { noted = [], proved } = options;
+    this.#mark = this.#base;
+    this.#last = this.#base.revision;
+    this.#heads = new Map(proved?.heads);
+    this.#operators = new Map(proved?.operators);
+    this.#mayBeRotating = options.base !== undefined || proved?.isRotating === true;
     const heads = noted.flatMap(({ heads: known }) => [...(known?.values() ?? [])]);
     this.#wanted = new Set([...noted.map(({ mark }) => mark.revision), ...heads.map(({ revision }) => revision)]);
+  }
+
+  get #base(): LedgerMark {
+    return this.options.proved?.mark ?? this.options.base ?? FIRST_MARK;
   }
 
   /** The changes that can be read, each looked at on its way. */
@@ -147,6 +167,7 @@ class Check {
       mark: this.#mark,
       heads: this.#heads,
       operators: this.#operators,
+      isRotating: this.#isRotating,
       notes: this.#notes,
     };
   }
@@ -207,12 +228,15 @@ class Check {
       this.#notes.push({ revision, message: ADOPTED });
       return undefined;
     }
-    const isRotating = this.#mayBeRotating || this.#roots.rotation !== undefined;
     for (const { type } of change.data.events) {
-      if (OWN_EVENTS.has(type) || (ROTATION_STEPS.has(type) && isRotating)) continue;
+      if (OWN_EVENTS.has(type) || (ROTATION_STEPS.has(type) && this.#isRotating)) continue;
       return ROTATION_STEPS.has(type) ? "nobody had started to change roots" : `${type} is for operators only`;
     }
     return undefined;
+  }
+
+  get #isRotating(): boolean {
+    return this.#mayBeRotating || this.#roots.rotation !== undefined;
   }
 
   #strangeness({ namespace, change }: RecordedChange, publicKey: string): string | undefined {
@@ -249,7 +273,7 @@ class Check {
 
   /** What was noted against what is there; the nearest place that tells is named. */
   #compare({ mark, first, heads }: NotedLedger): void {
-    const { base = FIRST_MARK } = this.options;
+    const base = this.#base;
     if (first !== undefined && base.revision === 0 && first !== this.#first) {
       this.#say("edited", 1, "revision 1 is another one than when it was noted: this is not the same ledger");
       return;

@@ -67,6 +67,21 @@ test("verify proves the ledger, and remembers what it proved", async () => {
   expect((await mesh.heddle(["verify", "--head", "nonsense"])).code).toBe(2);
 });
 
+test("verify --tail goes on from there, says what it leaves out, and is not deceived about what it goes on from", async () => {
+  const tail = await done("verify", "--tail");
+  expect(tail).toMatch(/^verified: 0 changes since, .*\nnot looked at: revisions 1 to 4, verified .*\nhead: 4:/);
+  expect((await mesh.heddle(["verify", "--tail", "--head", "2:0123456789abcdef"])).code).toBe(2);
+  const path = join(mesh.path, "verified.json");
+  const noted = await readFile(path, "utf8");
+  const { heads } = JSON.parse(noted);
+  await writeFile(path, noted.replace(heads.shop.hash, "0".repeat(64)));
+  const { code, stdout } = await mesh.heddle(["verify", "--tail"]);
+  expect([code, stdout]).toEqual([1, expect.stringContaining(`edited at revision ${heads.shop.revision}`)]);
+  await rm(path);
+  expect((await mesh.heddle(["verify", "--tail"])).stderr).toContain("run `heddle verify` without --tail first");
+  await done("verify");
+});
+
 test("export seals the ledger, and verify proves the file without a mesh", async () => {
   await done("export", "--out", file);
   expect((await mesh.heddle(["export", "--out", file])).stderr).toContain("is there already");

@@ -2,9 +2,9 @@
 
 import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
-import { recordedChange } from "../../events/chain.ts";
+import { recordedChange, sha256Hex } from "../../events/chain.ts";
 import type { RecordedChange } from "../../events/change.ts";
-import { readStored } from "../../events/jetstream-log.ts";
+import { readStored, storedAt } from "../../events/jetstream-log.ts";
 import { LogCorruption } from "../../events/log.ts";
 import { commandMismatch, signatureState } from "../../events/signature.ts";
 import { verify } from "../../nats/keys.ts";
@@ -20,12 +20,14 @@ import {
 import {
   type NotedLedger,
   type ProofProblem,
+  type ProvedPart,
   type UnreadableChange,
   type Verification,
   verifyLedger,
 } from "../../replay/verify.ts";
 import { Failure } from "../failure.ts";
 import type { OperatorContext } from "./context.ts";
+import type { RememberedLedger } from "./remembered-ledger.ts";
 
 const CHECKS = { signatureOf: signatureState, mismatchOf: commandMismatch };
 
@@ -43,6 +45,34 @@ export async function proveLedger(
   return prove(storedChanges(bus), noted);
 }
 
+/**
+ * Reads what came since a ledger was proved, and goes on from there. Of what lies before, only the first change and the
+ * last of each namespace are looked at: whether they are still those that were proved.
+ */
+export async function proveTail(
+  { bus }: Pick<OperatorContext, "bus">,
+  { first, proved }: RememberedLedger & { readonly proved: ProvedPart },
+  noted: readonly NotedLedger[],
+): Promise<LedgerProof> {
+  const anchors = [{ revision: 1, hash: first }, ...proved.heads.values()];
+  const found = await Promise.all(anchors.map((anchor) => anchorProblem(bus, anchor)));
+  const tail = await verifyLedger(storedChanges(bus, proved.mark.revision + 1), { ...CHECKS, noted, proved });
+  const problems = [...found.filter((problem) => problem !== undefined), ...tail.problems];
+  return { ...tail, problems, first };
+}
+
+async function anchorProblem(
+  bus: OperatorContext["bus"],
+  { revision, hash }: { readonly revision: number; readonly hash: string },
+): Promise<ProofProblem | undefined> {
+  const stored = await storedAt(bus, revision);
+  if (stored === undefined) {
+    return { kind: "truncated", revision, message: `revision ${revision} is not there, and was when it was verified` };
+  }
+  if (stored.bytes !== undefined && sha256Hex(stored.bytes) === hash) return undefined;
+  return { kind: "edited", revision, message: `revision ${revision} is not what it was when it was verified` };
+}
+
 async function prove(
   entries: AsyncIterable<RecordedChange | UnreadableChange>,
   noted: (first: string) => readonly NotedLedger[],
@@ -58,8 +88,11 @@ async function prove(
   return { ...(await verifyLedger(rest(), options)), first };
 }
 
-async function* storedChanges(bus: OperatorContext["bus"]): AsyncGenerator<RecordedChange | UnreadableChange> {
-  for await (const { revision, subject, bytes } of readStored(bus)) {
+async function* storedChanges(
+  bus: OperatorContext["bus"],
+  from = 1,
+): AsyncGenerator<RecordedChange | UnreadableChange> {
+  for await (const { revision, subject, bytes } of readStored(bus, from)) {
     if (bytes === undefined) yield { revision, unreadable: `revision ${revision} is not there`, missing: true };
     else yield readable(revision, subject, bytes);
   }
