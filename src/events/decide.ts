@@ -25,6 +25,7 @@ import { documentAt, documentsOf } from "./documents.ts";
 import type { DomainEvent } from "./domain-events.ts";
 import { evolve } from "./evolve.ts";
 import { distrustWarnings } from "./external-services.ts";
+import { OwnedMaps } from "./maps.ts";
 import { mtlsLeaps } from "./mtls-mode.ts";
 import type { MeshState, Origin } from "./state.ts";
 
@@ -162,7 +163,8 @@ function checkNamespace(state: MeshState, namespace: string): CheckResult {
 function afterEvents(state: MeshState, events: readonly DomainEvent[]): MeshState {
   // Only the documents are looked at, so it does not matter who is said to have made them.
   const nobody: Origin = { revision: state.revision, actor: "", time: "" };
-  return events.reduce((next, event) => evolve(next, event, nobody), state);
+  const maps = new OwnedMaps();
+  return events.reduce((next, event) => evolve(next, event, nobody, maps), state);
 }
 
 function findingText({ key, path, message }: Finding): string {

@@ -95,8 +95,11 @@ export function evolve(state: MeshState, event: DomainEvent, origin: Origin, map
   }
 }
 
-/** The state after one change: all its events, and the revision of the mesh and of the namespace moved on. */
-export function foldChange(state: MeshState, recorded: RecordedChange, maps: Maps = COPIED_MAPS): MeshState {
+/**
+ * The state after one change: all its events, and the revision of the mesh and of the namespace moved on. Nobody sees the
+ * states between its events; to copy each would make a change cost the square of its length.
+ */
+export function foldChange(state: MeshState, recorded: RecordedChange, maps: Maps = new OwnedMaps()): MeshState {
   const { revision, namespace, change } = recorded;
   const origin: Origin = { revision, actor: change.data.actor.name, time: change.time };
   let next = state;

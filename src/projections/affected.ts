@@ -28,10 +28,12 @@ export type Affected = Set<ServiceRef> | "all";
 type EventOf<T extends DomainEvent["type"]> = Extract<DomainEvent, { type: T }>;
 type NamespaceEvent = Exclude<Extract<DomainEvent, { namespace: string }>, { type: `Token${string}` }>;
 
-/** The states on both sides of a change. */
 interface Transition {
+  /** The states on both sides of a change. */
   readonly before: MeshState;
   readonly after: MeshState;
+  /** Namespaces whose services are all affected already: a change may declare thousands, each of them all's neighbour. */
+  readonly covered: Set<string>;
 }
 
 /**
@@ -39,7 +41,7 @@ interface Transition {
  * service is among them, though nothing compiles for it any more.
  */
 export function affectedServices(before: MeshState, after: MeshState, change: RecordedChange): Affected {
-  const transition = { before, after };
+  const transition = { before, after, covered: new Set<string>() };
   const affected = new Set<ServiceRef>();
   for (const event of change.change.data.events) {
     switch (event.type) {
@@ -139,9 +141,10 @@ function affectedBy(transition: Transition, event: NamespaceEvent): Iterable<Ser
 }
 
 /** A service came or went: itself, those that may call it, and its neighbours, who know by name what they cannot call. */
-function presence({ after }: Transition, service: ServiceName): ServiceRef[] {
+function presence({ after, covered }: Transition, service: ServiceName): ServiceRef[] {
   const { namespace, name } = service;
-  const neighbours = after.namespaces.get(namespace)?.services.keys() ?? [];
+  const neighbours = covered.has(namespace) ? [] : (after.namespaces.get(namespace)?.services.keys() ?? []);
+  covered.add(namespace);
   return [
     serviceRef(namespace, name),
     ...callersOf(after, service),
@@ -197,6 +200,6 @@ type PolicyEvent =
   | "AccessDryRunStarted"
   | "AccessDryRunEnded";
 
-function defaultTurned({ before, after }: Transition, service: ServiceName): boolean {
+function defaultTurned({ before, after }: Pick<Transition, "before" | "after">, service: ServiceName): boolean {
   return accessDefaultOf(before, service) !== accessDefaultOf(after, service);
 }

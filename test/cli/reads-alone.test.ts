@@ -41,7 +41,7 @@ test("what needs a replica says that there is none", async () => {
   const outcomes = await Promise.all(commands.map((args) => line.heddle(args)));
   for (const { code, stdout, stderr } of outcomes) {
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
-    expect(stderr).toContain("no control replica is running");
+    expect(stderr).toContain("no control replica answers");
   }
   expect(outcomes[0]?.stderr).toStartWith("the ledger is at revision 2\n");
 });

@@ -183,7 +183,7 @@ test("a command that nobody would decide says so soon", async () => {
     const { code, stderr } = await line.heddle(["status"]);
     expect(code).toBe(1);
     expect(stderr).toEndWith(
-      "heddle: no control replica is running: start one with `heddle up` (or `heddle control`)\n",
+      "heddle: no control replica answers: is one running? (`heddle up`, or `heddle control`)\n",
     );
   } finally {
     await server.stop();

@@ -139,3 +139,26 @@ test("one shift of traffic costs its callers, not the mesh", () => {
   });
   expect(touched).toEqual([new Set(["shop/s1", "shop/s2"]), new Set(["shop/s1", "shop/s2"])]);
 });
+
+test("a change that declares many services goes over their neighbours once, not once for each", () => {
+  const ledger = new TestLedger();
+  const before = ledger.state;
+  const names = Array.from({ length: 300 }, (_, index) => `s${index}`);
+  const change = ledger.record(
+    "shop",
+    names.map((name) => declare(`shop/${name}`)),
+  );
+  const shop = ledger.state.namespaces.get("shop");
+  if (shop === undefined) throw new Error("nothing was declared");
+  let looks = 0;
+  class Counted<K, V> extends Map<K, V> {
+    override keys(): MapIterator<K> {
+      looks += 1;
+      return super.keys();
+    }
+  }
+  const counted = { ...shop, services: new Counted(shop.services) };
+  const after = { ...ledger.state, namespaces: new Map([["shop", counted]]) };
+  expect(affectedServices(before, after, change)).toEqual(new Set(names.map((name): ServiceRef => `shop/${name}`)));
+  expect(looks).toBe(1);
+});

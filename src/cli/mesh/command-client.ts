@@ -195,7 +195,7 @@ async function findReplica({ bus, credentials }: CommandSender): Promise<void> {
 
 function unansweredText(cause: unknown, name: string, { what, timeoutMs, isCommand }: Question<unknown>): string {
   if (cause instanceof NoResponders) {
-    return "no control replica is running: start one with `heddle up` (or `heddle control`)";
+    return "no control replica answers: is one running? (`heddle up`, or `heddle control`)";
   }
   if (cause instanceof PermissionDenied) return `${name} may not ${what}: the credentials do not allow it`;
   if (cause instanceof RequestTimeout) {
