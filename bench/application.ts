@@ -1,4 +1,7 @@
-/** The application behind every contender: fixed bodies, by size, served without any work of its own. */
+/**
+ * The application behind every contender: fixed bodies, by size, served without any work of its own. What follows the
+ * size in a path makes no difference.
+ */
 
 const [port] = process.argv.slice(2).map(Number);
 
@@ -9,6 +12,6 @@ function body(bytes: number): Response {
 Bun.serve({
   hostname: "127.0.0.1",
   port: port ?? 0,
-  routes: { "/130": body(130), "/1024": body(1024), "/65536": body(65_536) },
+  routes: { "/130": body(130), "/130/*": body(130), "/1024": body(1024), "/65536": body(65_536) },
   fetch: () => new Response("there is nothing here", { status: 404 }),
 });

@@ -60,8 +60,8 @@ export interface Results {
   readonly finalMemory: Readonly<Record<string, Memory>>;
 }
 
-/** Time to settle after start, before memory at rest is taken. */
-const SETTLE_MS = 2_000;
+/** Time to settle after start, before memory at rest is taken: more than a sidecar waits until it gives memory back. */
+const SETTLE_MS = 25_000;
 
 export async function measure(
   entrants: readonly Entrant[],
@@ -107,8 +107,8 @@ function takesPart({ protocol, acceptsH2c }: Entrant, { client }: Scenario): boo
 const LOADS = { "http/1.1": loadHttp1, h2c: loadHttp2, grpc: loadGrpc } as const;
 
 async function sample({ label, pair }: Entrant, scenario: Scenario, round: number, seconds: number): Promise<Sample> {
-  const { connections, bodyBytes } = scenario;
-  const load = { port: pair.port, path: `/${bodyBytes}`, connections, seconds };
+  const { connections, bodyBytes, varied } = scenario;
+  const load = { port: pair.port, path: `/${bodyBytes}`, connections, seconds, varied };
   const beforeUs = await cpuTimeUs(pair.pids);
   const result: LoadResult = await LOADS[scenario.client](load);
   const cpuUs = (await cpuTimeUs(pair.pids)) - beforeUs;

@@ -5,6 +5,8 @@ export interface LoadOptions {
   readonly path: string;
   readonly connections: number;
   readonly seconds: number;
+  /** See `Scenario`. Only for HTTP/1.1. */
+  readonly varied?: boolean | undefined;
 }
 
 export interface LoadResult {

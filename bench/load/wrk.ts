@@ -16,9 +16,15 @@ const result = z.strictObject({
   failed: z.int(),
 });
 
-export async function loadHttp1({ port, path, connections, seconds }: LoadOptions): Promise<LoadResult> {
+export async function loadHttp1({
+  port,
+  path,
+  connections,
+  seconds,
+  varied = false,
+}: LoadOptions): Promise<LoadResult> {
   const options = ["-t1", `-c${connections}`, `-d${seconds}s`, "-H", `Host: ${HOST}`, "-s", SCRIPT];
-  const text = await output(["wrk", ...options, `http://127.0.0.1:${port}${path}`]);
+  const text = await output(["wrk", ...options, `http://127.0.0.1:${port}${path}`, "--", varied ? "varied" : "same"]);
   // The script's line comes after wrk's own report.
   return result.parse(JSON.parse(text.trim().split("\n").at(-1) ?? ""));
 }
