@@ -67,7 +67,7 @@ function nearestOption(options: readonly unknown[], value: unknown): string[] {
 /** From the likeliest on; names come before durations, which a name could be as well. */
 function fromText(text: string): unknown[] {
   const trimmed = text.trim();
-  const label = trimmed.toLowerCase().replace(/[^a-z0-9-]+/g, "-");
+  const label = trimmed.toLowerCase().replace(/[ _.]+/g, "-");
   const identity = /\/?ns\/([^/]+)\/sa\/([^/]+)$/.exec(trimmed);
   const proposals: unknown[] = [
     trimmed,
@@ -75,7 +75,10 @@ function fromText(text: string): unknown[] {
     label.replace(/^-+|-+$/g, ""),
     trimmed.toUpperCase(),
     `/${trimmed}`,
+    trimmed.replace(/^https?:\/\//i, "").replace(/\/+$/, ""),
+    trimmed.replace(/\/+$/, ""),
   ];
+  if (/^[a-z0-9-]+\./i.test(trimmed)) proposals.push(`https://${trimmed}`);
   if (identity !== null) proposals.unshift(`${identity[1]}/${identity[2]}`);
   if (/^[\d.]+%?$/.test(trimmed)) proposals.push(Number(trimmed.replace("%", "")));
   if (/^(?:true|yes|on)$/i.test(trimmed)) proposals.push(true);

@@ -235,7 +235,7 @@ describe("route", () => {
     [
       "match: [{ path: { regex: (a } }, { path: { template: /a*b } }, { headers: { x: { not: {} } } }]",
       [
-        'f:7:32 spec.rules[0].match[0].path.regex: "(a" must be a regular expression: a group is not closed; write a',
+        'f:7:32 spec.rules[0].match[0].path.regex: "(a" must be a regular expression: a group is not closed',
         "f:7:88 spec.rules[0].match[2].headers.x.not: must be one of { exact }, { prefix }, { suffix }, { contains } or { regex } with a text, { present: true|false }, or { not } with one of these, not a map",
       ],
     ],
@@ -287,7 +287,21 @@ describe("route", () => {
       [
         "f:7:36 spec.rules[0].headers.request.set.x-forwarded-for: `x-forwarded-for` cannot be a name here: it must not be a header that frames the message or that only the mesh sets",
         'f:7:61 spec.rules[0].headers.request.set.X-A: " b" must be one line without spaces around it; write b',
-        'f:7:78 spec.rules[0].headers.request.remove[0]: "Host" must not be a header that frames the message or that only the mesh sets',
+        'f:7:78 spec.rules[0].headers.request.remove[0]: "Host" must not be host, by which requests are routed: rewrite: { host: … } is for that',
+      ],
+    ],
+    [
+      "redirect: { host: 'https://example.org' }",
+      [
+        'f:7:25 spec.rules[0].redirect.host: "https://example.org" must be a host in lower case, such as catalog.shop or example.org:8080; write example.org',
+      ],
+    ],
+    [
+      "cors: { origins: [example.org, 'https://example.org/', 'null'] }",
+      [
+        'f:7:25 spec.rules[0].cors.origins[0]: "example.org" must be an origin such as https://example.org, https://*.example.org or *; write "https://example.org"',
+        'f:7:38 spec.rules[0].cors.origins[1]: "https://example.org/" must be an origin such as https://example.org, https://*.example.org or *; write "https://example.org"',
+        'f:7:62 spec.rules[0].cors.origins[2]: "null" must be an origin such as https://example.org, https://*.example.org or *',
       ],
     ],
     [

@@ -11,7 +11,10 @@ const UNTOUCHABLE =
   /^(?:host|content-length|transfer-encoding|connection|keep-alive|te|trailer|upgrade|expect|proxy-.*|x-forwarded-.*|x-heddle-.*|x-envoy-.*|x-request-id|grpc-.*)$/;
 
 const changeableHeader = headerName.refine((name) => !UNTOUCHABLE.test(name), {
-  error: "must not be a header that frames the message or that only the mesh sets",
+  error: ({ input }) =>
+    input === "host"
+      ? "must not be host, by which requests are routed: rewrite: { host: … } is for that"
+      : "must not be a header that frames the message or that only the mesh sets",
 });
 
 const headerText = z
