@@ -50,7 +50,15 @@ export interface TwoHopsOptions {
   readonly limits?: Partial<Limits>;
 }
 
+/** One that joined later, and its application. */
+export interface JoinedInstance extends TestSidecar {
+  readonly app: NodeApp;
+}
+
 export class TwoHops {
+  /** Applications beside the first. */
+  readonly #others: NodeApp[] = [];
+
   private constructor(
     readonly mesh: TestMesh,
     readonly web: TestSidecar,
@@ -71,6 +79,20 @@ export class TwoHops {
     return hops;
   }
 
+  /**
+   * Another instance of `shop/<service>`, with an application of its own. Resolves when web knows it; `of` is how many of
+   * the service there are then.
+   */
+  async join(service: string, instance: string, of: number): Promise<JoinedInstance> {
+    const app = await startNodeApp(instance);
+    this.#others.push(app);
+    const labels = { version: instance };
+    const sidecar = await this.mesh.startSidecar({ service: `shop/${service}`, appPort: app.port, labels });
+    await this.mesh.converged();
+    await this.reaches(of, service);
+    return { ...sidecar, app };
+  }
+
   get outboundPort(): number {
     return this.web.sidecar.outboundAddress.port;
   }
@@ -87,11 +109,11 @@ export class TwoHops {
     return RawClient.connect(this.outboundPort);
   }
 
-  /** Waits until web's sidecar knows `count` endpoints of catalog. */
-  async reaches(count: number): Promise<void> {
+  /** Waits until web's sidecar knows `count` endpoints of a service. */
+  async reaches(count: number, service = "catalog"): Promise<void> {
     await eventually(async () => {
-      const [catalog] = await this.clusters();
-      if (catalog?.endpoints.length !== count) throw new Error(`web knows ${catalog?.endpoints.length} endpoints`);
+      const cluster = (await this.clusters()).find((one) => one.service === `shop/${service}`);
+      if (cluster?.endpoints.length !== count) throw new Error(`web knows ${cluster?.endpoints.length} endpoints`);
     });
   }
 
@@ -115,7 +137,7 @@ export class TwoHops {
 
   async stop(): Promise<void> {
     await this.mesh.stop();
-    await this.app.kill();
+    await Promise.all([this.app, ...this.#others].map((app) => app.kill()));
   }
 }
 

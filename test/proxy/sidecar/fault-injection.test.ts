@@ -2,16 +2,12 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
+import { openToWeb } from "../../support/policy.ts";
 import { TwoHops } from "../../support/two-hops.ts";
 
 const POLICY = `
 ---
-apiVersion: heddle/v1
-kind: AccessPolicy
-metadata: { namespace: shop, name: storefront }
-spec: { service: catalog, rules: [{ allow: { from: [shop/web] } }] }
----
-apiVersion: heddle/v1
+${openToWeb("catalog")}apiVersion: heddle/v1
 kind: Route
 metadata: { namespace: shop, name: catalog }
 spec:

@@ -1,28 +1,13 @@
 /** What route rules do to requests and responses, over real hops: other services, headers, paths, answers, copies, failures. */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { eventually, type TestSidecar } from "../../support/mesh.ts";
-import { type NodeApp, startNodeApp } from "../../support/node-app.ts";
-import { TwoHops } from "../../support/two-hops.ts";
+import { eventually } from "../../support/mesh.ts";
+import { openToWeb, serviceDocument } from "../../support/policy.ts";
+import { type JoinedInstance, TwoHops } from "../../support/two-hops.ts";
 
 const POLICY = `
 ---
-apiVersion: heddle/v1
-kind: Service
-metadata: { namespace: shop, name: next }
-spec: { ports: [{ port: 8080, protocol: http }] }
----
-apiVersion: heddle/v1
-kind: Service
-metadata: { namespace: shop, name: vault }
-spec: { ports: [{ port: 8080, protocol: http }] }
----
-apiVersion: heddle/v1
-kind: AccessPolicy
-metadata: { namespace: shop, name: storefront }
-spec: { service: catalog, rules: [{ allow: { from: [shop/web] } }] }
----
-apiVersion: heddle/v1
+${serviceDocument("next", "http")}${serviceDocument("vault", "http")}${openToWeb("catalog")}apiVersion: heddle/v1
 kind: AccessPolicy
 metadata: { namespace: shop, name: next }
 spec: { service: next, rules: [{ allow: { from: [shop/web], paths: ["/*"] } }, { deny: { paths: [/closed] } }] }
@@ -82,21 +67,12 @@ spec:
 `;
 
 let hops: TwoHops;
-let other: NodeApp;
-let next: TestSidecar;
+let next: JoinedInstance;
 beforeAll(async () => {
-  [hops, other] = await Promise.all([TwoHops.start({ policy: POLICY }), startNodeApp("next")]);
-  next = await hops.mesh.startSidecar({ service: "shop/next", appPort: other.port });
-  await hops.mesh.converged();
-  await eventually(async () => {
-    const clusters = await hops.clusters();
-    expect(clusters.find(({ service }) => service === "shop/next")?.endpoints).toHaveLength(1);
-  });
+  hops = await TwoHops.start({ policy: POLICY });
+  next = await hops.join("next", "next", 1);
 });
-afterAll(async () => {
-  await hops.stop();
-  await other.kill();
-});
+afterAll(() => hops.stop());
 
 interface Seen {
   readonly instance: string;
@@ -233,7 +209,7 @@ describe("mirrors", () => {
   test("get the request with its body and a mark, and count as nobody's traffic", async () => {
     const response = await hops.call("/mirrored/a", { method: "POST", body: "hello" });
     expect(((await response.json()) as Seen).instance).toBe("v1");
-    await eventually(async () => expect((await other.seen()).seen).toContain("POST /mirrored/a"));
+    await eventually(async () => expect((await next.app.seen()).seen).toContain("POST /mirrored/a"));
     await eventually(async () =>
       expect(await hops.metrics()).toContain('heddle_mirrored_requests_total{outcome="answered"}'),
     );
@@ -242,7 +218,7 @@ describe("mirrors", () => {
     // Nothing of it stands among the requests of users, at either end.
     const before = countOf(await hops.metrics(next));
     await hops.call("/mirrored/b");
-    await eventually(async () => expect((await other.seen()).seen).toContain("GET /mirrored/b"));
+    await eventually(async () => expect((await next.app.seen()).seen).toContain("GET /mirrored/b"));
     expect(countOf(await hops.metrics(next))).toBe(before);
   });
 

@@ -1,19 +1,14 @@
 /** Where requests go, over real hops: by what is in them, by who is there, and by who has gone without a word. */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { eventually, type TestSidecar } from "../../support/mesh.ts";
-import { type NodeApp, startNodeApp } from "../../support/node-app.ts";
+import { eventually } from "../../support/mesh.ts";
+import { openToWeb } from "../../support/policy.ts";
 import { startTraffic } from "../../support/traffic.ts";
-import { TwoHops } from "../../support/two-hops.ts";
+import { type JoinedInstance, TwoHops } from "../../support/two-hops.ts";
 
 const POLICY = `
 ---
-apiVersion: heddle/v1
-kind: AccessPolicy
-metadata: { namespace: shop, name: storefront }
-spec: { service: catalog, rules: [{ allow: { from: [shop/web] } }] }
----
-apiVersion: heddle/v1
+${openToWeb("catalog")}apiVersion: heddle/v1
 kind: Route
 metadata: { namespace: shop, name: catalog }
 spec:
@@ -39,17 +34,12 @@ spec:
 `;
 
 let hops: TwoHops;
-let second: NodeApp;
-let v2: TestSidecar;
+let v2: JoinedInstance;
 beforeAll(async () => {
-  [hops, second] = await Promise.all([TwoHops.start({ policy: POLICY }), startNodeApp("v2")]);
-  v2 = await hops.mesh.startSidecar({ service: "shop/catalog", appPort: second.port, labels: { version: "v2" } });
-  await hops.reaches(2);
+  hops = await TwoHops.start({ policy: POLICY });
+  v2 = await hops.join("catalog", "v2", 2);
 });
-afterAll(async () => {
-  await hops.stop();
-  await second.kill();
-});
+afterAll(() => hops.stop());
 
 async function instanceAt(path: string, init: RequestInit = {}): Promise<string> {
   const response = await hops.call(path, init);

@@ -1,4 +1,4 @@
-/** Shares, over real hops: canaries, copies and failures on purpose come to the part of the requests that policy names. */
+/** Shares, over real hops: copies and failures on purpose come to the part of the requests that policy names. */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { eventually } from "../../support/mesh.ts";
@@ -6,9 +6,6 @@ import { openToWeb } from "../../support/policy.ts";
 import { RawClient } from "../../support/raw-client.ts";
 import { TwoHops } from "../../support/two-hops.ts";
 
-const marked = (mark: string): string => `headers: { response: { set: { x-mark: ${mark} } } }`;
-
-/** The whole service and its one part are two backends with the same instance: it is the draw that counts here. */
 const POLICY = `
 ---
 ${openToWeb("catalog")}apiVersion: heddle/v1
@@ -17,13 +14,8 @@ metadata: { namespace: shop, name: catalog }
 spec:
   service: catalog
   rules:
-    - match: [{ headers: { x-rule: { exact: canary } } }]
-      backends: [{ weight: 99 }, { subset: v1, weight: 1, ${marked("drawn")} }]
-    - match: [{ headers: { x-rule: { exact: ninety } } }]
-      backends: [{ weight: 90 }, { subset: v1, weight: 10, ${marked("drawn")} }]
     - match: [{ headers: { x-rule: { exact: abort } } }]
       fault: { abort: { status: 418, percent: 10 } }
-      headers: { response: { set: { x-mark: sent } } }
     - match: [{ headers: { x-rule: { exact: delay } } }]
       fault: { delay: { fixed: 1ms, percent: 25 } }
     - match: [{ headers: { x-rule: { exact: mirror } } }]
@@ -77,19 +69,6 @@ async function counted(name: string, part = ""): Promise<number> {
   const lines = (await hops.metrics()).split("\n").filter((line) => line.startsWith(`${name}{`) && line.includes(part));
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
 }
-
-test.each([
-  ["canary", 0.01],
-  ["ninety", 0.1],
-])(
-  "%s: of 10,000 requests, a part of %d goes to the second backend",
-  async (rule, share) => {
-    const text = await called(rule, 10_000);
-    expect(occurrences(text, "HTTP/1.1 204")).toBe(10_000);
-    expectShare(occurrences(text, "x-mark: drawn"), 10_000, share);
-  },
-  120_000,
-);
 
 test("one request in ten fails on purpose, one in four is late, one in five is copied", async () => {
   const aborted = occurrences(await called("abort", 2_000), "HTTP/1.1 418");

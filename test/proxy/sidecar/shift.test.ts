@@ -2,8 +2,8 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { eventually } from "../../support/mesh.ts";
-import { type NodeApp, startNodeApp } from "../../support/node-app.ts";
-import { TwoHops } from "../../support/two-hops.ts";
+import { openToWeb } from "../../support/policy.ts";
+import { type JoinedInstance, TwoHops } from "../../support/two-hops.ts";
 
 const route = (weights: string): string => `
 ---
@@ -20,29 +20,19 @@ spec:
     - backends: [${weights}]
 `;
 
-const ACCESS = `
----
-apiVersion: heddle/v1
-kind: AccessPolicy
-metadata: { namespace: shop, name: storefront }
-spec: { service: catalog, rules: [{ allow: { from: [shop/web] } }] }
-`;
+const ACCESS = `\n---\n${openToWeb("catalog")}`;
 
 const CALLS = 10_000;
 const WORKERS = 16;
 
 let hops: TwoHops;
-let second: NodeApp;
+let v2: JoinedInstance;
 beforeAll(async () => {
   const policy = ACCESS + route("{ subset: v1 }");
-  [hops, second] = await Promise.all([TwoHops.start({ policy }), startNodeApp("v2")]);
-  await hops.mesh.startSidecar({ service: "shop/catalog", appPort: second.port, labels: { version: "v2" } });
-  await hops.reaches(2);
+  hops = await TwoHops.start({ policy });
+  v2 = await hops.join("catalog", "v2", 2);
 });
-afterAll(async () => {
-  await hops.stop();
-  await second.kill();
-});
+afterAll(() => hops.stop());
 
 async function instanceAt(path: string): Promise<string> {
   const response = await hops.call(path);
@@ -73,6 +63,6 @@ test("a request that a shift finds under way ends where it began; the next goes 
   await hops.mesh.apply(route("{ subset: v2 }"));
   await eventually(async () => expect(await instanceAt("/now")).toBe("v2"));
   expect(await (await response).text()).toBe("slow");
-  expect((await second.seen()).seen).not.toContain("GET /slow?ms=1500&which=first");
+  expect((await v2.app.seen()).seen).not.toContain("GET /slow?ms=1500&which=first");
   expect((await hops.app.seen()).aborted).toEqual([]);
 });

@@ -1,28 +1,12 @@
 /** A cookie that the mesh issues itself: once, and whoever has it stays where they are, also when weights change. */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { eventually, type TestSidecar } from "../../support/mesh.ts";
-import { type NodeApp, startNodeApp } from "../../support/node-app.ts";
+import { openToWeb, serviceDocument } from "../../support/policy.ts";
 import { TwoHops } from "../../support/two-hops.ts";
 
 const policy = (weight: number): string => `
 ---
-apiVersion: heddle/v1
-kind: Service
-metadata: { namespace: shop, name: next }
-spec: { ports: [{ port: 8080, protocol: http }] }
----
-apiVersion: heddle/v1
-kind: AccessPolicy
-metadata: { namespace: shop, name: storefront }
-spec: { service: catalog, rules: [{ allow: { from: [shop/web] } }] }
----
-apiVersion: heddle/v1
-kind: AccessPolicy
-metadata: { namespace: shop, name: next }
-spec: { service: next, rules: [{ allow: { from: [shop/web] } }] }
----
-apiVersion: heddle/v1
+${serviceDocument("next", "http")}${openToWeb("catalog")}${openToWeb("next")}apiVersion: heddle/v1
 kind: Route
 metadata: { namespace: shop, name: catalog }
 spec:
@@ -38,22 +22,11 @@ spec:
 const USERS = 60;
 
 let hops: TwoHops;
-let other: NodeApp;
-let next: TestSidecar;
 beforeAll(async () => {
-  [hops, other] = await Promise.all([TwoHops.start({ policy: policy(50) }), startNodeApp("next")]);
-  next = await hops.mesh.startSidecar({ service: "shop/next", appPort: other.port });
-  await hops.mesh.converged();
-  await eventually(async () => {
-    const clusters = await hops.clusters();
-    expect(clusters.find(({ service }) => service === "shop/next")?.endpoints).toHaveLength(1);
-  });
+  hops = await TwoHops.start({ policy: policy(50) });
+  await hops.join("next", "next", 1);
 });
-afterAll(async () => {
-  await next.stop();
-  await hops.stop();
-  await other.kill();
-});
+afterAll(() => hops.stop());
 
 interface Served {
   readonly instance: string;
