@@ -34,7 +34,7 @@ interface Peer {
   readonly asServer: string | undefined;
   /** And to a server whose client this is. */
   readonly asClient: string | undefined;
-  /** Why the leaf is refused where the chain verifies; undefined: it is good. */
+  /** Why the leaf is refused for its own sake; undefined: it is good. Of a server whose chain does not verify, the chain is told. */
   readonly refused?: string;
 }
 
@@ -79,6 +79,7 @@ const PEERS: readonly Peer[] = [
       return credentials(leaf, good.issuer);
     },
     ...both("CERT_HAS_EXPIRED"),
+    refused: "expired",
   },
   {
     name: "a leaf that is not yet valid",
@@ -88,6 +89,7 @@ const PEERS: readonly Peer[] = [
       return credentials(leaf, good.issuer);
     },
     ...both("CERT_NOT_YET_VALID"),
+    refused: "not_yet_valid",
   },
   {
     name: "an expired issuing certificate",
@@ -215,8 +217,10 @@ describe.each(PEERS)("$name", ({ make, asServer, asClient, refused }) => {
     expect(handshake.server.code).toBe(asClient);
     if (rejectUnauthorized) expect(handshake.serverReceived).toBe(asClient === undefined ? "ping" : "");
     const verdict = onClient(handshake);
-    if (asClient !== undefined) expect(verdict).toMatchObject({ ok: false, error: { reason: "chain_not_verified" } });
-    else if (refused !== undefined) expect(verdict).toMatchObject({ ok: false, error: { reason: refused } });
+    // What is wrong with the leaf itself is said, and not only that TLS refused it.
+    const chain = { reason: "chain_not_verified", message: expect.stringContaining("the trust bundle") };
+    if (refused !== undefined) expect(verdict).toMatchObject({ ok: false, error: { reason: refused } });
+    else if (asClient !== undefined) expect(verdict).toMatchObject({ ok: false, error: chain });
     else expect(verdict).toMatchObject({ ok: true, value: { id: LEAF_URI, namespace: "shop", service: "orders" } });
   });
 });

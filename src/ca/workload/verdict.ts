@@ -73,10 +73,8 @@ export function verifyServer(facts: ServerFacts): Result<PeerIdentity, PeerRefus
 /** Our verdict, as server, on a client: any workload of our trust domain, or of one that is trusted; what it may do is for access policy to say. */
 export function verifyClient(facts: ClientFacts): Result<PeerIdentity, PeerRefusal> {
   if (facts.raw === undefined) return refusal("no_certificate", "the client presented no certificate");
-  if (!facts.authorized) {
-    return refusal("chain_not_verified", "the client's certificate does not lead to the trust bundle");
-  }
   const identity = svidIdentity(facts.raw, facts.nowMs);
+  if (!facts.authorized) return notAuthorized(identity);
   if (!identity.ok) return identity;
   const { trustDomain } = identity.value;
   const { trust } = facts;
@@ -86,6 +84,13 @@ export function verifyClient(facts: ClientFacts): Result<PeerIdentity, PeerRefus
   }
   if (trust === undefined && trustDomain === facts.trustDomain) return believed(identity, facts.revocation);
   return refusal("foreign_trust_domain", `${identity.value.id} is not of the trust domain ${facts.trustDomain}`);
+}
+
+/** TLS does not tell us why it refuses a client. Where the leaf has expired, or is not for clients, that is why. */
+function notAuthorized(leaf: Result<PeerIdentity, PeerRefusal>): Result<never, PeerRefusal> {
+  if (!leaf.ok && leaf.error.reason !== "malformed_certificate") return leaf;
+  const who = leaf.ok ? `, which says ${leaf.value.id},` : "";
+  return refusal("chain_not_verified", `the client's certificate${who} does not lead to the trust bundle`);
 }
 
 function believed(

@@ -53,7 +53,8 @@ const SESSION_RESUMED: PeerRefusal = {
 };
 const HANDSHAKE_FAILED: PeerRefusal = {
   reason: "handshake_failed",
-  message: "the TLS handshake broke off: no TLS 1.3, no certificate that can be read, or the client gave up",
+  message:
+    "the TLS handshake broke off: plaintext, TLS older than 1.3, no certificate that can be read, or the client gave up",
 };
 
 const ALPN = alpnProtocols("h2", "http/1.1");
