@@ -33,7 +33,7 @@ import {
   type LocalResponse,
 } from "./respond.ts";
 import type { Runtime } from "./runtime.ts";
-import type { Admission, Counter, RequestCopy, Side } from "./side.ts";
+import type { Admission, Counter, RequestCopy, ResponseChange, Side } from "./side.ts";
 import type { Call, CallFailure, CallOwner } from "./upstream/call-plan.ts";
 import { startCall } from "./upstream/paced-call.ts";
 
@@ -57,7 +57,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
   /** What came before it was decided what becomes of the request. */
   #held: HeldRequest | undefined;
   #requestBytesMax: number | undefined;
-  #changeResponse: ((headers: HeaderList) => void) | undefined;
+  #changeResponse: ResponseChange | undefined;
   #copy: RequestCopy | undefined;
   #requestEnded = false;
   #requestEndNs = 0;
@@ -200,7 +200,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
       this.#timeout?.cancel();
       this.#watchIdle(this.#runtime.limits.tunnelIdleTimeoutMs);
     }
-    this.#changeResponse?.(head.headers);
+    this.#changeResponse?.(head.headers, "backend");
     // RFC 9110 §6.6.1: who receives a response without a date, and has a clock, says when that was.
     if (headerValue(head.headers, "date") === undefined) head.headers.push("date", this.#runtime.httpDate());
     if (record.isGrpc) recordGrpcStatus(this.#record, head.headers);
@@ -341,6 +341,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
     record.details = response.details;
     record.grpcStatus = response.grpcStatus;
     this.#responding = true;
+    this.#changeResponse?.(response.head.headers, "sidecar");
     // RFC 9110 §6.6.1: whoever has a clock says when it answered.
     response.head.headers.push("date", this.#runtime.httpDate());
     const bodiless = response.body.byteLength === 0 || this.#request?.method === "HEAD";

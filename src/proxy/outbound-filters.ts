@@ -5,7 +5,7 @@
  */
 
 import { flagSet } from "../telemetry/response-flags.ts";
-import type { HeaderList, RequestHead } from "./codec/message.ts";
+import type { RequestHead } from "./codec/message.ts";
 import type { CallerTerms } from "./deadline.ts";
 import { headerValue } from "./headers.ts";
 import { type FaultContext, faultResponse, type LocalResponse } from "./respond.ts";
@@ -14,7 +14,7 @@ import type { DrawnFault } from "./route/fault-draw.ts";
 import type { RuleFilters } from "./route/rule-filters.ts";
 import { issuing } from "./route/sticky.ts";
 import { ruleResponse } from "./rule-response.ts";
-import type { Admission } from "./side.ts";
+import type { Admission, ResponseChange } from "./side.ts";
 
 /** Breaks the stream off without a response. */
 export interface Break {
@@ -89,17 +89,17 @@ export function changeRequest(request: RequestHead, { changeRequest: change, rul
 }
 
 /**
- * What is done to the head of the backend's response; undefined: nothing. Only it brings the cookie that keeps its user
- * there: what the mesh answers itself comes from no backend.
+ * What is done to the head of the response; undefined: nothing. Only the backend's has its headers changed, and brings the
+ * cookie that keeps its user there; but scripts may read what they may read, also that there was no answer.
  */
-export function responseChange(route: Route, request: RequestHead): ((headers: HeaderList) => void) | undefined {
+export function responseChange(route: Route, request: RequestHead): ResponseChange | undefined {
   const { rule, changeResponse, setCookie } = route;
   const change = setCookie === undefined ? changeResponse : issuing(setCookie, changeResponse);
   const cors = rule.filters?.cors;
-  if (cors === undefined) return change;
+  if (cors === undefined && change === undefined) return undefined;
   const origin = headerValue(request.headers, "origin");
-  return (headers) => {
-    cors.changeResponse(origin, headers);
-    change?.(headers);
+  return (headers, from) => {
+    cors?.changeResponse(origin, headers);
+    if (from === "backend") change?.(headers);
   };
 }

@@ -20,6 +20,9 @@ export interface RequestCopy {
   requestOver(): void;
 }
 
+/** Changes the headers of a response before they go out: the called side's, or one that the sidecar gives in its place. */
+export type ResponseChange = (headers: HeaderList, from: "backend" | "sidecar") => void;
+
 /** What a side decides about a request: one reading of policy, held to the request's end. */
 export type Admission =
   /** Broken off without a response. */
@@ -48,8 +51,7 @@ export type Admission =
       readonly idleTimeoutMs?: number | undefined;
       /** Above it, 413; absent: any size. */
       readonly requestBytesMax?: number | undefined;
-      /** Changes the headers of the response before they go out. */
-      readonly changeResponse?: ((headers: HeaderList) => void) | undefined;
+      readonly changeResponse?: ResponseChange | undefined;
       /** A copy to be sent beside the request. */
       readonly copy?: { send(end: boolean): RequestCopy } | undefined;
       readonly edge: Counter;

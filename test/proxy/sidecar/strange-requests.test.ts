@@ -46,6 +46,11 @@ spec:
       maxRequestBytes: 10
     - match: [{ path: { exact: /cors } }]
       cors: { origins: ["*"], headers: ["*"], credentials: true }
+    - match: [{ path: { exact: /never } }]
+      timeout: 50ms
+      cors: { origins: ["https://a.example"] }
+      sticky: { cookie: group, issue: {} }
+      headers: { response: { set: { cache-control: public } } }
     - match: [{ path: { exact: /issue } }]
       sticky: { cookie: group, issue: {} }
       backends: [{ subset: v1 }]
@@ -142,6 +147,14 @@ test("any header is allowed to scripts with credentials by its name, since `*` w
   expect(head).toContain("access-control-allow-origin: https://a.example\r\n");
   expect(head).toContain("vary: origin, access-control-request-headers");
   expect((await exchanged("OPTIONS", "/cors", fields)).head).not.toContain("access-control-allow-headers");
+});
+
+test("scripts may read that there was no answer, which is nobody's to keep", async () => {
+  const { status, head } = await exchanged("GET", "/never", ["Origin: https://a.example"]);
+  expect(status).toBe(504);
+  expect(head).toContain("access-control-allow-origin: https://a.example\r\n");
+  expect(head).not.toContain("cache-control");
+  expect(head).not.toContain("set-cookie");
 });
 
 test("the cookie of the mesh comes with what a backend answers, also in place of an empty one, and with nothing else", async () => {
