@@ -122,7 +122,6 @@ async function startInstance(site: Site, at: number, index: number): Promise<voi
       config: directReader(bus, CONFIG_BUCKET),
       endpoints: directReader(bus, ENDPOINT_BUCKET),
       random: Math.random,
-      monotonicMs: () => performance.now(),
       onSnapshot: (snapshot) => {
         revision = snapshot.revision;
         heartbeat.beat();

@@ -25,7 +25,7 @@ const ALONE_ROUNDS = 25;
 const ROUNDS = 6;
 const SWAPS_PER_ROUND = 10;
 const PAUSE_MS = 250;
-const LOAD = { path: "/130", connections: 16, requestsPerSecond: 1_000 } as const;
+const LOAD = { path: "/130", connections: 16, requestsPerSecond: 400 } as const;
 const SECONDS = (SWAPS_PER_ROUND * PAUSE_MS) / 1_000;
 
 export async function swapLarge(pair: Pair, show: (name: string, text: string) => void): Promise<void> {

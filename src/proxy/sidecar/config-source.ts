@@ -24,7 +24,6 @@ export interface ConfigSourceOptions {
   readonly endpoints: Reader;
   /** In [0, 1). */
   readonly random: () => number;
-  readonly monotonicMs: () => number;
   /**
    * A newer snapshot, and what it was read from. Its upstreams are the same objects as in the one before where nothing is
    * said anew of them. False: it cannot be enforced, and what is in force stays.
@@ -153,10 +152,10 @@ export class ConfigSource {
   }
 
   async #takeSnapshot(data: Uint8Array): Promise<boolean> {
-    const { namespace, service, monotonicMs, onRejected, onSnapshot } = this.#options;
+    const { namespace, service, onRejected, onSnapshot } = this.#options;
     // As it mostly is when it is compared.
     if (this.#read !== undefined && Buffer.compare(this.#read.bytes, data) === 0) return this.#enforced;
-    const text = await inTurns(splitSnapshot(detached(data), this.#read), monotonicMs);
+    const text = await inTurns(splitSnapshot(detached(data), this.#read));
     const head = snapshotHead.safeParse(text.frame);
     if (!head.success) {
       onRejected("snapshot", text.frame === undefined ? NO_JSON : reasonOf(head.error));
@@ -168,7 +167,7 @@ export class ConfigSource {
       return false;
     }
     if (revision <= this.#revision) return this.#enforced;
-    const read = await inTurns(readSnapshot(text), monotonicMs);
+    const read = await inTurns(readSnapshot(text));
     if (data.byteLength > BYTES_AT_ONCE) await othersTurn();
     if (this.#stopped) return false;
     if (typeof read === "string") return this.#rejectSnapshot(revision, read);
@@ -189,9 +188,9 @@ export class ConfigSource {
 
   /** Of two that are read at once, the newer stays, whichever is done first. */
   async #offerEndpoints(service: ServiceRef, data: Uint8Array): Promise<void> {
-    const { monotonicMs, onRejected, onEndpoints } = this.#options;
+    const { onRejected, onEndpoints } = this.#options;
     const value = parseJson(data);
-    const set = value === undefined ? NO_JSON : await inTurns(readEndpointSet(value), monotonicMs);
+    const set = value === undefined ? NO_JSON : await inTurns(readEndpointSet(value));
     // Nobody may call it any more, or ever again.
     if (!this.#followed.has(service)) return;
     if (typeof set === "string") onRejected(`endpoints of ${service}`, set);

@@ -214,7 +214,6 @@ export class Sidecar {
         config: this.#options.config,
         endpoints: this.#options.endpoints,
         random: runtime.random,
-        monotonicMs: runtime.monotonicMs,
         onSnapshot: (snapshot, text) => this.#takeSnapshot(snapshot, text),
         onEndpoints: (set) => this.#takeEndpoints(set),
         onConfirmed: () => {

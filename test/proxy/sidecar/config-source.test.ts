@@ -33,14 +33,10 @@ async function follow(revision = 0, unenforceable: readonly number[] = []): Prom
     return enforced;
   };
   const endpoints = bus.bucket("endpoints");
-  // A millisecond goes by at each look, so that others have their turn after each piece.
-  let nowMs = 0;
-  const monotonicMs = (): number => nowMs++;
   const options = { namespace: "shop", service: "web", bus, config, endpoints, random: () => 0, onSnapshot };
   const source = new ConfigSource(
     {
       ...options,
-      monotonicMs,
       onEndpoints: () => {},
       onConfirmed: () => void events.push("confirmed"),
       onRejected: (what, reason) => void events.push(`${what}: ${reason}`),
@@ -115,7 +111,7 @@ test("our own newer snapshot with what this version does not know is named with 
 test("a large one is read while others have their turn, and the next one waits for it", async () => {
   const { events, push } = await follow();
   const rules = Array.from({ length: 10 }, (_, rule) => routeRule({}, rule));
-  const names = Array.from({ length: 1_000 }, (_, at) => `s-${at}`);
+  const names = Array.from({ length: 3_000 }, (_, at) => `s-${at}`);
   const upstreams = Object.fromEntries(
     names.map((name) => [`shop/${name}`, upstream("shop", name, { routes: rules })]),
   );
@@ -128,5 +124,6 @@ test("a large one is read while others have their turn, and the next one waits f
   turn();
   push(snapshot({ revision: 6 }));
   await eventually(() => expect(events).toEqual(["enforced 5", "enforced 6"]));
-  expect(turns).toBeGreaterThan(30);
+  // Some two hundred milliseconds of work, a millisecond at a time; of a machine that is ten times as fast, still twenty.
+  expect(turns).toBeGreaterThan(10);
 });
