@@ -38,6 +38,12 @@ export interface DecidableCommand {
 /** Warnings beyond this many are noise, and an answer has to fit into one message. */
 const WARNINGS_MAX = 100;
 
+/**
+ * Services of a namespace. Each of its sidecars knows all others by name, to say "denied" and not "unknown": what is
+ * stored grows with their square, to some 100 MB here, which a control replica reads when it starts.
+ */
+export const NAMESPACE_SERVICES_MAX = 2_000;
+
 /** No events means that everything is as the command wants it already. */
 export function decide(
   state: MeshState,
@@ -69,8 +75,17 @@ export function decide(
     return `${placeIn(key, path)}: ${message}`;
   });
   const after = afterEvents(state, events);
+  const services = servicesIn(after, namespace);
+  if (services > NAMESPACE_SERVICES_MAX && services > servicesIn(state, namespace)) {
+    const advice = `no more than ${NAMESPACE_SERVICES_MAX} are allowed; put some into another namespace`;
+    return refuse(problem("", `${namespace} would have ${services} services, and ${advice}`));
+  }
   const leaps = [...mtlsLeaps(state, after), ...distrustWarnings(after, events)];
   return ok({ events: mark === undefined ? events : [mark, ...events], warnings: [...warnings, ...leaps, ...found] });
+}
+
+function servicesIn(state: MeshState, namespace: string): number {
+  return state.namespaces.get(namespace)?.services.size ?? 0;
 }
 
 /** These are about no document, and lead to their events straight away. */
