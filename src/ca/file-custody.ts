@@ -155,7 +155,9 @@ export class FileCustody implements KeyCustody {
       throw new CustodyError(`${path}: its key is not encrypted: heddle ca protect encrypts it under your secret`);
     }
     if (this.#seal === undefined) {
-      throw new CustodyError(`${path}: its key is encrypted: name the file with its secret (--ca-key-file)`);
+      throw new CustodyError(
+        `${path}: its key is encrypted: name the file with its secret (--ca-key-file or HEDDLE_CA_KEY_FILE)`,
+      );
     }
     const opened = await this.#seal.open(text);
     if (opened.ok) return opened.value;

@@ -8,8 +8,8 @@ import { parseJson } from "../../policy/json.ts";
 import { endpointSet } from "../../projections/snapshot.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 
-/** More than two heartbeats: by then whoever had the name before has spoken again, or never will. */
-const LOOK_AFTER_MS = 10_000;
+/** More than a heartbeat: by then whoever had the name before has spoken again, or never will. */
+const LOOK_AFTER_MS = 6_000;
 /** While another has the name, or the instance takes no traffic yet. */
 const LOOK_AGAIN_MS = 60_000;
 
@@ -29,6 +29,8 @@ export class Namesake {
   #stopped = false;
   /** Where the other one is; undefined: nobody else is known to have the name. */
   #address: string | undefined;
+  /** At the last look. */
+  #seen: string | undefined;
 
   constructor(options: NamesakeOptions) {
     this.#options = options;
@@ -55,8 +57,15 @@ export class Namesake {
     const set = entry && endpointSet.safeParse(parseJson(entry.value)).data;
     const listed = set?.endpoints.find((endpoint) => endpoint.instance === instance);
     const at = listed && `${listed.host}:${listed.port}`;
-    this.#address = at === address() ? undefined : at;
+    if (at === address()) {
+      this.#address = undefined;
+      return;
+    }
+    // One that has just started passes for our restart until we speak again: what is seen twice is so.
+    const isSure = at === undefined || at === this.#seen;
+    this.#address = isSure ? at : undefined;
+    this.#seen = at;
     if (this.fault !== undefined) logger.error({}, this.fault);
-    if (at !== address()) this.#timer = setTimeout(() => void this.#look(), LOOK_AGAIN_MS);
+    this.#timer = setTimeout(() => void this.#look(), isSure ? LOOK_AGAIN_MS : LOOK_AFTER_MS);
   }
 }
