@@ -5,11 +5,9 @@
  */
 
 import { z } from "zod";
-import { parseServiceRef, type ServiceRef } from "../policy/names.ts";
 import type { StateCodec } from "../projections/state-codec.ts";
-import { LATENCY_BUCKET_MAX } from "../telemetry/latency-sketch.ts";
-import { CALL_DECISIONS, type TrafficSummary, trafficSummary } from "../telemetry/traffic-summary.ts";
-import { type Reporter, type RolledCalls, reporterKey, TrafficTable } from "./traffic-table.ts";
+import { type DecidedCall, isDecidedCall, type TrafficSummary, trafficSummary } from "../telemetry/traffic-summary.ts";
+import { type Reporter, reporterKey, TrafficTable } from "./traffic-table.ts";
 
 /** Name and version of roll-ups, as of projections: what is made otherwise gets another version. */
 export const TRAFFIC_ROLLUP = { name: "traffic", version: 1 } as const;
@@ -31,7 +29,7 @@ export interface TrafficRollup {
   readonly known: readonly KnownReport[];
   /** Reports that came before this stretch as well, being stored twice: for whoever did not read so far back. */
   readonly repeated: readonly RepeatedReport[];
-  readonly calls: readonly RolledCalls[];
+  readonly calls: readonly DecidedCall[];
 }
 
 /** An instance since one start of it, the number of a report, and the end of its interval. */
@@ -118,10 +116,6 @@ export class RollupBuilder {
 }
 
 const count = z.int().min(0);
-const service = z
-  .string()
-  .refine((text): text is ServiceRef => parseServiceRef(text) !== undefined)
-  .nullable();
 
 const rollup = z.strictObject({
   from: z.int().min(1),
@@ -131,18 +125,9 @@ const rollup = z.strictObject({
   reporters: z.array(z.tuple([z.string(), count, count])),
   known: z.array(z.tuple([z.string(), count, count])),
   repeated: z.array(z.strictObject({ subject: z.string(), summary: trafficSummary })),
-  calls: z.array(
-    z.strictObject({
-      source: service,
-      destination: service,
-      method: z.string(),
-      path: z.string(),
-      decisions: z.partialRecord(z.enum(CALL_DECISIONS), count),
-      count,
-      errors: count,
-      latency: z.array(count).max(2 * (LATENCY_BUCKET_MAX + 1)),
-    }),
-  ),
+  calls: z.custom<DecidedCall[]>((value) => Array.isArray(value) && value.every(isDecidedCall), {
+    error: "are no calls",
+  }),
 });
 
 export const rollupCodec: StateCodec<TrafficRollup> = {

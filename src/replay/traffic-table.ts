@@ -1,8 +1,8 @@
 /** Calls that the traffic ledger holds, added up over instances and intervals. */
 
 import type { ServiceRef } from "../policy/names.ts";
-import { type LatencyCounts, LatencySketch } from "../telemetry/latency-sketch.ts";
-import type { CallDecision, TrafficCall, TrafficSummary } from "../telemetry/traffic-summary.ts";
+import { LatencySketch } from "../telemetry/latency-sketch.ts";
+import type { CallDecision, DecidedCall, TrafficCall, TrafficSummary } from "../telemetry/traffic-summary.ts";
 
 /** All calls of one kind: the same caller, callee, method and path template. */
 export interface ObservedCalls {
@@ -23,11 +23,6 @@ export function reporterKey(subject: string, epoch: number): string {
 }
 
 type CallKind = Pick<ObservedCalls, "source" | "destination" | "method" | "path">;
-
-/** The same as data. */
-export interface RolledCalls extends Omit<ObservedCalls, "latency"> {
-  readonly latency: LatencyCounts;
-}
 
 /** An instance since one start of it, its last summary that was added, and the calls that it had not reported by then. */
 export type Reporter = readonly [reporter: string, sequence: number, droppedCalls: number];
@@ -60,7 +55,7 @@ export class TrafficTable {
     calls,
   }: {
     readonly reporters: Iterable<Reporter>;
-    readonly calls: Iterable<RolledCalls>;
+    readonly calls: Iterable<DecidedCall>;
   }): void {
     for (const [reporter, sequence, dropped] of reporters) {
       this.#last.set(reporter, sequence);
@@ -80,7 +75,8 @@ export class TrafficTable {
     return Array.from(this.#dropped, ([reporter, dropped]) => [reporter, this.#last.get(reporter) ?? 0, dropped]);
   }
 
-  rolled(): RolledCalls[] {
+  /** All calls as data. */
+  rolled(): DecidedCall[] {
     return this.calls().map((calls) => ({ ...calls, latency: calls.latency.counts() }));
   }
 

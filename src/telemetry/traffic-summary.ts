@@ -44,6 +44,11 @@ export interface TrafficCall {
   readonly latency: LatencyCounts;
 }
 
+/** Calls of one kind, added up over what was decided of them. */
+export interface DecidedCall extends Omit<TrafficCall, "decision"> {
+  readonly decisions: Partial<Record<CallDecision, number>>;
+}
+
 /** Twice as many as there are: later versions may tell more of a call, and no message may tell without end. */
 const FIELDS_MAX = 16;
 
@@ -52,8 +57,20 @@ const FIELDS_MAX = 16;
  * 0.2 µs.
  */
 function isTrafficCall(value: unknown): value is TrafficCall {
+  return isCountedCall(value) && DECISIONS.has((value as Partial<TrafficCall>).decision);
+}
+
+/** Likewise for calls of one kind that were decided in several ways; here nothing is left out of account. */
+export function isDecidedCall(value: unknown): value is DecidedCall {
+  if (!isCountedCall(value)) return false;
+  const { decisions } = value as Partial<Record<keyof DecidedCall, unknown>>;
+  if (typeof decisions !== "object" || decisions === null) return false;
+  return Object.entries(decisions).every(([decision, count]) => DECISIONS.has(decision) && isCount(count));
+}
+
+function isCountedCall(value: unknown): value is Omit<TrafficCall, "decision"> {
   if (typeof value !== "object" || value === null || Object.keys(value).length > FIELDS_MAX) return false;
-  const { source, destination, method, path, decision, count, errors, latency } = value as Partial<
+  const { source, destination, method, path, count, errors, latency } = value as Partial<
     Record<keyof TrafficCall, unknown>
   >;
   return (
@@ -63,7 +80,6 @@ function isTrafficCall(value: unknown): value is TrafficCall {
     method.length <= METHOD_LENGTH_MAX &&
     typeof path === "string" &&
     path.length <= PATH_LENGTH_MAX &&
-    DECISIONS.has(decision) &&
     isCount(count) &&
     isCount(errors) &&
     Array.isArray(latency) &&

@@ -50,6 +50,8 @@ interface LogQuery {
 }
 
 const LIMIT_DEFAULT = 50;
+/** Whoever looks for a text in a long ledger waits: from time to time they are told how far it has come. */
+const PROGRESS_MS = 3_000;
 
 const HELP = `
 The newest change comes first; with --follow the newest comes last and what happens from now on follows, for machines
@@ -116,6 +118,7 @@ export async function recentEntries(reader: LedgerReader, query: LogQuery, limit
   const { namespace, sinceMs = Number.NEGATIVE_INFINITY } = filter;
   const to = Math.min(query.to ?? Number.POSITIVE_INFINITY, await reader.ledger.lastRevision());
   const entries: HistoryEntry[] = [];
+  let toldMs = performance.now();
   for await (const range of rangesToRead(reader, { from, to }, filter)) {
     const inNamespace = { ...range, ...(namespace === undefined ? {} : { namespace }) };
     for await (const recorded of recentChanges(reader.ledger, inNamespace)) {
@@ -123,6 +126,9 @@ export async function recentEntries(reader: LedgerReader, query: LogQuery, limit
       const entry = historyEntry(recorded, filter);
       if (entry !== undefined) entries.push(entry);
       if (entries.length === limit) return entries;
+      if (performance.now() - toldMs < PROGRESS_MS) continue;
+      toldMs = performance.now();
+      note(`looked back to revision ${recorded.revision} so far`);
     }
   }
   return entries;
