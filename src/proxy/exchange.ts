@@ -253,8 +253,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
       const still = this.#refusal;
       if (still !== undefined) this.#withdraw(still);
     });
-    const { withdrawalGraceMs } = this.#runtime.limits;
-    if (!this.#withdrawal.armed) this.#runtime.timers.arm(this.#withdrawal, withdrawalGraceMs);
+    if (!this.#withdrawal.armed) this.#runtime.timers.arm(this.#withdrawal, this.#runtime.limits.withdrawalGraceMs);
   }
 
   /** What policy as it is now would answer to the request. */
@@ -267,6 +266,10 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
     this.#call?.cancel();
     if (this.#responding) this.#breakOff(refusal.flags, refusal.details, grpcTrailersOf(refusal));
     else this.#answer(refusal);
+  }
+
+  cutOff(): void {
+    this.#fail("draining", "drain_timeout");
   }
 
   // Ends
@@ -310,12 +313,9 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
     this.#call?.cancel();
     const version = this.#request?.version ?? "1.1";
     const context = { version, contentType: this.#contentType, service: this.#service, details };
-    if (!this.#responding) {
-      this.#answer(faultResponse(fault, context));
-      return;
-    }
     const now = details.replace("_before_response_started", "_after_response_started");
-    this.#breakOff(faultFlags(fault), now, faultTrailers(fault, context));
+    if (this.#responding) this.#breakOff(faultFlags(fault), now, faultTrailers(fault, context));
+    else this.#answer(faultResponse(fault, context));
   }
 
   /** Ends a response that is under way: by a gRPC status where one may still come, for a caller learns more from it. */

@@ -171,7 +171,12 @@ export const LIMITS = {
     "Between two looks for a key of a token that is not known: anybody can send such tokens.",
     "401, as of an unknown key",
   ),
-  drainTimeoutMs: row(30 * SECOND, [1, DAY], "From SIGTERM to the end, at most.", "what is still open is closed"),
+  drainTimeoutMs: row(
+    30 * SECOND,
+    [1, DAY],
+    "From SIGTERM to the end, at most.",
+    "503 LR, or a reset where a response or a tunnel is under way",
+  ),
 } as const satisfies Readonly<Record<string, LimitRow>>;
 
 export type LimitName = keyof typeof LIMITS;

@@ -5,6 +5,8 @@ export interface Reviewed {
   openAt: number;
   /** Policy has changed: would it still let this one in? */
   review(): void;
+  /** The sidecar ends, and there is no time left for this one. */
+  cutOff(): void;
 }
 
 /** Those of one side. Bounded by the streams and connections that the limits let be open. */
@@ -38,5 +40,9 @@ export class OpenExchanges {
   review(): void {
     // One that ends while it is reviewed leaves the list under our feet.
     for (const exchange of [...this.#open]) exchange.review();
+  }
+
+  cutOff(): void {
+    for (const exchange of [...this.#open]) exchange.cutOff();
   }
 }

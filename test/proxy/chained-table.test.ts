@@ -12,6 +12,7 @@ class Entry implements Chained<Entry> {
   constructor(readonly hash: number) {}
 
   review(): void {}
+  cutOff(): void {}
 }
 
 /** Found by its hash, which these tests give to several on purpose. */

@@ -98,7 +98,11 @@ function openEach(options: DataPlaneOptions, sources: ListenerSources, opened: C
         for (const listener of listeners) listener.drain();
         while (openConnections(listeners) > 0 && goOn()) await Bun.sleep(CLOSED_POLL_MS);
       }
-      return openConnections([...peers, ...ownListeners]);
+      const left = openConnections([...peers, ...ownListeners]);
+      // A mere end of the connection could pass for the end of what was on it. Goes out at the end of this turn.
+      open.cutOff();
+      await new Promise(setImmediate);
+      return left;
     },
     close() {
       for (const listener of opened) listener.close();

@@ -23,7 +23,7 @@ test("memory is given back once after each time of activity, and never while the
   await looked(4);
   expect(returned).toBe(1);
 
-  const exchange = { openAt: -1, review() {} };
+  const exchange = { openAt: -1, review() {}, cutOff() {} };
   exchanges.add(exchange);
   await looked(4);
   expect(returned).toBe(1);
