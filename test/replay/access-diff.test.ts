@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import { foldChange } from "../../src/events/evolve.ts";
 import { INITIAL_STATE, type MeshState } from "../../src/events/state.ts";
 import { accessDiff } from "../../src/replay/access-diff.ts";
-import { applied, decided, document, service } from "../events/scenario.ts";
+import { applied, changeAfter, decided, document, service } from "../events/scenario.ts";
 import { mesh } from "./ledger.ts";
 
 const shop = applied(INITIAL_STATE, "shop", ...["web", "orders", "payment"].map((name) => service(`shop/${name}`)));
@@ -37,6 +38,24 @@ describe("the calls that a change makes possible or ends", () => {
     expect(words(shop, denied, { service: "shop/orders" })).toEqual([
       "+ shop/orders → shop/payment: any method on any path but /admin/*",
     ]);
+  });
+
+  test("callers without an identity come and go with the mode of mutual TLS, under the same rules", () => {
+    const rules = [{ allow: { from: ["none"], paths: ["/public/*"] } }];
+    const strict = guarded(...rules);
+    const permissive = { ports: [{ port: 8080, protocol: "http" }], mtls: "permissive" };
+    const open = applied(strict, "shop", document("Service", "shop/payment", permissive));
+    expect(words(shop, strict)).toEqual([]);
+    expect(words(strict, open)).toEqual(["+ none → shop/payment: any method /public/*"]);
+    expect(words(open, strict)).toEqual(["- none → shop/payment: any method /public/*"]);
+  });
+
+  test("workloads of another mesh, once its trust domain is trusted", () => {
+    const closed = guarded({ allow: { from: ["spiffe://partner.example/ns/crm/*"], methods: ["GET"] } });
+    const event = { type: "FederationTrusted", trustDomain: "partner.example", roots: ["x"] } as const;
+    const trusted = foldChange(closed, changeAfter(closed, "_mesh", [{ ...event, roots: [...event.roots] }]));
+    expect(words(closed, trusted)).toEqual(["+ spiffe://partner.example/ns/crm/* → shop/payment: GET on any path"]);
+    expect(words(trusted, closed, { service: "shop/web" })).toEqual([]);
   });
 
   test("who comes may call what the rules say already, and who goes may not", () => {
