@@ -41,7 +41,7 @@ const BODY_BYTES = 100 * 1024 * 1024;
 /** Memory is at rest when it has changed by less than this share since the last look. */
 const REST = 0.02;
 /** By then an idle sidecar has given back what it does not need. */
-const IDLE_MS = 25_000;
+const IDLE_MS = 125_000;
 const LOOK_MS = 2_000;
 const LOOKS_MAX = 30;
 const CHUNK = Buffer.alloc(64 * 1024, "x");

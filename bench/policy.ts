@@ -29,7 +29,7 @@ const SWAPS = 5_000;
 /** Memory is looked at this often meanwhile. */
 const LOOKS = 4;
 /** After so long without a request, a sidecar has given back what it does not need (src/proxy/sidecar/idle-memory.ts). */
-const REST_MS = 25_000;
+const REST_MS = 125_000;
 /** The load that swaps happen under. */
 const LOAD = { path: "/130", connections: 16, seconds: 5, requestsPerSecond: 500 } as const;
 

@@ -154,8 +154,7 @@ export function expandPatterns(state: MeshState, patterns: Iterable<string>): Se
   return expanded;
 }
 
-/** Every pattern that lets `caller` in. */
-/** Every way in which a rule can name a service as a caller. */
+/** Every way in which a rule can name a service as a caller, and so let it in. */
 function callerPatterns(state: MeshState, { namespace, name }: ServiceName): string[] {
   const own = `spiffe://${trustDomainOf(state)}`;
   const inNamespace = `${own}/ns/${namespace}`;

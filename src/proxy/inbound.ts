@@ -3,11 +3,11 @@
  *
  *  1. policy is there at all             (nothing is let through on a guess)
  *  2. the path is normalised             (the rule and the application must read the same one)
- *  3. plaintext is refused              (where the port asks for mutual TLS, and others of the service do not)
+ *  3. plaintext is refused               (where the port asks for mutual TLS, and others of the service do not)
  *  4. the end user's token is validated  (rules may ask for its claims; one that is no good is no token at all)
  *  5. access is decided                  (before a byte reaches the application; deny wins, default from the Mesh)
  *  6. rate limits are charged            (after access: who may not call uses up nobody's share)
- *  7. a forward is taken             (of OPTIONS and TRACE that may go no further than to us)
+ *  7. a forward is taken                 (of OPTIONS and TRACE that may go no further than to us)
  *  8. trusted headers are set            (who called is what the certificate proved, never what a header claims)
  *  9. the application is called
  *

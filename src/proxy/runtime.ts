@@ -23,7 +23,7 @@ export interface Runtime {
   readonly onBug: OnBug;
   /**
    * Collects garbage, upon which unused heap goes back to the system, and pages of the program that only the start needed
-   * with it; compiled code stays. Takes milliseconds, in which nothing else happens.
+   * with it; of compiled code, what has run of late stays. Takes milliseconds, in which nothing else happens.
    */
   readonly returnMemory: () => void;
 }

@@ -1,15 +1,19 @@
 /**
  * What a rush of traffic, or the start, leaves behind: heap that nobody uses and that the runtime keeps for the next
- * time. A machine has many sidecars, and most of them are idle most of the time; so an idle one gives it back. Not its
- * compiled code, which it would have to compile again for the first callers after the pause.
+ * time. A machine has many sidecars, and most of them are idle most of the time; so an idle one gives it back.
  */
 
 import { Timer } from "../io/timers.ts";
 import type { OpenExchanges } from "../open-exchanges.ts";
 import type { Runtime } from "../runtime.ts";
 
-/** How long nothing must have happened. A collection takes some 20 ms, which nobody should have to wait for. */
-const IDLE_MS = 10_000;
+/** What the start leaves behind may go soon: nothing has been compiled yet that would be missed. */
+const FIRST_LOOK_MS = 10_000;
+/**
+ * How long nothing must have happened later on. A collection also ends the life of compiled code that has not run for
+ * some seconds, and the next rush begins at twice the cost: a pause that comes again and again must not count as rest.
+ */
+const LOOK_EVERY_MS = 60_000;
 
 export class IdleMemory {
   readonly #runtime: Runtime;
@@ -22,11 +26,12 @@ export class IdleMemory {
   constructor(
     runtime: Runtime,
     exchanges: OpenExchanges,
-    private readonly idleMs = IDLE_MS,
+    private readonly lookEveryMs = LOOK_EVERY_MS,
+    firstLookMs = FIRST_LOOK_MS,
   ) {
     this.#runtime = runtime;
     this.#exchanges = exchanges;
-    runtime.timers.arm(this.#timer, idleMs);
+    runtime.timers.arm(this.#timer, firstLookMs);
   }
 
   close(): void {
@@ -39,6 +44,6 @@ export class IdleMemory {
     if (idle && !this.#returned) this.#runtime.returnMemory();
     this.#returned = idle;
     this.#begun = begun;
-    this.#runtime.timers.arm(this.#timer, this.idleMs);
+    this.#runtime.timers.arm(this.#timer, this.lookEveryMs);
   }
 }

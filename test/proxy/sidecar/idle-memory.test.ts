@@ -19,7 +19,7 @@ test("memory is given back once after each time of activity, and never while the
     const from = looks;
     return eventually(() => expect(looks).toBeGreaterThanOrEqual(from + times));
   };
-  const memory = new IdleMemory(runtime, exchanges, 10);
+  const memory = new IdleMemory(runtime, exchanges, 10, 10);
   await looked(4);
   expect(returned).toBe(1);
 
