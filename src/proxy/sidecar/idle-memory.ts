@@ -7,13 +7,13 @@ import { Timer } from "../io/timers.ts";
 import type { OpenExchanges } from "../open-exchanges.ts";
 import type { Runtime } from "../runtime.ts";
 
-/** What the start leaves behind may go soon: nothing has been compiled yet that would be missed. */
-const FIRST_LOOK_MS = 10_000;
+/** How long nothing must have happened the first time: what the start leaves behind, nobody will miss. */
+const AFTER_START_MS = 10_000;
 /**
  * How long nothing must have happened later on. A collection also ends the life of compiled code that has not run for
  * some seconds, and the next rush begins at twice the cost: a pause that comes again and again must not count as rest.
  */
-const LOOK_EVERY_MS = 60_000;
+const LATER_MS = 60_000;
 
 export class IdleMemory {
   readonly #runtime: Runtime;
@@ -22,16 +22,18 @@ export class IdleMemory {
   /** How many exchanges had begun when it was last looked. */
   #begun = 0;
   #returned = false;
+  #lookEveryMs: number;
 
   constructor(
     runtime: Runtime,
     exchanges: OpenExchanges,
-    private readonly lookEveryMs = LOOK_EVERY_MS,
-    firstLookMs = FIRST_LOOK_MS,
+    private readonly laterMs = LATER_MS,
+    afterStartMs = AFTER_START_MS,
   ) {
     this.#runtime = runtime;
     this.#exchanges = exchanges;
-    runtime.timers.arm(this.#timer, firstLookMs);
+    this.#lookEveryMs = afterStartMs;
+    runtime.timers.arm(this.#timer, afterStartMs);
   }
 
   close(): void {
@@ -41,9 +43,12 @@ export class IdleMemory {
   #look(): void {
     const { begun, size } = this.#exchanges;
     const idle = size === 0 && begun === this.#begun;
-    if (idle && !this.#returned) this.#runtime.returnMemory();
+    if (idle && !this.#returned) {
+      this.#runtime.returnMemory();
+      this.#lookEveryMs = this.laterMs;
+    }
     this.#returned = idle;
     this.#begun = begun;
-    this.#runtime.timers.arm(this.#timer, this.lookEveryMs);
+    this.#runtime.timers.arm(this.#timer, this.#lookEveryMs);
   }
 }
