@@ -124,8 +124,8 @@ async function save(record: Readonly<Record<string, unknown>>, date: string): Pr
 
 await new Command("bench")
   .description("Measure Heddle beside its peers.")
-  .option("--quick", "about a minute")
-  .addOption(new Option("--full", "about half an hour, for figures to publish").conflicts("quick"))
+  .option("--quick", "about six minutes")
+  .addOption(new Option("--full", "about an hour, for figures to publish").conflicts("quick"))
   .addOption(
     new Option("--only <name...>", "these contenders only").choices(CONTENDERS.map(({ name }) => name)).default([]),
   )

@@ -63,6 +63,12 @@ export interface Results {
 /** Time to settle after start, before memory at rest is taken: more than a sidecar waits until it gives memory back. */
 const SETTLE_MS = 25_000;
 
+/**
+ * Load of the same kind before each measured time, which counts for nobody: runtimes that compile forget code that has not
+ * run while others had their turn, and what is asked is what a request costs, not a pause.
+ */
+const LEAD_IN_SECONDS = 1;
+
 export async function measure(
   entrants: readonly Entrant[],
   plan: Plan,
@@ -109,6 +115,7 @@ const LOADS = { "http/1.1": loadHttp1, h2c: loadHttp2, grpc: loadGrpc } as const
 async function sample({ label, pair }: Entrant, scenario: Scenario, round: number, seconds: number): Promise<Sample> {
   const { connections, bodyBytes, varied } = scenario;
   const load = { port: pair.port, path: `/${bodyBytes}`, connections, seconds, varied };
+  await LOADS[scenario.client]({ ...load, seconds: LEAD_IN_SECONDS });
   const beforeUs = await cpuTimeUs(pair.pids);
   const result: LoadResult = await LOADS[scenario.client](load);
   const cpuUs = (await cpuTimeUs(pair.pids)) - beforeUs;

@@ -53,10 +53,10 @@ const ALL: readonly Scenario[] = [
 ];
 
 export const PLANS = {
-  /** About a minute: the figure that moves first. */
+  /** Some minutes: the figures that move first. */
   quick: { rounds: 3, seconds: 1, warmUpSeconds: 2, scenarios: [http1(64, 130), VARIED, http1(1, 130), GRPC] },
-  /** About six minutes. */
+  /** About ten minutes. */
   standard: { rounds: 3, seconds: 1, warmUpSeconds: 3, scenarios: ALL },
-  /** About half an hour: for figures that are published. */
+  /** About an hour: for figures that are published. */
   full: { rounds: 7, seconds: 3, warmUpSeconds: 5, scenarios: ALL },
 } as const satisfies Record<string, Plan>;
