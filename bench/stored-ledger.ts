@@ -5,27 +5,22 @@
  * some minutes and 1 GB of disk; the lengths may be given as arguments.
  */
 
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { FIRST_PREVIOUS } from "../src/events/change.ts";
 import { openEventLog } from "../src/events/jetstream-log.ts";
 import { openBucket } from "../src/nats/buckets.ts";
-import { connectBus, type NatsBus } from "../src/nats/connection.ts";
-import { createDirectory } from "../src/nats/directory.ts";
-import { startServer } from "../src/nats/embedded-server.ts";
-import { findServerBinary } from "../src/nats/server-binary.ts";
+import type { NatsBus } from "../src/nats/connection.ts";
 import { CHECKPOINT_BUCKET } from "../src/nats/subjects.ts";
 import { HistoryKeeper, nearestCheckpoint } from "../src/projections/history-checkpoints.ts";
 import { meshProjection } from "../src/projections/projection.ts";
 import { meshStateCodec } from "../src/projections/state-codec.ts";
 import { changeIndex, changeIndexCodec } from "../src/replay/change-index.ts";
 import { stateAt } from "../src/replay/state-at.ts";
+import { withLedgerServer } from "./ledger-server.ts";
 import { type Cost, cost, measureCommand, say } from "./measured-command.ts";
 import { writeChanges } from "./written-ledger.ts";
 
 const ROUNDS = 40;
-const COMMANDS = [
+const commands = (length: number): readonly (readonly string[])[] => [
   ["log"],
   ["log", "--service", "shop/s7"],
   ["log", "--access"],
@@ -34,7 +29,7 @@ const COMMANDS = [
   ["blame", "Service/shop/s7"],
   // One change in a hundred is to it.
   ["blame", "AccessPolicy/shop/s7"],
-  ["at", "5000", "get"],
+  ["at", String(Math.ceil(length / 2)), "get"],
   ["explain", "shop/s8", "shop/s7", "GET", "/"],
 ];
 /** What no index tells. */
@@ -67,27 +62,17 @@ async function measure(bus: NatsBus, length: number, cli: readonly string[]): Pr
     states.push(await cost(async () => stateAt(log, revision, (await nearestCheckpoint(source, revision))?.state)));
   }
   say("  the state at a random revision", states);
-  for (const args of COMMANDS) await measureCommand(args, 5, cli);
+  for (const args of commands(length)) await measureCommand(args, 5, cli);
   for (const args of COMMANDS_READING_ALL) await measureCommand(args, 1, cli);
 }
 
 const lengths = process.argv.length > 2 ? process.argv.slice(2).map(Number) : [100_000, 1_000_000];
-const path = await mkdtemp(join(tmpdir(), "heddle-bench-ledger-"));
-try {
-  const directory = await createDirectory(path, { trustDomain: "mesh.local", operator: "ada" });
-  const server = await startServer({ directory, binary: await findServerBinary(process.env) });
-  const credentials = await directory.controlCredentials();
-  const bus = await connectBus({ url: server.url, credentials, name: "bench", onError: console.error });
-  await openEventLog(bus);
+await withLedgerServer(async ({ bus, cli }) => {
   let last = 0;
   let hash = FIRST_PREVIOUS;
   for (const length of lengths) {
     hash = await writeChanges(bus, last + 1, length, hash);
     last = length;
-    await measure(bus, length, ["--dir", path]);
+    await measure(bus, length, cli);
   }
-  await bus.close();
-  await server.stop();
-} finally {
-  await rm(path, { recursive: true, force: true });
-}
+});

@@ -5,20 +5,15 @@
  * given as an argument.
  */
 
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { RollupKeeper } from "../src/control/traffic-rollups.ts";
 import { FIRST_PREVIOUS } from "../src/events/change.ts";
-import { openEventLog } from "../src/events/jetstream-log.ts";
 import { openBucket } from "../src/nats/buckets.ts";
-import { connectBus } from "../src/nats/connection.ts";
-import { createDirectory } from "../src/nats/directory.ts";
-import { startServer } from "../src/nats/embedded-server.ts";
-import { findServerBinary } from "../src/nats/server-binary.ts";
 import { CHECKPOINT_BUCKET, subjects, TRAFFIC_STREAM } from "../src/nats/subjects.ts";
 import { ensureTrafficStream } from "../src/nats/traffic-stream.ts";
 import { encodeTrafficSummary, type TrafficCall } from "../src/telemetry/traffic-summary.ts";
+import { withLedgerServer } from "./ledger-server.ts";
 import { cost, measureCommand } from "./measured-command.ts";
 import { type Message, NAMESPACE, SERVICES, writeChanges, writeMessages } from "./written-ledger.ts";
 
@@ -77,28 +72,17 @@ async function measure(cli: readonly string[], candidate: string, rounds: number
   }
 }
 
-const path = await mkdtemp(join(tmpdir(), "heddle-bench-traffic-"));
-try {
-  const directory = await createDirectory(path, { trustDomain: "mesh.local", operator: "ada" });
-  const server = await startServer({ directory, binary: await findServerBinary(process.env) });
-  const credentials = await directory.controlCredentials();
-  const bus = await connectBus({ url: server.url, credentials, name: "bench", onError: console.error });
-  await openEventLog(bus);
+await withLedgerServer(async ({ bus, directory, cli }) => {
   await writeChanges(bus, 1, 3 * SERVICES, FIRST_PREVIOUS);
   await ensureTrafficStream(bus);
   await writeMessages(bus, TRAFFIC_STREAM, reports(Date.now()));
-  const candidate = join(path, "new.yaml");
+  const candidate = join(directory, "new.yaml");
   await writeFile(candidate, CANDIDATE);
   const number = (HOURS * 60 * SERVICES * INSTANCES).toLocaleString("en");
   console.log(`${number} reports, read one by one`);
-  const cli = ["--dir", path];
   await measure(cli, candidate, 1);
   const keeper = new RollupKeeper({ bus, bucket: await openBucket(bus, CHECKPOINT_BUCKET), warn: console.warn });
   const made = await cost(() => keeper.look());
   console.log(`rolled up in ${(made.wallMs / 1e3).toFixed(1)} s, CPU time ${(made.cpuMs / 1e3).toFixed(1)} s`);
   await measure(cli, candidate, ROUNDS);
-  await bus.close();
-  await server.stop();
-} finally {
-  await rm(path, { recursive: true, force: true });
-}
+});
