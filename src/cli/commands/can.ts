@@ -3,15 +3,14 @@
 import type { Command } from "commander";
 import { formatOrigin } from "../../projections/snapshot.ts";
 import { grantCommand } from "../../proxy/filters/denial.ts";
-import { type Call, CallJudge, type Judgement } from "../../replay/call.ts";
+import type { Call, Judgement } from "../../replay/call.ts";
 import { refOf } from "../../replay/called-side.ts";
 import { resultText } from "../../replay/explain.ts";
 import { sourceText } from "../../replay/source.ts";
 import { EXIT_FAILED } from "../failure.ts";
-import { type CallOptions, callArguments, callOf, callText } from "../mesh/call-options.ts";
-import { withOperator } from "../mesh/context.ts";
-import { pastState } from "../mesh/known-mesh.ts";
-import { MOMENT_HELP, revisionOf } from "../mesh/moment-argument.ts";
+import { type CallOptions, callArguments, callText } from "../mesh/call-options.ts";
+import { withJudgedCall } from "../mesh/judged-call.ts";
+import { MOMENT_HELP } from "../mesh/moment-argument.ts";
 import { painter, print } from "../output/output.ts";
 import { safeText } from "../output/safe-text.ts";
 
@@ -29,30 +28,30 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
   await callArguments(command)
     .description("Say whether a call would be let through.")
     .addHelpText("after", HELP)
-    .action(async (source, destination, method, path, options: CallOptions) => {
-      const call = callOf([source, destination, method, path], options);
-      await withOperator(options, async (context) => {
-        const state = await pastState(context, await revisionOf(context.ledger, options.at));
-        const judgement = new CallJudge(state).judge(call);
+    .action((source, destination, method, path, options: CallOptions) =>
+      withJudgedCall([source, destination, method, path], options, (_, { call, state, judgement }) => {
         const value = { call: callText(call), revision: state.revision, ...answerValue(judgement) };
         print(options.output, value, () => answerText(call, judgement, options.at === undefined));
         if (!judgement.allowed) process.exitCode = EXIT_FAILED;
-      });
-    })
+      }),
+    )
     .parseAsync(args, { from: "user" });
 }
 
 function answerValue(judgement: Judgement): Readonly<Record<string, unknown>> {
-  const { allowed, obstacle, outcomes } = judgement;
-  const rules = outcomes.flatMap(({ access }) => access?.origin ?? []).map(formatOrigin);
-  return { allowed, obstacle: obstacle ?? null, result: resultText(judgement), rules: [...new Set(rules)] };
+  const { allowed, obstacle } = judgement;
+  return { allowed, obstacle: obstacle ?? null, result: resultText(judgement), rules: decidingRules(judgement) };
+}
+
+function decidingRules({ outcomes }: Judgement): string[] {
+  return [...new Set(outcomes.flatMap(({ access }) => access?.origin ?? []).map(formatOrigin))];
 }
 
 function answerText(call: Call, judgement: Judgement, isNow: boolean): string {
   const paint = painter(process.stdout);
-  const { allowed, obstacle, outcomes, target } = judgement;
-  const rules = outcomes.flatMap(({ access }) => access?.origin ?? []).map(formatOrigin);
-  const by = rules.length === 0 ? "" : `, by ${[...new Set(rules)].join(", ")}`;
+  const { allowed, obstacle, target } = judgement;
+  const rules = decidingRules(judgement);
+  const by = rules.length === 0 ? "" : `, by ${rules.join(", ")}`;
   const answer = allowed ? paint("green", "yes") : paint("red", "no");
   const lines = [`${answer}: ${safeText(`${callText(call)} is ${resultText(judgement)}${by}`)}`];
   const isMissingGrant = obstacle === "unreachable" || (obstacle === "denied" && rules.length === 0);

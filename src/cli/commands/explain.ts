@@ -5,15 +5,15 @@ import { parseDocumentKey } from "../../policy/document-key.ts";
 import type { DocumentKey } from "../../policy/names.ts";
 import { formatPath } from "../../policy/problems.ts";
 import { type Authorship, blameDocuments, type DocumentBlame } from "../../replay/blame.ts";
-import { CallJudge, type Judgement } from "../../replay/call.ts";
+import type { Judgement } from "../../replay/call.ts";
 import { explain } from "../../replay/explain.ts";
 import type { Fact } from "../../replay/fact.ts";
 import { formatRelative } from "../input/moment.ts";
-import { type CallOptions, callArguments, callOf, callText } from "../mesh/call-options.ts";
-import { type OperatorContext, withOperator } from "../mesh/context.ts";
+import { type CallOptions, callArguments, callText } from "../mesh/call-options.ts";
+import type { OperatorContext } from "../mesh/context.ts";
 import { documentHistory } from "../mesh/indexed-ledger.ts";
-import { pastState } from "../mesh/known-mesh.ts";
-import { MOMENT_HELP, revisionOf } from "../mesh/moment-argument.ts";
+import { withJudgedCall } from "../mesh/judged-call.ts";
+import { MOMENT_HELP } from "../mesh/moment-argument.ts";
 import { type Paint, painter, print, table } from "../output/output.ts";
 import { safeLine, safeText } from "../output/safe-text.ts";
 
@@ -42,18 +42,15 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
   await callArguments(command)
     .description("Explain what becomes of a call: route, backends, retries, limits and access, and who decided each.")
     .addHelpText("after", HELP)
-    .action(async (source, destination, method, path, options: CallOptions) => {
-      const call = callOf([source, destination, method, path], options);
-      await withOperator(options, async (context) => {
-        const state = await pastState(context, await revisionOf(context.ledger, options.at));
-        const judgement = new CallJudge(state).judge(call);
+    .action((source, destination, method, path, options: CallOptions) =>
+      withJudgedCall([source, destination, method, path], options, async (context, { call, state, judgement }) => {
         const facts = await attributed(context, explain(state, call, judgement), state.revision);
         const head = `${callText(call)}, as of revision ${state.revision}`;
         print(options.output, explainValue(callText(call), state.revision, judgement, facts), () =>
           explainText(head, facts, judgement, painter(process.stdout)),
         );
-      });
-    })
+      }),
+    )
     .parseAsync(args, { from: "user" });
 }
 

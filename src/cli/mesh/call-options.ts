@@ -31,6 +31,14 @@ export interface CallOptions extends CallFactOptions, ConnectionOptions {
   readonly output: OutputFormat;
 }
 
+/** As commander gives them. */
+export type CallArguments = readonly [
+  source: string,
+  destination: string,
+  method: string | undefined,
+  path: string | undefined,
+];
+
 type Header = readonly [name: string, value: string];
 
 const HEADER = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*$/;
@@ -66,10 +74,7 @@ export function callFactOptions(command: Command): Command {
 }
 
 /** The call that the arguments describe. Throws `UsageError`. */
-export function callOf(
-  [source, destination, method, path]: readonly [string, string, string | undefined, string | undefined],
-  options: CallOptions,
-): Call {
+export function callOf([source, destination, method, path]: CallArguments, options: CallOptions): Call {
   const { namespace, label } = options;
   const request = requestOf(method, path, options);
   const labels = label === undefined ? undefined : Object.fromEntries(label);

@@ -1,0 +1,28 @@
+/** What becomes of the call that a command line describes, in the mesh as it is or was. */
+
+import type { MeshState } from "../../events/state.ts";
+import { type Call, CallJudge, type Judgement } from "../../replay/call.ts";
+import { type CallArguments, type CallOptions, callOf } from "./call-options.ts";
+import { type OperatorContext, withOperator } from "./context.ts";
+import { pastState } from "./known-mesh.ts";
+import { revisionOf } from "./moment-argument.ts";
+
+export interface JudgedCall {
+  readonly call: Call;
+  /** As of the moment that was asked for. */
+  readonly state: MeshState;
+  readonly judgement: Judgement;
+}
+
+/** Judges the call, and hands it on while there is a connection. Throws `UsageError`. */
+export async function withJudgedCall(
+  described: CallArguments,
+  options: CallOptions,
+  show: (context: OperatorContext, judged: JudgedCall) => Promise<void> | void,
+): Promise<void> {
+  const call = callOf(described, options);
+  await withOperator(options, async (context) => {
+    const state = await pastState(context, await revisionOf(context.ledger, options.at));
+    await show(context, { call, state, judgement: new CallJudge(state).judge(call) });
+  });
+}
