@@ -16,6 +16,20 @@ spec: { ports: ${JSON.stringify(list)} }
 `;
 }
 
+/** A Route of the service's own name; `rules` as YAML, a list item each, not indented. */
+export function routeDocument(service: string, rules: string): string {
+  const indented = rules.trim().replaceAll(/^(?=.)/gm, "    ");
+  return `apiVersion: heddle/v1
+kind: Route
+metadata: { namespace: shop, name: ${service} }
+spec:
+  service: ${service}
+  rules:
+${indented}
+---
+`;
+}
+
 /** Lets `shop/web` call a service, whatever it asks for. */
 export function openToWeb(service: string): string {
   return `apiVersion: heddle/v1

@@ -2,31 +2,29 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { openToWeb } from "../../support/policy.ts";
+import { openToWeb, routeDocument } from "../../support/policy.ts";
 import { TwoHops } from "../../support/two-hops.ts";
 
 const POLICY = `
 ---
-${openToWeb("catalog")}apiVersion: heddle/v1
-kind: Route
-metadata: { namespace: shop, name: catalog }
-spec:
-  service: catalog
-  rules:
-    - match: [{ path: { exact: /echo } }]
-      fault: { bandwidth: { bytesPerSecond: 100000, direction: response } }
-    - match: [{ path: { exact: /digest } }]
-      fault: { bandwidth: { bytesPerSecond: 100000, direction: request } }
-    - match: [{ path: { exact: /spared } }]
-      fault: { bandwidth: { bytesPerSecond: 1, percent: 0 } }
-    - match: [{ path: { exact: /late-abort } }]
-      fault: { delay: { fixed: 300ms }, abort: { status: 418 } }
-    - match: [{ path: { exact: /late-reset } }]
-      fault: { delay: { fixed: 300ms }, abort: { reset: true } }
-    - match: [{ path: { exact: /percentiles } }]
-      fault: { delay: { percentiles: { p0.01: 300ms, p100: 310ms } } }
-    - {}
-`;
+${openToWeb("catalog")}${routeDocument(
+  "catalog",
+  `
+- match: [{ path: { exact: /echo } }]
+  fault: { bandwidth: { bytesPerSecond: 100000, direction: response } }
+- match: [{ path: { exact: /digest } }]
+  fault: { bandwidth: { bytesPerSecond: 100000, direction: request } }
+- match: [{ path: { exact: /spared } }]
+  fault: { bandwidth: { bytesPerSecond: 1, percent: 0 } }
+- match: [{ path: { exact: /late-abort } }]
+  fault: { delay: { fixed: 300ms }, abort: { status: 418 } }
+- match: [{ path: { exact: /late-reset } }]
+  fault: { delay: { fixed: 300ms }, abort: { reset: true } }
+- match: [{ path: { exact: /percentiles } }]
+  fault: { delay: { percentiles: { p0.01: 300ms, p100: 310ms } } }
+- {}
+`,
+)}`;
 
 /** What 100,000 bytes a second need at least for a body, but for the slice that goes at once. */
 const BODY = new Uint8Array(60_000).fill(65);

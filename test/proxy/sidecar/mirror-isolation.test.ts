@@ -2,20 +2,18 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { eventually, type TestSidecar } from "../../support/mesh.ts";
-import { openToWeb } from "../../support/policy.ts";
+import { openToWeb, routeDocument } from "../../support/policy.ts";
 import { TwoHops } from "../../support/two-hops.ts";
 
 const POLICY = `
 ---
-${openToWeb("catalog")}apiVersion: heddle/v1
-kind: Route
-metadata: { namespace: shop, name: catalog }
-spec:
-  service: catalog
-  rules:
-    - backends: [{ subset: v1 }]
-      mirror: { subset: v2 }
-`;
+${openToWeb("catalog")}${routeDocument(
+  "catalog",
+  `
+- backends: [{ subset: v1 }]
+  mirror: { subset: v2 }
+`,
+)}`;
 
 /** The copies go to another part of the same service, and count where its requests do. */
 const service = (bounds: string): string => `

@@ -2,36 +2,34 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { eventually } from "../../support/mesh.ts";
-import { openToWeb } from "../../support/policy.ts";
+import { openToWeb, routeDocument } from "../../support/policy.ts";
 import { startTraffic } from "../../support/traffic.ts";
 import { type JoinedInstance, TwoHops } from "../../support/two-hops.ts";
 
 const POLICY = `
 ---
-${openToWeb("catalog")}apiVersion: heddle/v1
-kind: Route
-metadata: { namespace: shop, name: catalog }
-spec:
-  service: catalog
-  rules:
-    - match: [{ headers: { x-sticky-user: { exact: beta } } }, { path: { prefix: /beta } }]
-      backends: [{ subset: v2 }]
-    - match: [{ methods: [DELETE] }]
-      backends: [{ subset: v2 }]
-    - match: [{ path: { exact: /anywhere } }]
-      retries: { attempts: 2, on: [connect-failure, reset], budget: { percent: 100, minPerSecond: 100 } }
-    - match: [{ path: { regex: "/items/[0-9]+/reviews" }, query: { beta: { exact: "1" } } }]
-      backends: [{ subset: v2 }]
-    - match: [{ cookies: { group: { suffix: -b } } }, { path: { template: "/users/{id}/orders" } }]
-      backends: [{ subset: v2 }]
-    - match: [{ grpc: [{ service: shop.v1.Payment }] }]
-      backends: [{ subset: v2 }]
-    - match: [{ from: [shop/*], fromLabels: { tier: beta }, path: { exact: /who } }]
-      backends: [{ subset: v2 }]
-    - match: [{ from: [shop/web], path: { exact: /whoever } }]
-      backends: [{ subset: v2 }]
-    - backends: [{ subset: v1 }]
-`;
+${openToWeb("catalog")}${routeDocument(
+  "catalog",
+  `
+- match: [{ headers: { x-sticky-user: { exact: beta } } }, { path: { prefix: /beta } }]
+  backends: [{ subset: v2 }]
+- match: [{ methods: [DELETE] }]
+  backends: [{ subset: v2 }]
+- match: [{ path: { exact: /anywhere } }]
+  retries: { attempts: 2, on: [connect-failure, reset], budget: { percent: 100, minPerSecond: 100 } }
+- match: [{ path: { regex: "/items/[0-9]+/reviews" }, query: { beta: { exact: "1" } } }]
+  backends: [{ subset: v2 }]
+- match: [{ cookies: { group: { suffix: -b } } }, { path: { template: "/users/{id}/orders" } }]
+  backends: [{ subset: v2 }]
+- match: [{ grpc: [{ service: shop.v1.Payment }] }]
+  backends: [{ subset: v2 }]
+- match: [{ from: [shop/*], fromLabels: { tier: beta }, path: { exact: /who } }]
+  backends: [{ subset: v2 }]
+- match: [{ from: [shop/web], path: { exact: /whoever } }]
+  backends: [{ subset: v2 }]
+- backends: [{ subset: v1 }]
+`,
+)}`;
 
 let hops: TwoHops;
 let v2: JoinedInstance;

@@ -2,25 +2,23 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { eventually } from "../../support/mesh.ts";
-import { openToWeb } from "../../support/policy.ts";
+import { openToWeb, routeDocument } from "../../support/policy.ts";
 import { RawClient } from "../../support/raw-client.ts";
 import { TwoHops } from "../../support/two-hops.ts";
 
 const POLICY = `
 ---
-${openToWeb("catalog")}apiVersion: heddle/v1
-kind: Route
-metadata: { namespace: shop, name: catalog }
-spec:
-  service: catalog
-  rules:
-    - match: [{ headers: { x-rule: { exact: abort } } }]
-      fault: { abort: { status: 418, percent: 10 } }
-    - match: [{ headers: { x-rule: { exact: delay } } }]
-      fault: { delay: { fixed: 1ms, percent: 25 } }
-    - match: [{ headers: { x-rule: { exact: mirror } } }]
-      mirror: { percent: 20 }
-`;
+${openToWeb("catalog")}${routeDocument(
+  "catalog",
+  `
+- match: [{ headers: { x-rule: { exact: abort } } }]
+  fault: { abort: { status: 418, percent: 10 } }
+- match: [{ headers: { x-rule: { exact: delay } } }]
+  fault: { delay: { fixed: 1ms, percent: 25 } }
+- match: [{ headers: { x-rule: { exact: mirror } } }]
+  mirror: { percent: 20 }
+`,
+)}`;
 
 let hops: TwoHops;
 beforeAll(async () => {

@@ -1,72 +1,70 @@
 /** Requests that clients get slightly wrong, and rules that policy gets slightly wrong, over real hops: what comes of them. */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { openToWeb } from "../../support/policy.ts";
+import { openToWeb, routeDocument } from "../../support/policy.ts";
 import { TwoHops } from "../../support/two-hops.ts";
 
 const said = (what: string): string => `respond: { status: 200, body: ${what} }`;
 
 const POLICY = `
 ---
-${openToWeb("catalog")}apiVersion: heddle/v1
-kind: Route
-metadata: { namespace: shop, name: catalog }
-spec:
-  service: catalog
-  rules:
-    - match: [{ path: { exact: /host }, headers: { host: { exact: catalog.shop } } }]
-      ${said("host")}
-    - match: [{ path: { exact: /port }, headers: { host: { exact: "catalog:8080" } } }]
-      ${said("port")}
-    - match: [{ path: { exact: /not-host }, headers: { host: { not: { exact: catalog.shop } } } }]
-      ${said("not-host")}
-    - match: [{ path: { exact: /cookie }, cookies: { group: { exact: b1 } } }]
-      ${said("cookie")}
-    - match: [{ path: { exact: /query }, query: { beta: { exact: "a b" } } }]
-      ${said("query")}
-    - match: [{ path: { exact: /header }, headers: { x-a: { exact: "1,2" } } }]
-      ${said("header")}
-    - match: [{ path: { exact: /called-port }, ports: [9090] }, { path: { exact: /caller }, from: [shop/other, admin/*] }]
-      ${said("another")}
-    - match: [{ path: { exact: /called-port }, ports: [8080] }, { path: { exact: /caller }, from: [shop/web] }]
-      ${said("own")}
-    - match: [{ path: { prefix: /prefix } }]
-      ${said("prefix")}
-    - match: [{ path: { regex: "/(a+)+b" } }]
-      ${said("regex")}
-    - match: [{ path: { exact: /empty } }]
-      respond: { status: 204, body: "text that is never sent" }
-    - match: [{ path: { exact: /tls } }]
-      redirect: { scheme: https }
-    - match: [{ path: { exact: /same } }]
-      redirect: { path: /elsewhere }
-    - match: [{ path: { prefix: /strip } }]
-      rewrite: { prefix: / }
-    - match: [{ path: { exact: /small } }]
-      maxRequestBytes: 10
-    - match: [{ path: { exact: /cors } }]
-      cors: { origins: ["*"], headers: ["*"], credentials: true }
-    - match: [{ path: { exact: /never } }]
-      timeout: 50ms
-      cors: { origins: ["https://a.example"] }
-      sticky: { cookie: group, issue: {} }
-      headers: { response: { set: { cache-control: public } } }
-    - match: [{ path: { exact: /issue } }]
-      sticky: { cookie: group, issue: {} }
-      backends: [{ subset: v1 }]
-    - match: [{ path: { exact: /issue-not } }]
-      sticky: { cookie: group, issue: {} }
-      fault: { abort: { status: 418 } }
-    - match: [{ path: { exact: /abort } }]
-      fault: { abort: { grpcStatus: 14 } }
-    - match: [{ path: { exact: /late } }]
-      timeout: 50ms
-      fault: { delay: { fixed: 1h }, abort: { status: 418 } }
-    - match: [{ path: { exact: /late-reset } }]
-      timeout: 1h
-      fault: { delay: { fixed: 1h }, abort: { reset: true } }
-    - {}
-`;
+${openToWeb("catalog")}${routeDocument(
+  "catalog",
+  `
+- match: [{ path: { exact: /host }, headers: { host: { exact: catalog.shop } } }]
+  ${said("host")}
+- match: [{ path: { exact: /port }, headers: { host: { exact: "catalog:8080" } } }]
+  ${said("port")}
+- match: [{ path: { exact: /not-host }, headers: { host: { not: { exact: catalog.shop } } } }]
+  ${said("not-host")}
+- match: [{ path: { exact: /cookie }, cookies: { group: { exact: b1 } } }]
+  ${said("cookie")}
+- match: [{ path: { exact: /query }, query: { beta: { exact: "a b" } } }]
+  ${said("query")}
+- match: [{ path: { exact: /header }, headers: { x-a: { exact: "1,2" } } }]
+  ${said("header")}
+- match: [{ path: { exact: /called-port }, ports: [9090] }, { path: { exact: /caller }, from: [shop/other, admin/*] }]
+  ${said("another")}
+- match: [{ path: { exact: /called-port }, ports: [8080] }, { path: { exact: /caller }, from: [shop/web] }]
+  ${said("own")}
+- match: [{ path: { prefix: /prefix } }]
+  ${said("prefix")}
+- match: [{ path: { regex: "/(a+)+b" } }]
+  ${said("regex")}
+- match: [{ path: { exact: /empty } }]
+  respond: { status: 204, body: "text that is never sent" }
+- match: [{ path: { exact: /tls } }]
+  redirect: { scheme: https }
+- match: [{ path: { exact: /same } }]
+  redirect: { path: /elsewhere }
+- match: [{ path: { prefix: /strip } }]
+  rewrite: { prefix: / }
+- match: [{ path: { exact: /small } }]
+  maxRequestBytes: 10
+- match: [{ path: { exact: /cors } }]
+  cors: { origins: ["*"], headers: ["*"], credentials: true }
+- match: [{ path: { exact: /never } }]
+  timeout: 50ms
+  cors: { origins: ["https://a.example"] }
+  sticky: { cookie: group, issue: {} }
+  headers: { response: { set: { cache-control: public } } }
+- match: [{ path: { exact: /issue } }]
+  sticky: { cookie: group, issue: {} }
+  backends: [{ subset: v1 }]
+- match: [{ path: { exact: /issue-not } }]
+  sticky: { cookie: group, issue: {} }
+  fault: { abort: { status: 418 } }
+- match: [{ path: { exact: /abort } }]
+  fault: { abort: { grpcStatus: 14 } }
+- match: [{ path: { exact: /late } }]
+  timeout: 50ms
+  fault: { delay: { fixed: 1h }, abort: { status: 418 } }
+- match: [{ path: { exact: /late-reset } }]
+  timeout: 1h
+  fault: { delay: { fixed: 1h }, abort: { reset: true } }
+- {}
+`,
+)}`;
 
 let hops: TwoHops;
 beforeAll(async () => {
