@@ -56,6 +56,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
   #withdrawal: Timer | undefined;
   /** What came before it was decided what becomes of the request. */
   #held: HeldRequest | undefined;
+  /** Of the request's body. */
   #requestBytesMax: number | undefined;
   #changeResponse: ResponseChange | undefined;
   #copy: RequestCopy | undefined;

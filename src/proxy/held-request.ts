@@ -2,7 +2,8 @@
 
 import type { HeaderList } from "./codec/message.ts";
 
-type Part =
+/** Of a body that waits. */
+export type BodyPart =
   | { readonly kind: "data"; readonly chunk: Uint8Array; readonly end: boolean }
   | { readonly kind: "trailers"; readonly trailers: HeaderList };
 
@@ -14,7 +15,7 @@ export interface HeldRequestReader {
 
 /** Its stream is paused meanwhile, so it holds at most what was on its way: a window, or one read of the socket. */
 export class HeldRequest {
-  readonly #parts: Part[] = [];
+  readonly #parts: BodyPart[] = [];
 
   /** Copies the bytes: those of a codec are its own again when it has passed them on. */
   data(chunk: Uint8Array, end: boolean): void {

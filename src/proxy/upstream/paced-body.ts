@@ -1,15 +1,12 @@
 /** One direction of a body, let through no faster than so many bytes a second. */
 
 import type { HeaderList } from "../codec/message.ts";
+import type { BodyPart } from "../held-request.ts";
 import { Timer } from "../io/timers.ts";
 import type { Runtime } from "../runtime.ts";
 
 /** How much goes at once: little enough to be even, enough to be worth a write. */
 const SLICE_MS = 50;
-
-type Part =
-  | { readonly kind: "data"; readonly chunk: Uint8Array; readonly end: boolean }
-  | { readonly kind: "trailers"; readonly trailers: HeaderList };
 
 /** Who takes what is let through. */
 export interface PacedSink {
@@ -30,7 +27,7 @@ export class PacedBody {
   readonly #sliceBytes: number;
   readonly #sink: PacedSink;
   readonly #timer = new Timer(() => this.#pump());
-  #held: Part[] = [];
+  #held: BodyPart[] = [];
   /** When the next slice may go. */
   #dueMs = 0;
   #blocked = false;
@@ -73,7 +70,7 @@ export class PacedBody {
     this.#senderStopped = false;
   }
 
-  #add(part: Part): void {
+  #add(part: BodyPart): void {
     if (this.#held.length === 0) this.#earnNothingIdle();
     this.#held.push(part);
     this.#pump();
