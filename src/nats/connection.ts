@@ -2,6 +2,7 @@
 
 import {
   connect,
+  createInbox,
   credsAuthenticator,
   ErrorCode,
   Events,
@@ -73,6 +74,7 @@ export interface ConnectOptions extends ServerAddress {
 export async function connectBus(options: ConnectOptions): Promise<NatsBus> {
   const { url, credentials, name, onError, retryUntil } = options;
   const tls = tlsOf(options);
+  const prefix = inboxPrefix(credentials.publicKey);
   for (;;) {
     try {
       const client = await connect({
@@ -82,7 +84,7 @@ export async function connectBus(options: ConnectOptions): Promise<NatsBus> {
         ),
         name,
         ...(tls === undefined ? {} : { tls }),
-        inboxPrefix: inboxPrefix(credentials.publicKey),
+        inboxPrefix: prefix,
         timeout: DIAL_TIMEOUT_MS,
         maxReconnectAttempts: -1,
         reconnectTimeWait: RECONNECT_WAIT_MS,
@@ -94,7 +96,7 @@ export async function connectBus(options: ConnectOptions): Promise<NatsBus> {
         // The client would otherwise capture a stack trace for every request.
         noAsyncTraces: true,
       });
-      return new NatsBus(client, onError);
+      return new NatsBus(client, prefix, onError);
     } catch (error) {
       const refused = error instanceof NatsError && error.isAuthError();
       if (refused)
@@ -176,6 +178,7 @@ export class NatsBus implements Bus {
   constructor(
     /** For the other files of this folder only: JetStream goes beyond what a bus offers. */
     readonly client: NatsConnection,
+    private readonly inboxes: string,
     private readonly onError: (error: Error) => void,
   ) {
     void this.#watch();
@@ -220,6 +223,11 @@ export class NatsBus implements Bus {
     } catch (error) {
       throw describeError(error, subject);
     }
+  }
+
+  /** For the other files of this folder: a subject of this connection's own, to be answered on. */
+  newInbox(): string {
+    return createInbox(this.inboxes);
   }
 
   /** What there is to know of the connection, after a round trip. */
@@ -331,7 +339,7 @@ function wordsFor(code: string): string {
 }
 
 /** The bus's own errors for those of the client. */
-function describeError(error: unknown, subject: string): Error {
+export function describeError(error: unknown, subject: string): Error {
   if (error instanceof NatsError) {
     if (error.code === ErrorCode.NoResponders)
       return new NoResponders(`nobody answers on ${subject}`, { cause: error });

@@ -4,7 +4,7 @@ import { DiscardPolicy, NatsError, nanos, RetentionPolicy, StorageType } from "n
 import { addStream } from "./add-stream.ts";
 import { RequestTimeout } from "./bus.ts";
 import type { NatsBus } from "./connection.ts";
-import { getMessage, type StoredMessage } from "./stream-client.ts";
+import { getMessage, getMessages, type StoredMessage } from "./stream-client.ts";
 import { subjects, TRAFFIC_STREAM } from "./subjects.ts";
 
 const DAY_MS = 24 * 3_600_000;
@@ -60,7 +60,7 @@ const NO_ROOM =
 
 /** Direct gets under way at once. */
 const WIDTH = 512;
-/** Of one direct get, each given two seconds. */
+/** Of direct gets, of which one at least has to be answered within two seconds. */
 const ATTEMPTS_MAX = 5;
 
 /** Sequences of the traffic ledger, inclusive. */
@@ -92,8 +92,7 @@ export async function recentTraffic(
 export async function* readTraffic(bus: NatsBus, { from, to }: TrafficRange): AsyncGenerator<StoredMessage> {
   for (let start = from; start <= to; start += WIDTH) {
     const length = Math.min(WIDTH, to - start + 1);
-    const pieces = await Promise.all(Array.from({ length }, (_, index) => certainly(bus, start + index)));
-    for (const message of pieces) if (message !== undefined) yield message;
+    for (const message of await certainly(bus, start, length)) if (message !== undefined) yield message;
   }
 }
 
@@ -103,10 +102,10 @@ export function trafficMessage(bus: NatsBus, sequence: number): Promise<StoredMe
 }
 
 /** What was there a moment ago is asked for again where a busy machine has not answered. */
-async function certainly(bus: NatsBus, sequence: number): Promise<StoredMessage | undefined> {
+async function certainly(bus: NatsBus, from: number, count: number): Promise<(StoredMessage | undefined)[]> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await trafficMessage(bus, sequence);
+      return await getMessages(bus, TRAFFIC_STREAM, from, count);
     } catch (error) {
       if (!(error instanceof RequestTimeout) || attempt === ATTEMPTS_MAX) throw error;
     }
