@@ -27,6 +27,14 @@ export interface RunOptions {
   readonly creds?: string;
 }
 
+/** What a command reports of one namespace that it changed. */
+export interface ChangeLine {
+  readonly namespace: string;
+  /** Null where nothing was to be written. */
+  readonly revision: number | null;
+  readonly lines: readonly string[];
+}
+
 /** The command line of one state directory. */
 export class CommandLine {
   readonly #env: NodeJS.ProcessEnv;
@@ -54,11 +62,25 @@ export class CommandLine {
     return { code, stdout, stderr };
   }
 
+  /** The standard output of a command that has to succeed. */
+  done(...args: string[]): Promise<string> {
+    return this.#succeed(args);
+  }
+
   /** As `heddle`, for a command that has to succeed and print one JSON document. */
   async json(args: readonly string[], options?: RunOptions): Promise<unknown> {
-    const { code, stdout, stderr } = await this.heddle([...args, "-o", "json"], options);
+    return JSON.parse(await this.#succeed([...args, "-o", "json"], options));
+  }
+
+  /** What a command that has to succeed says that it changed. */
+  async changed(...args: string[]): Promise<readonly ChangeLine[]> {
+    return ((await this.json(args)) as { readonly changes: readonly ChangeLine[] }).changes;
+  }
+
+  async #succeed(args: readonly string[], options?: RunOptions): Promise<string> {
+    const { code, stdout, stderr } = await this.heddle(args, options);
     if (code !== 0) throw new Error(`heddle ${args.join(" ")} failed with ${code}: ${stderr}`);
-    return JSON.parse(stdout);
+    return stdout;
   }
 
   /** Starts `heddle …` on a terminal of its own, 100 columns wide and with colours, and leaves it running. */
@@ -166,6 +188,18 @@ export class CliMesh extends CommandLine {
     const path = join(this.root, name);
     await writeFile(path, text);
     return path;
+  }
+
+  /** Writes the shop's documents for a namespace of their own; returns the file's path. */
+  async shopIn(namespace: string): Promise<string> {
+    const [, ...documents] = (await Bun.file(SHOP).text()).split("\n---\n");
+    return this.file(`${namespace}.yaml`, documents.join("\n---\n").replaceAll(/\bshop\b/g, namespace));
+  }
+
+  /** Opens a copy of the shop in each namespace; all by one command, since each command is a process. */
+  async openShops(namespaces: readonly string[]): Promise<void> {
+    const files = await Promise.all(namespaces.map((namespace) => this.shopIn(namespace)));
+    await this.done("apply", "--yes", ...files.flatMap((file) => ["-f", file]));
   }
 
   /** Credentials of an operator who may only read, as a path. */

@@ -10,15 +10,9 @@ let mesh: CliMesh;
 
 beforeAll(async () => {
   mesh = await CliMesh.start();
-  await done("apply", "--yes", "-f", SHOP);
+  await mesh.done("apply", "--yes", "-f", SHOP);
 });
 afterAll(() => mesh.stop());
-
-async function done(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await mesh.heddle(args);
-  if (code !== 0) throw new Error(`heddle ${args.join(" ")} failed with ${code}: ${stderr}`);
-  return stdout;
-}
 
 interface ListedFault {
   readonly id: string;
@@ -32,9 +26,19 @@ async function faults(...args: string[]): Promise<ListedFault[]> {
 }
 
 test("what is injected is listed, and cleared by its name or by its service", async () => {
-  await done("fault", "inject", "shop/catalog", "--delay", "p50=20ms,p99=800ms", "--percent", "10", "--for", "1h");
-  await done("fault", "inject", "shop/catalog", "--bandwidth", "16384", "--direction", "response", "--abort", "reset");
-  await done("fault", "inject", "payment", "-n", "shop", "--abort", "grpc:UNAVAILABLE", "--path", "/charge");
+  await mesh.done("fault", "inject", "shop/catalog", "--delay", "p50=20ms,p99=800ms", "--percent", "10", "--for", "1h");
+  await mesh.done(
+    "fault",
+    "inject",
+    "shop/catalog",
+    "--bandwidth",
+    "16384",
+    "--direction",
+    "response",
+    "--abort",
+    "reset",
+  );
+  await mesh.done("fault", "inject", "payment", "-n", "shop", "--abort", "grpc:UNAVAILABLE", "--path", "/charge");
   const [slow, crawling, failing] = await faults();
   expect(slow).toMatchObject({
     service: "catalog",
@@ -45,30 +49,30 @@ test("what is injected is listed, and cleared by its name or by its service", as
     fault: { bandwidth: { bytesPerSecond: 16384, direction: "response" }, abort: { reset: true } },
   });
   expect(failing).toMatchObject({ service: "payment", fault: { abort: { grpcStatus: 14 } } });
-  const shown = await done("fault", "list", "-n", "shop");
+  const shown = await mesh.done("fault", "list", "-n", "shop");
   expect(shown).toContain("delay { p50: 20ms, p99: 800ms } for 10%");
   expect(shown).toContain("response bodies at 16384 bytes a second, reset");
   expect(shown).toContain("when cleared");
   expect(await faults("-n", "nowhere")).toEqual([]);
 
-  await done("fault", "clear", slow?.id ?? "");
+  await mesh.done("fault", "clear", slow?.id ?? "");
   expect((await faults()).map(({ id }) => id)).toEqual([crawling?.id ?? "", failing?.id ?? ""]);
-  await done("fault", "clear", "shop/catalog");
+  await mesh.done("fault", "clear", "shop/catalog");
   expect((await faults()).map(({ id }) => id)).toEqual([failing?.id ?? ""]);
-  await done("fault", "clear", "payment", "-n", "shop");
-  expect(await done("fault", "list")).toContain("no faults are injected");
+  await mesh.done("fault", "clear", "payment", "-n", "shop");
+  expect(await mesh.done("fault", "list")).toContain("no faults are injected");
   const nothing = await mesh.heddle(["fault", "clear", "shop/catalog"]);
   expect([nothing.code, nothing.stderr]).toEqual([1, expect.stringContaining("shop/catalog has no fault")]);
 });
 
 test("a rollback ends what began since, and says so beforehand", async () => {
   const [{ revision } = { revision: 0 }] = (await mesh.json(["log", "-n", "shop"])) as { revision: number }[];
-  await done("fault", "inject", "shop/catalog", "--abort", "503");
+  await mesh.done("fault", "inject", "shop/catalog", "--abort", "503");
   const [fault] = await faults();
   const dryRun = await mesh.heddle(["rollback", String(revision), "-n", "shop", "--dry-run"]);
   expect(dryRun.stdout + dryRun.stderr).toContain(`cleared fault ${fault?.id} of shop/catalog`);
   expect(await faults()).toHaveLength(1);
-  await done("rollback", String(revision), "-n", "shop", "-y");
+  await mesh.done("rollback", String(revision), "-n", "shop", "-y");
   expect(await faults()).toEqual([]);
 });
 

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { DomainEvent } from "../../src/events/domain-events.ts";
 import { changeOf } from "../support/ledger.ts";
-import { CliMesh, SHOP } from "./cli-mesh.ts";
+import { CliMesh } from "./cli-mesh.ts";
 
 // Each command is a process, on a machine that may be busy.
 setDefaultTimeout(60_000);
@@ -14,25 +14,12 @@ let mesh: CliMesh;
 
 beforeAll(async () => {
   mesh = await CliMesh.start();
-  const text = await Bun.file(SHOP).text();
-  const [, ...documents] = text.split("\n---\n");
-  const files = await Promise.all(
-    NAMESPACES.map((namespace) =>
-      mesh.file(`${namespace}.yaml`, documents.join("\n---\n").replaceAll(/\bshop\b/g, namespace)),
-    ),
-  );
-  await done("apply", "--yes", ...files.flatMap((file) => ["-f", file]));
+  await mesh.openShops(NAMESPACES);
 });
 
 afterAll(async () => {
   await mesh.stop();
 });
-
-async function done(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await mesh.heddle(args);
-  if (code !== 0) throw new Error(`heddle ${args.join(" ")} failed with ${code}: ${stderr}`);
-  return stdout;
-}
 
 /** Revision of a namespace's last change. */
 async function revisionOf(namespace: string): Promise<number> {
@@ -62,7 +49,7 @@ const timeout = (namespace: string): DomainEvent => {
 describe("rollback", () => {
   test("refuses to undo later changes of others, and says which and what to choose", async () => {
     const start = await revisionOf("others");
-    await done("shift", "others/catalog", "v2=50%");
+    await mesh.done("shift", "others/catalog", "v2=50%");
     const theirs = await bob("others", [timeout("others")]);
     const refused = await mesh.heddle(["rollback", String(start), "-n", "others", "-y"]);
     expect(refused.code).toBe(1);
@@ -70,55 +57,55 @@ describe("rollback", () => {
     expect(refused.stderr).toMatch(new RegExp(`revision ${theirs} by bob, .* "bob's reason": set the timeout`));
     expect(refused.stderr).toContain("--except Route/others/catalog");
     expect(await revisionOf("others")).toBe(theirs);
-    const shown = await done("rollback", String(start), "-n", "others", "--dry-run");
+    const shown = await mesh.done("rollback", String(start), "-n", "others", "--dry-run");
     expect(shown).toContain("set the timeout of others/catalog rule 1 from 9s to 3s");
-    await done("rollback", String(start), "-n", "others", "-y", "--with-others");
-    expect(await done("diff", String(start), "-n", "others")).toBe("");
+    await mesh.done("rollback", String(start), "-n", "others", "-y", "--with-others");
+    expect(await mesh.done("diff", String(start), "-n", "others")).toBe("");
   });
 
   test("leaves what is excepted, and goes back by a service's name or by a time", async () => {
     const start = await revisionOf("spared");
-    await done("allow", "spared/web", "spared/payment");
-    await done("shift", "spared/catalog", "v2=50%");
+    await mesh.done("allow", "spared/web", "spared/payment");
+    await mesh.done("shift", "spared/catalog", "v2=50%");
     await bob("spared", [timeout("spared")]);
-    const back = await done("rollback", String(start), "-n", "spared", "-y", "--except", "spared/catalog");
+    const back = await mesh.done("rollback", String(start), "-n", "spared", "-y", "--except", "spared/catalog");
     expect(back).toContain("- spared/web → spared/payment any call\n");
     expect(back).toContain("calls that stop being possible");
-    expect(await done("diff", String(start), "-n", "spared")).toContain("shifted spared/catalog rule 1");
+    expect(await mesh.done("diff", String(start), "-n", "spared")).toContain("shifted spared/catalog rule 1");
     const only = ["rollback", String(start), "-n", "spared", "--only", "spared/catalog", "--with-others", "-y"];
-    expect(await done(...only)).toContain("rolled Route/spared/catalog back");
-    expect(await done("diff", String(start), "-n", "spared")).toBe("");
+    expect(await mesh.done(...only)).toContain("rolled Route/spared/catalog back");
+    expect(await mesh.done("diff", String(start), "-n", "spared")).toBe("");
   });
 
   test("of a rollback works", async () => {
     const start = await revisionOf("returned");
-    await done("shift", "returned/catalog", "v2=50%");
+    await mesh.done("shift", "returned/catalog", "v2=50%");
     const shifted = await revisionOf("returned");
-    await done("rollback", String(start), "-n", "returned", "-y");
-    expect(await done("rollback", String(shifted), "-n", "returned", "-y")).toContain("v2 10%→50%");
-    expect(await done("diff", String(shifted), "-n", "returned")).toBe("");
+    await mesh.done("rollback", String(start), "-n", "returned", "-y");
+    expect(await mesh.done("rollback", String(shifted), "-n", "returned", "-y")).toContain("v2 10%→50%");
+    expect(await mesh.done("diff", String(shifted), "-n", "returned")).toBe("");
   });
 });
 
 describe("revert", () => {
   test("undoes one change and keeps the later ones", async () => {
-    await done("allow", "undone/web", "undone/payment", "--methods", "GET");
+    await mesh.done("allow", "undone/web", "undone/payment", "--methods", "GET");
     const granted = await revisionOf("undone");
-    await done("shift", "undone/catalog", "v2=50%");
+    await mesh.done("shift", "undone/catalog", "v2=50%");
     const outcome = await mesh.json(["revert", String(granted), "-y", "--reason", "not needed"]);
     expect(outcome).toMatchObject({
       changes: [{ namespace: "undone", lines: expect.arrayContaining([`reverted revision ${granted} in undone`]) }],
       access: [{ caller: "undone/web", service: "undone/payment", change: "stopped" }],
     });
-    expect(await done("get", "route/catalog", "-n", "undone", "-o", "yaml")).toContain("weight: 50");
+    expect(await mesh.done("get", "route/catalog", "-n", "undone", "-o", "yaml")).toContain("weight: 50");
     const again = await mesh.heddle(["revert", String(granted), "-y"]);
     expect([again.code, again.stderr]).toEqual([1, expect.stringContaining("is in force any more")]);
   });
 
   test("says which later change stands in the way", async () => {
-    await done("shift", "stuck/catalog", "v2=50%");
+    await mesh.done("shift", "stuck/catalog", "v2=50%");
     const shifted = await revisionOf("stuck");
-    await done("shift", "stuck/catalog", "v2=60%", "--reason", "more of it");
+    await mesh.done("shift", "stuck/catalog", "v2=60%", "--reason", "more of it");
     const { code, stderr } = await mesh.heddle(["revert", String(shifted), "-y"]);
     expect(code).toBe(1);
     expect(stderr).toContain(
@@ -130,7 +117,7 @@ describe("revert", () => {
 
 test("access diff says which calls became possible, and sets the exit code when asked", async () => {
   const first = await revisionOf("others");
-  expect(await done("access", "diff", "1", String(first), "-n", "others")).toContain(
+  expect(await mesh.done("access", "diff", "1", String(first), "-n", "others")).toContain(
     "+ others/orders → others/payment POST /charge\n",
   );
   const same = await mesh.heddle(["access", "diff", "head", "--exit-code"]);

@@ -11,35 +11,28 @@ let mesh: CliMesh;
 /** Revision 1 is the mesh's own, 2 opens the shop, 3 shifts, 4 grants, 5 shifts again. */
 beforeAll(async () => {
   mesh = await CliMesh.start();
-  await done("apply", "-y", "-f", SHOP, "--reason", "open the shop");
-  await done("shift", "shop/catalog", "v2=0%", "--reason", "v2 is not there yet");
-  await done("allow", "shop/web", "shop/catalog", "--methods", "POST", "--paths", "/", "--reason", "PCI-142");
-  await done("shift", "shop/catalog", "v2=20%", "--reason", "canary");
+  await mesh.done("apply", "-y", "-f", SHOP, "--reason", "open the shop");
+  await mesh.done("shift", "shop/catalog", "v2=0%", "--reason", "v2 is not there yet");
+  await mesh.done("allow", "shop/web", "shop/catalog", "--methods", "POST", "--paths", "/", "--reason", "PCI-142");
+  await mesh.done("shift", "shop/catalog", "v2=20%", "--reason", "canary");
 });
 
 afterAll(async () => {
   await mesh.stop();
 });
 
-/** The standard output of a command that has to succeed. */
-async function done(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await mesh.heddle(args);
-  if (code !== 0) throw new Error(`heddle ${args.join(" ")} failed with ${code}: ${stderr}`);
-  return stdout;
-}
-
 describe("diff", () => {
   test("says in words what differs, from the one to the other and back", async () => {
-    const there = await done("diff", "2", "4");
+    const there = await mesh.done("diff", "2", "4");
     expect(there).toBe(
       "shop\n  ~ shifted shop/catalog rule 1: v1 90%→100%, v2 10%→0%\n" +
         "  + declared the access policy catalog-access of shop/catalog\n  + granted shop/web → shop/catalog POST /\n",
     );
-    expect(await done("diff", "4", "2")).toContain("- revoked shop/web → shop/catalog POST /");
+    expect(await mesh.done("diff", "4", "2")).toContain("- revoked shop/web → shop/catalog POST /");
   });
 
   test("goes up to now, and knows the changes before it", async () => {
-    expect(await done("diff", "head~1")).toBe("shop\n  ~ shifted shop/catalog rule 1: v1 100%→80%, v2 0%→20%\n");
+    expect(await mesh.done("diff", "head~1")).toBe("shop\n  ~ shifted shop/catalog rule 1: v1 100%→80%, v2 0%→20%\n");
     const same = await mesh.heddle(["diff", "head", "--exit-code"]);
     expect(same).toMatchObject({ code: 0, stdout: "" });
     expect(same.stderr).toContain("nothing differs");
@@ -47,13 +40,13 @@ describe("diff", () => {
   });
 
   test("shows documents line by line with --full", async () => {
-    const text = await done("diff", "3", "4", "--full");
+    const text = await mesh.done("diff", "3", "4", "--full");
     expect(text).toContain("AccessPolicy/shop/catalog-access added\n+ apiVersion: heddle/v1\n");
     expect(text).not.toContain("Route/shop/catalog");
   });
 
   test("shows what the sidecars of one service enforce differently with --service", async () => {
-    const web = await done("diff", "2", "3", "--service", "shop/web");
+    const web = await mesh.done("diff", "2", "3", "--service", "shop/web");
     expect(web).toContain("-             weight: 90\n+             weight: 100\n");
     const unmoved = await mesh.heddle(["diff", "2", "3", "--service", "shop/payment"]);
     expect(unmoved.stderr).toContain("the sidecars of shop/payment enforce the same");
@@ -71,17 +64,17 @@ describe("diff", () => {
 
 describe("at", () => {
   test("runs commands that read as of a moment", async () => {
-    expect(await done("at", "3", "get", "ap")).not.toContain("catalog-access");
-    expect(await done("at", "4", "get", "ap")).toContain("catalog-access");
-    expect(await done("at", "2", "log", "--limit", "1")).toContain("open the shop");
-    const status = await done("at", "3", "status", "-n", "shop");
+    expect(await mesh.done("at", "3", "get", "ap")).not.toContain("catalog-access");
+    expect(await mesh.done("at", "4", "get", "ap")).toContain("catalog-access");
+    expect(await mesh.done("at", "2", "log", "--limit", "1")).toContain("open the shop");
+    const status = await mesh.done("at", "3", "status", "-n", "shop");
     expect(status).toContain("mesh mesh.local at revision 3: mTLS strict, access deny by default");
     expect(status).toMatch(/shop\/catalog +8080 http +1 +2 +3 /);
   });
 
   test("understands times", async () => {
-    expect(await done("at", "2000-01-01", "get", "-o", "json")).toBe("[]\n");
-    expect(await done("at", new Date().toISOString(), "get", "ap")).toContain("catalog-access");
+    expect(await mesh.done("at", "2000-01-01", "get", "-o", "json")).toBe("[]\n");
+    expect(await mesh.done("at", new Date().toISOString(), "get", "ap")).toContain("catalog-access");
   });
 
   test("says what has no past", async () => {
@@ -93,7 +86,7 @@ describe("at", () => {
 
 describe("blame", () => {
   test("names the change behind each field", async () => {
-    const text = await done("blame", "route/catalog", "-n", "shop");
+    const text = await mesh.done("blame", "route/catalog", "-n", "shop");
     expect(text).toMatch(/spec\.rules\[1\]\.backends\[0\]\.weight +80 +5 +ada .*"canary"/);
     expect(text).toMatch(/spec\.rules\[1\]\.timeout +3s +2 +ada .*"open the shop"/);
     const past = await mesh.json(["blame", "Route/shop/catalog", "--at", "3"]);
@@ -107,7 +100,7 @@ describe("blame", () => {
 
 describe("explain", () => {
   test("takes the whole decision apart, each part with the change that put it there", async () => {
-    const text = await done("explain", "shop/web", "shop/catalog", "GET", "/items");
+    const text = await mesh.done("explain", "shop/web", "shop/catalog", "GET", "/items");
     expect(text).toContain("shop/web → shop/catalog GET /items, as of revision 5");
     expect(text).toMatch(/backends +80% shop\/catalog v1, 20% shop\/catalog v2 +5 +ada .*"canary"/);
     expect(text).toMatch(/timeout +3s +2 +ada .*"open the shop"/);
@@ -120,8 +113,8 @@ describe("explain", () => {
 
   test("reads headers and the past", async () => {
     const beta = ["explain", "web", "catalog", "GET", "/", "-n", "shop", "-H", "X-Sticky-User: beta"];
-    expect(await done(...beta)).toMatch(/backends +100% shop\/catalog v2/);
-    expect(await done("at", "3", "explain", "web", "catalog", "GET", "/", "-n", "shop")).toMatch(
+    expect(await mesh.done(...beta)).toMatch(/backends +100% shop\/catalog v2/);
+    expect(await mesh.done("at", "3", "explain", "web", "catalog", "GET", "/", "-n", "shop")).toMatch(
       /backends +100% shop\/catalog v1 +3 .*"v2 is not there yet"/,
     );
     expect(await mesh.json(["explain", "shop/orders", "shop/payment", "POST", "/charge"])).toMatchObject({
@@ -176,7 +169,7 @@ describe("can", () => {
 });
 
 test("who-can lists the callers, what they may ask, and by which rules", async () => {
-  const text = await done("who-can", "shop/catalog");
+  const text = await mesh.done("who-can", "shop/catalog");
   expect(text).toMatch(/shop\/orders +GET on any path +shop\/storefront\[0\]@2 by ada/);
   expect(text).toMatch(/shop\/web +GET, POST \/; GET on any path but \/ +/);
   expect(await mesh.json(["who-can", "shop/catalog", "POST", "/"])).toMatchObject({
@@ -190,47 +183,47 @@ test("who-can lists the callers, what they may ask, and by which rules", async (
 
 describe("log", () => {
   test("answers who changed access to a service, when and why", async () => {
-    const text = await done("log", "--access", "--destination", "shop/catalog", "--since", "3");
+    const text = await mesh.done("log", "--access", "--destination", "shop/catalog", "--since", "3");
     expect(text.trimEnd().split("\n")).toHaveLength(2);
     expect(text).toMatch(/^4 .* ada .*granted shop\/web → shop\/catalog POST \/ "PCI-142"$/m);
   });
 
   test("takes the service as it is said, and tells the time in full where that is asked for", async () => {
-    const named = await done("log", "shop/catalog", "--absolute", "-n", "shop");
-    expect(named).toBe(await done("log", "--service", "catalog", "--absolute", "-n", "shop"));
+    const named = await mesh.done("log", "shop/catalog", "--absolute", "-n", "shop");
+    expect(named).toBe(await mesh.done("log", "--service", "catalog", "--absolute", "-n", "shop"));
     expect(named).toMatch(/^4 +\d{4}-\d\d-\d\d.* ada /m);
     expect((await mesh.heddle(["log", "shop/catalog", "--service", "shop/web"])).code).toBe(2);
   });
 
   test("draws a lane for each namespace, and prints YAML", async () => {
-    const graph = await done("log", "--graph");
+    const graph = await mesh.done("log", "--graph");
     expect(graph).toMatch(/^\* +shop +5 /m);
     expect(graph).toMatch(/^ {2}\* +_mesh +1 /m);
-    expect(await done("log", "--limit", "1", "-o", "yaml")).toStartWith("- revision: 5\n  namespace: shop\n");
+    expect(await mesh.done("log", "--limit", "1", "-o", "yaml")).toStartWith("- revision: 5\n  namespace: shop\n");
     expect((await mesh.heddle(["log", "--graph", "--follow"])).code).toBe(2);
   });
 });
 
 describe("audit report", () => {
   test("tells who had access at both ends, and who changed it, under a proved head", async () => {
-    const text = await done("audit", "report", "--from", "3");
+    const text = await mesh.done("audit", "report", "--from", "3");
     expect(text).toContain("- ledger: sound: chain and signatures hold\n- head of the ledger: `5:");
     expect(text).toContain("## Who had access at revision 3\n");
     expect(text).toMatch(/\| 4 \| \S+ \| ada \| granted shop\/web → shop\/catalog POST \/ \| PCI-142 \| valid \|/);
     expect(text).toContain("| shop/web | shop/catalog | POST / | became possible |");
     expect(text).toMatch(/- signed by: ada U[A-Z2-7]{55}\n- signature: `[\w-]{86}`/);
     const head = /head of the ledger: `([^`]+)`/.exec(text)?.[1] ?? "";
-    expect(await done("verify", "--head", head)).toContain("verified: 5 changes");
+    expect(await mesh.done("verify", "--head", head)).toContain("verified: 5 changes");
   });
 
   test("comes as a page, a table or a value as well", async () => {
     const file = await mesh.file("report.html", "");
-    await done("audit", "report", "--from", "1", "--format", "html", "--out", file);
+    await mesh.done("audit", "report", "--from", "1", "--format", "html", "--out", file);
     expect(await Bun.file(file).text()).toStartWith("<!doctype html>");
-    expect(await done("audit", "report", "--from", "1", "--format", "csv", "-n", "shop")).toStartWith(
+    expect(await mesh.done("audit", "report", "--from", "1", "--format", "csv", "-n", "shop")).toStartWith(
       '"section","service"',
     );
-    expect(JSON.parse(await done("audit", "report", "--from", "1", "--format", "json"))).toMatchObject({
+    expect(JSON.parse(await mesh.done("audit", "report", "--from", "1", "--format", "json"))).toMatchObject({
       sections: [{}, {}, {}, {}],
     });
     expect((await mesh.heddle(["audit", "report"])).code).toBe(2);

@@ -2,17 +2,13 @@
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { changeOf } from "../support/ledger.ts";
-import { CliMesh, SHOP } from "./cli-mesh.ts";
+import { CliMesh } from "./cli-mesh.ts";
 
 // Each command is a process, on a machine that may be busy.
 setDefaultTimeout(30_000);
 
 /** Each is a copy of the shop that one test has to itself. */
 const NAMESPACES = [
-  "astray",
-  "broken",
-  "landed-b",
-  "contested",
   "printed",
   "found",
   "rules",
@@ -21,7 +17,6 @@ const NAMESPACES = [
   "followed",
   "undone",
   "stated",
-  "unmoved",
   "lagging",
   "watched",
   "gone",
@@ -31,192 +26,11 @@ let mesh: CliMesh;
 
 beforeAll(async () => {
   mesh = await CliMesh.start();
-  // All at once, since each command is a process.
-  const files = await Promise.all(NAMESPACES.map(shopIn));
-  const { code, stderr } = await mesh.heddle(["apply", "--yes", ...files.flatMap((file) => ["-f", file])]);
-  if (code !== 0) throw new Error(stderr);
+  await mesh.openShops(NAMESPACES);
 });
 
 afterAll(async () => {
   await mesh.stop();
-});
-
-/** A copy of the shop in a namespace of its own. */
-async function shopIn(namespace: string): Promise<string> {
-  const text = await Bun.file(SHOP).text();
-  const [, ...documents] = text.split("\n---\n");
-  return mesh.file(`${namespace}.yaml`, documents.join("\n---\n").replaceAll(/\bshop\b/g, namespace));
-}
-
-interface ChangeResult {
-  readonly changes: readonly {
-    readonly namespace: string;
-    readonly revision: number;
-    readonly lines: readonly string[];
-  }[];
-}
-
-/** What a command in `-o json` says that it changed. */
-async function changed(...args: string[]): Promise<ChangeResult["changes"]> {
-  return ((await mesh.json(args)) as ChangeResult).changes;
-}
-
-describe("apply", () => {
-  test("applies once, and the second time has nothing to change", async () => {
-    const dry = await mesh.heddle(["apply", "-f", SHOP, "--dry-run"]);
-    expect(dry).toMatchObject({ code: 0 });
-    expect(dry.stdout).toContain("  + declared shop/web on 8080 (http)\n");
-    expect(dry.stdout).toEndWith("nothing was changed: this was a dry run\n");
-    const first = await mesh.heddle(["apply", "-f", SHOP, "--yes", "--reason", "open the shop", "--wait"]);
-    expect(first).toMatchObject({ code: 0 });
-    expect(first.stdout).toContain("  + granted shop/orders → shop/payment POST /charge\n");
-    expect(first.stdout).toMatch(/\nshop is at revision \d+\n$/);
-    expect(first.stderr).toMatch(/revision \d+ is enforced by every connected instance/);
-    expect(first.stderr).not.toContain("not enforced");
-    const second = await mesh.heddle(["apply", "-f", SHOP, "--yes"]);
-    expect(second).toMatchObject({ code: 0, stdout: "nothing to change\n" });
-  });
-
-  test("reads standard input, and refuses to go ahead unasked", async () => {
-    const text = await Bun.file(await shopIn("piped")).text();
-    const unasked = await mesh.heddle(["apply", "-f", "-"], { stdin: text });
-    expect(unasked.code).toBe(1);
-    expect(unasked.stderr).toContain("say --yes");
-    expect((await mesh.heddle(["apply", "-f", "-", "--yes"], { stdin: text })).code).toBe(0);
-  });
-
-  test("says every problem with its place, and sends nothing", async () => {
-    const before = await mesh.log.lastRevision();
-    const file = await mesh.file(
-      "wrong.yaml",
-      [
-        "apiVersion: heddle/v1",
-        "kind: Service",
-        "metadata: { namespace: wrong, name: web }",
-        "spec:",
-        "  ports: [{ port: 99999, protocol: http }]",
-        "  subset: { v1: { version: v1 } }",
-        "---",
-        "apiVersion: heddle/v1",
-        "kind: Rout",
-        "metadata: { namespace: wrong, name: web }",
-        "",
-      ].join("\n"),
-    );
-    const { code, stdout, stderr } = await mesh.heddle(["apply", "-f", file, "--yes"]);
-    expect(code).toBe(1);
-    expect(stdout).toBe("");
-    const lines = stderr.trimEnd().split("\n");
-    expect(lines[0]).toStartWith(`${file}:5:19 spec.ports[0].port: `);
-    expect(lines[1]).toStartWith(`${file}:6:3 spec.subset: `);
-    expect(lines[2]).toStartWith(`${file}:9:7 kind: `);
-    expect(lines.at(-1)).toBe("heddle: nothing was changed: 3 problems");
-    expect(await mesh.log.lastRevision()).toBe(before);
-  });
-
-  test("says what contradicts the mesh as it stands with its place as well", async () => {
-    const route = (subset: string): string =>
-      `{"apiVersion":"heddle/v1","kind":"Route","metadata":{"namespace":"astray","name":"catalog"},"spec":{"service":"catalog",\n"rules":[{"backends":[{"subset":"${subset}"}]}]}}`;
-    const { code, stderr } = await mesh.heddle(["apply", "-f", "-", "--yes"], { stdin: route("v9") });
-    expect(code).toBe(1);
-    expect(stderr).toContain("(standard input):2:");
-    expect(stderr).toContain("spec.rules[0].backends[0].subset: ");
-  });
-
-  test("says what would break a document that the files do not name", async () => {
-    const text = `apiVersion: heddle/v1\nkind: Service\nmetadata: { namespace: broken, name: catalog }\nspec: { ports: [{ port: 8080, protocol: http }] }\n`;
-    const { code, stderr } = await mesh.heddle(["apply", "-f", "-", "--yes"], { stdin: text });
-    expect(code).toBe(1);
-    expect(stderr).toMatch(/spec.*subset/);
-    expect(stderr).toContain("heddle: nothing was changed");
-  });
-
-  test("keeps to one namespace where it is told to", async () => {
-    const { code, stderr } = await mesh.heddle(["apply", "-f", SHOP, "-n", "elsewhere", "--dry-run"]);
-    expect(code).toBe(1);
-    expect(stderr).toContain(`${SHOP}:`);
-    expect(stderr).toContain("metadata.namespace: belongs to namespace shop, and --namespace says elsewhere");
-  });
-
-  test("says what is missing", async () => {
-    expect(await mesh.heddle(["apply"])).toMatchObject({ code: 2, stdout: "" });
-    const absent = await mesh.heddle(["apply", "-f", "no-such-file.yaml"]);
-    expect(absent.code).toBe(1);
-    expect(absent.stderr).toStartWith("no-such-file.yaml: does not exist\n");
-  });
-
-  test("says what landed when a later namespace does not", async () => {
-    const both = await mesh.file(
-      "both.yaml",
-      ["landed-a", "landed-b"]
-        .map(
-          (namespace) =>
-            `apiVersion: heddle/v1\nkind: Service\nmetadata: { namespace: ${namespace}, name: new }\nspec: { ports: [{ port: 1, protocol: http }] }\n`,
-        )
-        .join("---\n"),
-    );
-    const run = mesh.onTerminal(["apply", "-f", both]);
-    await run.sees("[y/N]");
-    const one = await mesh.file("one.yaml", (await Bun.file(both).text()).split("---\n")[1] ?? "");
-    await changed("apply", "-f", one, "--yes", "--reason", "first");
-    run.type("y\r");
-    expect(await run.ended()).toBe(1);
-    expect(run.shown).toContain("conflict: landed-b was changed by somebody else meanwhile:");
-    expect(run.shown).toContain("by ada");
-    expect(run.shown).toContain(": first");
-    expect(run.shown).toContain("declared landed-b/new on 1 (http)");
-    expect(run.shown).toMatch(/changed before that, and in force: landed-a at revision \d+/);
-  });
-});
-
-test("of two people who decided on the same state, one wins and the other is told by whom and what", async () => {
-  const route = (weight: number): string =>
-    `apiVersion: heddle/v1\nkind: Route\nmetadata: { namespace: contested, name: catalog }\nspec: { service: catalog, rules: [{ backends: [{ subset: v1, weight: ${weight} }] }] }\n`;
-  const runs = await Promise.all(
-    [1, 2].map(async (weight) => {
-      const run = mesh.onTerminal([
-        "apply",
-        "-f",
-        await mesh.file(`contested-${weight}.yaml`, route(weight)),
-        "--reason",
-        `weight ${weight}`,
-      ]);
-      await run.sees("[y/N]");
-      return run;
-    }),
-  );
-  for (const run of runs) run.type("y\r");
-  const codes = await Promise.all(runs.map((run) => run.ended()));
-  expect(codes.toSorted()).toEqual([0, 1]);
-  const loser = runs[codes.indexOf(1)]?.shown ?? "";
-  expect(loser).toContain("conflict: contested was changed by somebody else meanwhile:");
-  expect(loser).toMatch(/revision \d+ by ada, (?:now|\ds ago) \(.*\): weight \d/);
-  expect(loser).toContain("defined the route of contested/catalog");
-  const [last] = (await mesh.json(["log", "-n", "contested", "--limit", "1"])) as { reason: string }[];
-  expect(loser).toContain(`: ${last?.reason}`);
-});
-
-test.each([
-  ["Ctrl-C", "\u0003"],
-  ["Ctrl-D", "\u0004"],
-  ["Enter", "\r"],
-])("%s is a no", async (_, key) => {
-  const asked = mesh.onTerminal(["delete", "rt/unmoved/catalog"]);
-  await asked.sees("Change unmoved? [y/N]");
-  asked.type(key);
-  expect(await asked.ended()).not.toBe(0);
-  expect(await mesh.json(["get", "rt/catalog", "-n", "unmoved"])).toHaveLength(1);
-});
-
-test("a person may say no, and sees colours", async () => {
-  const before = await mesh.log.lastRevision();
-  const run = mesh.onTerminal(["apply", "-f", await shopIn("declined")]);
-  await run.sees("Change declined? [y/N]");
-  run.type("n\r");
-  expect(await run.ended()).toBe(1);
-  expect(run.shown).toContain("\u001b[32m+ declared declined/web");
-  expect(run.shown).toContain("heddle: nothing was changed");
-  expect(await mesh.log.lastRevision()).toBe(before);
 });
 
 describe("get", () => {
@@ -230,7 +44,7 @@ describe("get", () => {
   });
 
   test("finds one document by its short name, now and as it was", async () => {
-    const [shifted] = await changed("shift", "catalog", "v2=50%", "-n", "found");
+    const [shifted] = await mesh.changed("shift", "catalog", "v2=50%", "-n", "found");
     const weights = async (...at: string[]) => {
       const { stdout } = await mesh.heddle(["get", "rt/catalog", "-n", "found", "-o", "yaml", ...at]);
       return stdout.match(/weight: (\d+)/g);
@@ -251,7 +65,7 @@ describe("get", () => {
 describe("direct commands", () => {
   test("allow and deny add a rule to the service's own policy, once", async () => {
     const args = ["allow", "rules/web", "rules/payment", "--methods", "get", "--paths", "/a,/b/*", "--reason", "look"];
-    const [allowed] = await changed(...args);
+    const [allowed] = await mesh.changed(...args);
     expect(allowed?.lines).toEqual([
       "declared the access policy payment-access of rules/payment",
       "granted rules/web → rules/payment GET /a, /b/*",
@@ -259,9 +73,19 @@ describe("direct commands", () => {
     const again = await mesh.heddle(args);
     expect(again).toMatchObject({ code: 0, stdout: "nothing to change\n" });
     expect(again.stderr).toContain("already has this rule: rules[0], by ada at revision");
-    const [denied] = await changed("deny", "*", "payment", "-n", "rules", "--paths", "/admin/*", "--policy", "gate");
+    const [denied] = await mesh.changed(
+      "deny",
+      "*",
+      "payment",
+      "-n",
+      "rules",
+      "--paths",
+      "/admin/*",
+      "--policy",
+      "gate",
+    );
     expect(denied?.lines).toContain("forbade any caller → rules/payment /admin/*");
-    expect(await changed("allow", "rules/*", "rules/web", "--dry-run")).toMatchObject([{ revision: null }]);
+    expect(await mesh.changed("allow", "rules/*", "rules/web", "--dry-run")).toMatchObject([{ revision: null }]);
     const refused = await mesh.heddle(["allow", "rules/web", "rules/nobody"]);
     expect(refused.code).toBe(1);
     expect(refused.stderr).toContain("rules/nobody");
@@ -269,7 +93,7 @@ describe("direct commands", () => {
   });
 
   test("shift moves traffic at once, and refuses what cannot be", async () => {
-    const [shifted] = await changed("shift", "moved/catalog", "v2=50%");
+    const [shifted] = await mesh.changed("shift", "moved/catalog", "v2=50%");
     expect(shifted?.lines).toEqual(["shifted moved/catalog rule 1: v1 90%→50%, v2 10%→50%"]);
     const unknown = await mesh.heddle(["shift", "moved/catalog", "v3=50"]);
     expect(unknown).toMatchObject({ code: 1, stdout: "" });
@@ -278,8 +102,8 @@ describe("direct commands", () => {
   });
 
   test("delete shows what goes, and goes by the file as well", async () => {
-    const file = await shopIn("gone");
-    const limit = await changed("delete", "rl/payment", "-n", "gone", "--yes");
+    const file = await mesh.shopIn("gone");
+    const limit = await mesh.changed("delete", "rl/payment", "-n", "gone", "--yes");
     expect(limit[0]?.lines).toEqual(["lifted the rate limit payment of gone/payment"]);
     const mistaken = await mesh.heddle(["delete", "rt/gone/catalogue", "--yes"]);
     expect(mistaken.code).toBe(1);
@@ -293,7 +117,7 @@ describe("direct commands", () => {
 
 describe("history", () => {
   test("log tells who, what and why; show tells all of it", async () => {
-    const [shifted] = await changed("shift", "told/catalog", "v2=30", "--reason", "half\u001b[2J way");
+    const [shifted] = await mesh.changed("shift", "told/catalog", "v2=30", "--reason", "half\u001b[2J way");
     const revision = String(shifted?.revision);
     const { stdout } = await mesh.heddle([
       "log",
@@ -328,7 +152,7 @@ describe("history", () => {
   test("log follows what happens from now on", async () => {
     const run = mesh.onTerminal(["log", "-n", "followed", "--follow"]);
     await run.sees("declared followed/catalog");
-    await changed("shift", "followed/catalog", "v2=40");
+    await mesh.changed("shift", "followed/catalog", "v2=40");
     await run.sees("shifted followed/catalog rule 1");
     run.type("\u0003");
     expect(await run.ended()).toBe(0);
@@ -345,18 +169,18 @@ describe("history", () => {
 
   test("rollback goes back, and back again", async () => {
     const start = await mesh.log.lastRevision();
-    await changed("shift", "undone/catalog", "v2=100");
-    const [allowed] = await changed("allow", "undone/web", "undone/payment");
+    await mesh.changed("shift", "undone/catalog", "v2=100");
+    const [allowed] = await mesh.changed("allow", "undone/web", "undone/payment");
     const dry = await mesh.heddle(["rollback", String(start), "-n", "undone", "--dry-run"]);
     expect(dry.stdout).toContain("  - revoked undone/web → undone/payment\n");
     const only = ["--only", "Route/undone/catalog"];
-    const [route] = await changed("rollback", String(start), ...only, "--yes", "--reason", "v2 times out");
+    const [route] = await mesh.changed("rollback", String(start), ...only, "--yes", "--reason", "v2 times out");
     expect(route?.lines.at(-1)).toBe("shifted undone/catalog rule 1: v1 0%→90%, v2 100%→10%");
-    const [all] = await changed("rollback", String(start), "-n", "undone", "--yes", "--wait");
+    const [all] = await mesh.changed("rollback", String(start), "-n", "undone", "--yes", "--wait");
     expect(all?.lines).toContain("revoked undone/web → undone/payment");
     const nothing = await mesh.heddle(["rollback", String(start), "-n", "undone", "--yes"]);
     expect(nothing).toMatchObject({ code: 0, stdout: "nothing to change\n" });
-    await changed("rollback", String(allowed?.revision), "-n", "undone", "--yes");
+    await mesh.changed("rollback", String(allowed?.revision), "-n", "undone", "--yes");
     const { stdout } = await mesh.heddle(["get", "rt/catalog", "-n", "undone", "-o", "yaml"]);
     expect(stdout).toContain("{ subset: v2, weight: 100 }");
     expect((await mesh.heddle(["rollback", "999999"])).stderr).toContain("there is no revision 999999");

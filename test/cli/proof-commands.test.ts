@@ -23,20 +23,14 @@ beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "heddle-proof-"));
   file = join(root, "ledger.jsonl");
   mesh = await CliMesh.start();
-  await done("apply", "-y", "-f", SHOP, "--reason", "open the shop");
-  await done("shift", "shop/catalog", "v2=0%");
+  await mesh.done("apply", "-y", "-f", SHOP, "--reason", "open the shop");
+  await mesh.done("shift", "shop/catalog", "v2=0%");
 });
 
 afterAll(async () => {
   await mesh.stop();
   await rm(root, { recursive: true, force: true });
 });
-
-async function done(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await mesh.heddle(args);
-  if (code !== 0) throw new Error(`heddle ${args.join(" ")} failed with ${code}: ${stderr}`);
-  return stdout;
-}
 
 /** The snapshots of every service, as they would be published for the last change of an export up to a revision. */
 async function snapshotsOf(path: string, revision: number): Promise<Map<string, string>> {
@@ -52,11 +46,11 @@ async function snapshotsOf(path: string, revision: number): Promise<Map<string, 
 }
 
 test("verify proves the ledger, and remembers what it proved", async () => {
-  const first = await done("verify");
+  const first = await mesh.done("verify");
   expect(first).toContain("verified: 3 changes in 2 namespaces, 2 of them signed by operators\nhead: 3:");
   const head = first.split("head: ")[1]?.trim() ?? "";
-  await done("allow", "shop/web", "shop/catalog", "--methods", "POST");
-  const second = await done("verify", "--head", head.slice(0, 20));
+  await mesh.done("allow", "shop/web", "shop/catalog", "--methods", "POST");
+  const second = await mesh.done("verify", "--head", head.slice(0, 20));
   expect(second).toContain("verified: 4 changes");
   expect(second).toContain("holds all that it held at revision 3, verified");
   const other = await mesh.heddle(["verify", "--head", "2:0123456789abcdef"]);
@@ -68,7 +62,7 @@ test("verify proves the ledger, and remembers what it proved", async () => {
 });
 
 test("verify --tail goes on from there, says what it leaves out, and is not deceived about what it goes on from", async () => {
-  const tail = await done("verify", "--tail");
+  const tail = await mesh.done("verify", "--tail");
   expect(tail).toMatch(/^verified: 0 changes since, .*\nnot looked at: revisions 1 to 4, verified .*\nhead: 4:/);
   expect((await mesh.heddle(["verify", "--tail", "--head", "2:0123456789abcdef"])).code).toBe(2);
   const path = join(mesh.path, "verified.json");
@@ -79,11 +73,11 @@ test("verify --tail goes on from there, says what it leaves out, and is not dece
   expect([code, stdout]).toEqual([1, expect.stringContaining(`edited at revision ${heads.shop.revision}`)]);
   await rm(path);
   expect((await mesh.heddle(["verify", "--tail"])).stderr).toContain("run `heddle verify` without --tail first");
-  await done("verify");
+  await mesh.done("verify");
 });
 
 test("export seals the ledger, and verify proves the file without a mesh", async () => {
-  await done("export", "--out", file);
+  await mesh.done("export", "--out", file);
   expect((await mesh.heddle(["export", "--out", file])).stderr).toContain("is there already");
   const offline = new CommandLine(join(root, "nowhere"));
   expect(await offline.heddle(["verify", file])).toMatchObject({
@@ -100,7 +94,7 @@ test("export seals the ledger, and verify proves the file without a mesh", async
   await writeFile(cut, (await readFile(changed, "utf8")).trimEnd().slice(0, -40));
   const { stderr } = await offline.heddle(["import", cut, "--dir", join(root, "refused")]);
   expect(stderr).toMatch(/^unreadable at revision (\d+): line \1: where revision \1 should be is no change$/m);
-  const part = await done("export", "--since", "2");
+  const part = await mesh.done("export", "--since", "2");
   const fromInput = await offline.heddle(["verify", "-"], { stdin: part });
   expect([fromInput.code, fromInput.stdout]).toEqual([0, expect.stringContaining("verified: 2 changes")]);
 });

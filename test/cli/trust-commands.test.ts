@@ -14,7 +14,7 @@ spec: { ports: [{ port: 8080, protocol: http }] }
 let mesh: CliMesh;
 beforeAll(async () => {
   mesh = await CliMesh.start();
-  await done("apply", "-f", await mesh.file("web.yaml", WEB), "--yes");
+  await mesh.done("apply", "-f", await mesh.file("web.yaml", WEB), "--yes");
   // It takes up nothing any more, so that no change of roots gets by it while it is looked at.
   await mesh.heartbeat({
     instance: "w1",
@@ -33,23 +33,17 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => mesh.stop());
 
-async function done(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await mesh.heddle(args);
-  if (code !== 0) throw new Error(`heddle ${args.join(" ")} failed with ${code}: ${stderr}`);
-  return stdout;
-}
-
 test("an identity is revoked, listed as that, and reinstated", async () => {
-  expect(await done("identity", "revoke", "shop/web", "--instance", "w1", "--reason", "stolen")).toContain(
+  expect(await mesh.done("identity", "revoke", "shop/web", "--instance", "w1", "--reason", "stolen")).toContain(
     "revoked the identity of shop/web, instance w1, certificate 4a0b",
   );
-  await done("identity", "revoke", "web", "-n", "shop");
-  expect(await done("identity", "list")).toMatch(/sa\/web +w1 +4a0b .*revoked by ada at revision \d+/);
+  await mesh.done("identity", "revoke", "web", "-n", "shop");
+  expect(await mesh.done("identity", "list")).toMatch(/sa\/web +w1 +4a0b .*revoked by ada at revision \d+/);
   const [listed] = (await mesh.json(["identity", "list", "-n", "shop"])) as {
     revocation: { whole: { actor: string } };
   }[];
   expect(listed?.revocation.whole.actor).toBe("ada");
-  expect(await done("identity", "reinstate", "shop/web")).toContain("reinstated the identity of shop/web");
+  expect(await mesh.done("identity", "reinstate", "shop/web")).toContain("reinstated the identity of shop/web");
   const unknown = await mesh.heddle(["identity", "revoke", "shop/web", "--instance", "nobody"]);
   expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining("there are: w1")]);
   const both = await mesh.heddle(["identity", "revoke", "shop/web", "--instance", "w1", "--serial", "4a0b"]);
@@ -57,29 +51,31 @@ test("an identity is revoked, listed as that, and reinstated", async () => {
 }, 60_000);
 
 test("the roots are shown, printed for others, and changed; what is no change is said", async () => {
-  expect(await done("ca", "status")).toMatch(/^ROOT .*\n[0-9a-f]{12} +signs/);
-  expect(await done("ca", "bundle")).toStartWith("-----BEGIN CERTIFICATE-----");
-  const jwks = JSON.parse(await done("ca", "bundle", "-o", "jwks")) as { keys: { use: string }[] };
+  expect(await mesh.done("ca", "status")).toMatch(/^ROOT .*\n[0-9a-f]{12} +signs/);
+  expect(await mesh.done("ca", "bundle")).toStartWith("-----BEGIN CERTIFICATE-----");
+  const jwks = JSON.parse(await mesh.done("ca", "bundle", "-o", "jwks")) as { keys: { use: string }[] };
   expect(jwks.keys.map(({ use }) => use)).toEqual(["x509-svid"]);
   const none = await mesh.heddle(["ca", "abort"]);
   expect([none.code, none.stderr]).toEqual([1, expect.stringContaining("no change of roots is under way")]);
-  expect(await done("ca", "rotate", "--dry-run")).toContain("began to replace root");
-  await done("ca", "rotate");
-  expect(await done("ca", "pause")).toContain("paused the change of roots");
-  expect(await done("ca", "status")).toContain("begun by ada: paused");
+  expect(await mesh.done("ca", "rotate", "--dry-run")).toContain("began to replace root");
+  await mesh.done("ca", "rotate");
+  expect(await mesh.done("ca", "pause")).toContain("paused the change of roots");
+  expect(await mesh.done("ca", "status")).toContain("begun by ada: paused");
   const { rotation } = (await mesh.json(["ca", "status"])) as { rotation: { paused: boolean } };
   expect(rotation.paused).toBe(true);
-  expect(await done("ca", "abort")).toContain("called off the change of roots");
+  expect(await mesh.done("ca", "abort")).toContain("called off the change of roots");
 }, 60_000);
 
 test("another trust domain is trusted by its bundle, and no longer", async () => {
   const { root } = await forgeAuthority("other");
   const bundle = await mesh.file("other.pem", root.pem);
-  expect(await done("ca", "federate", "other.local", "--bundle", bundle)).toContain(
+  expect(await mesh.done("ca", "federate", "other.local", "--bundle", bundle)).toContain(
     "trusts workloads of other.local, by 1 root",
   );
-  expect(await done("ca", "status")).toContain("trusts workloads of other.local by 1 of its roots");
-  expect(await done("ca", "unfederate", "spiffe://other.local")).toContain("no longer trusts workloads of other.local");
+  expect(await mesh.done("ca", "status")).toContain("trusts workloads of other.local by 1 of its roots");
+  expect(await mesh.done("ca", "unfederate", "spiffe://other.local")).toContain(
+    "no longer trusts workloads of other.local",
+  );
   const wrong = await mesh.heddle(["ca", "federate", "other.local", "--bundle", await mesh.file("x.json", "{}")]);
   expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining("neither PEM nor a JWK set")]);
 }, 60_000);
@@ -111,9 +107,9 @@ test("a bundle is fetched where its owner publishes it: written when it has chan
 }, 60_000);
 
 test("a request for an external root stays the same until it is answered, and what is no answer changes nothing", async () => {
-  const request = await done("ca", "csr");
+  const request = await mesh.done("ca", "csr");
   expect(request).toStartWith("-----BEGIN CERTIFICATE REQUEST-----");
-  expect(await done("ca", "csr")).toBe(request);
+  expect(await mesh.done("ca", "csr")).toBe(request);
   const { root, issuer } = await forgeAuthority("stranger");
   const [certificate, above] = [await mesh.file("i.pem", issuer.pem), await mesh.file("r.pem", root.pem)];
   const refused = await mesh.heddle(["ca", "install", certificate, "--root", above]);

@@ -5,9 +5,9 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CalledService } from "../support/called-service.ts";
 import { eventually } from "../support/mesh.ts";
 import { type NodeApp, startNodeApp } from "../support/node-app.ts";
-import { CalledService } from "./called-service.ts";
 import { needs, type Outcome, run } from "./tool.ts";
 
 const MEGABYTE = 1024 * 1024;

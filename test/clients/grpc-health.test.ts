@@ -1,8 +1,8 @@
 /** `--app-health grpc`, against the standard health service of a real gRPC server. */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { CalledService } from "../support/called-service.ts";
 import { eventually } from "../support/mesh.ts";
-import { CalledService } from "./called-service.ts";
 import { type NodeChild, startNode } from "./node-child.ts";
 import { needs } from "./tool.ts";
 

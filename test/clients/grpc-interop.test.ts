@@ -5,9 +5,9 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Subprocess } from "bun";
+import { CalledService } from "../support/called-service.ts";
 import { eventually } from "../support/mesh.ts";
 import { RawClient } from "../support/raw-client.ts";
-import { CalledService } from "./called-service.ts";
 import { needs, run } from "./tool.ts";
 
 const CLIENT = "grpc-interop-client";

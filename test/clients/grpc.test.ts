@@ -2,8 +2,8 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from "node:http2";
+import { CalledService } from "../support/called-service.ts";
 import { eventually } from "../support/mesh.ts";
-import { CalledService } from "./called-service.ts";
 import { type NodeChild, startNode } from "./node-child.ts";
 import { needs } from "./tool.ts";
 

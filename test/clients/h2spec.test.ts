@@ -5,8 +5,8 @@ import { readFile } from "node:fs/promises";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { connect } from "node:tls";
+import { CalledService } from "../support/called-service.ts";
 import { type NodeApp, startNodeApp } from "../support/node-app.ts";
-import { CalledService } from "./called-service.ts";
 import { needs, run } from "./tool.ts";
 
 const [title, missing] = needs("h2spec", "h2spec finds nothing to complain of");

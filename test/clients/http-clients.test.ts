@@ -4,9 +4,9 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CalledService } from "../support/called-service.ts";
 import { eventually } from "../support/mesh.ts";
 import { type NodeApp, startNodeApp } from "../support/node-app.ts";
-import { CalledService } from "./called-service.ts";
 import { startNode } from "./node-child.ts";
 import { needs, run } from "./tool.ts";
 
@@ -30,9 +30,7 @@ test.skipIf(noNode).each(["agent", "fetch"])(
     expect(await client.ask({ kind, count: 2_000, workers: 32 })).toEqual({ answered: 2_000, failures: [] });
     await client.kill();
     await eventually(async () => {
-      const clusters = (await (await fetch(`${service.web.admin}/clusters`)).json()) as {
-        endpoints: { activeRequests: number }[];
-      }[];
+      const clusters = await service.clusters();
       expect(clusters[0]?.endpoints[0]?.activeRequests).toBe(0);
     });
   },

@@ -4,8 +4,8 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { once } from "node:events";
 import { connect, createServer, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
+import { CalledService } from "../support/called-service.ts";
 import { RawClient } from "../support/raw-client.ts";
-import { CalledService } from "./called-service.ts";
 
 const server = createServer({ settings: { enableConnectProtocol: true } });
 /** What the application was told, by path. */

@@ -1,7 +1,7 @@
 /** Load generators, and nghttp, against web's listener: thousands of requests, of which none may fail. */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { CalledService } from "./called-service.ts";
+import { CalledService } from "../support/called-service.ts";
 import { needs, run } from "./tool.ts";
 
 let service: CalledService;

@@ -4,9 +4,9 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CalledService } from "../support/called-service.ts";
 import { freePort } from "../support/free-port.ts";
 import { eventually } from "../support/mesh.ts";
-import { CalledService } from "./called-service.ts";
 import { needs, run } from "./tool.ts";
 
 let folder: string;

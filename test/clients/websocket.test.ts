@@ -1,7 +1,7 @@
 /** WebSockets of a real implementation, client and server, through both sidecars. */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { CalledService } from "./called-service.ts";
+import { CalledService } from "../support/called-service.ts";
 import { type NodeChild, startNode } from "./node-child.ts";
 import { needs } from "./tool.ts";
 

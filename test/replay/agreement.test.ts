@@ -19,6 +19,7 @@ import { type Call, CallJudge, type Judgement, type Obstacle } from "../../src/r
 import { isOutsider } from "../../src/replay/source.ts";
 import { namespaceDocuments } from "../events/arbitraries.ts";
 import { document } from "../events/scenario.ts";
+import { clustersOf } from "../support/calling-web.ts";
 import { eventually, TestMesh, type TestSidecar } from "../support/mesh.ts";
 
 setDefaultTimeout(120_000);
@@ -162,11 +163,11 @@ class Stage {
   async enforced(): Promise<void> {
     const { snapshots, endpoints } = this.mesh;
     await endpoints.settled();
-    for (const [service, { admin }] of this.#sidecars) {
+    for (const [service, sidecar] of this.#sidecars) {
       await eventually(async () => {
-        const dump = (await (await fetch(`${admin}/config_dump`)).json()) as { snapshot: { revision: number } };
+        const dump = (await (await fetch(`${sidecar.admin}/config_dump`)).json()) as { snapshot: { revision: number } };
         expect(dump.snapshot.revision).toBe(snapshots.expectedRevision(service) ?? 0);
-        const clusters = (await (await fetch(`${admin}/clusters`)).json()) as { endpoints: unknown[] }[];
+        const clusters = await clustersOf(sidecar);
         expect(clusters.filter((cluster) => cluster.endpoints.length === 0)).toEqual([]);
       });
     }

@@ -1,111 +1,31 @@
 /** Every way to alter a ledger that came to mind: each is found, and said to be where it is. */
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { proveExport, readExport } from "../../src/cli/mesh/ledger-proof.ts";
-import { encodeChange, recordedChange } from "../../src/events/chain.ts";
-import { type Change, FIRST_PREVIOUS } from "../../src/events/change.ts";
-import type { CommandBody } from "../../src/events/commands.ts";
+import { beforeAll, describe, expect, test } from "bun:test";
+import { recordedChange } from "../../src/events/chain.ts";
 import type { DomainEvent } from "../../src/events/domain-events.ts";
-import { FIRST_MARK } from "../../src/events/ledger-mark.ts";
-import { sign } from "../../src/nats/keys.ts";
-import { changeLine, sealLine } from "../../src/replay/export.ts";
 import type { NotedLedger, ProofProblem } from "../../src/replay/verify.ts";
-import { document, service } from "../events/scenario.ts";
-import { SignedLedger, type Signer, type Stored, signed, signer, verifyStored } from "./signed-ledger.ts";
+import { service } from "../events/scenario.ts";
+import { type SignedLedger, type Stored, signed, verifyStored } from "./signed-ledger.ts";
+import {
+  ada,
+  added,
+  appended,
+  bob,
+  build,
+  changeAt,
+  edited,
+  eve,
+  grant,
+  grantOf,
+  rechained,
+  renumbered,
+  stored,
+  swapped,
+  withData,
+  without,
+} from "./tampered-ledger.ts";
 
-const ada = signer("ada");
-const bob = signer("bob");
-const eve = signer("eve");
-
-const added = ({ name, publicKey }: Signer, role: "admin" | "editor", ...namespaces: string[]): DomainEvent => {
-  return { type: "OperatorAdded", name, publicKey, role, namespaces };
-};
-const grant = (from: string): CommandBody => ({
-  kind: "access",
-  service: { namespace: "shop", name: "web" },
-  policy: "front",
-  rule: { allow: { from: [from] } },
-});
-const grantOf = (index: number, from: string): DomainEvent => {
-  const rule = { allow: { from: [from] } };
-  return { type: "AccessGranted", namespace: "shop", name: "front", service: "web", index, rule };
-};
-
-/** 1 mesh, 2 shop, 3 bank, 4 and 5 shop by bob, 6 bank, 7 shop, 8 bob is revoked. */
-function build(founder = ada): SignedLedger {
-  const ledger = new SignedLedger();
-  ledger.unsigned("_mesh", [
-    added(founder, "admin"),
-    added(bob, "editor", "shop"),
-    { type: "MeshDeclared", spec: { trustDomain: "mesh.local" } },
-  ]);
-  ledger.command(founder, "shop", { kind: "apply", documents: [service("shop/web")] }, "open");
-  ledger.command(founder, "bank", { kind: "apply", documents: [service("bank/vault")] });
-  ledger.command(bob, "shop", grant("shop/orders"), "first");
-  ledger.command(bob, "shop", grant("shop/catalog"), "second");
-  ledger.command(founder, "bank", { kind: "apply", documents: [service("bank/teller")] });
-  ledger.command(founder, "shop", grant("bank/teller"), "third");
-  ledger.command(founder, "_mesh", { kind: "operator-revoke", name: "bob" });
-  return ledger;
-}
-
-const { stored } = build();
 const noted: NotedLedger[] = [];
-
-const changeAt = (list: readonly Stored[], revision: number): Change => {
-  const found = list.find((one) => one.revision === revision);
-  if (found === undefined) throw new Error(`no revision ${revision}`);
-  return recordedChange(found.bytes, revision).change;
-};
-
-/** One change written anew; what comes after it stays. */
-function edited(revision: number, edit: (change: Change) => Change, list: readonly Stored[] = stored): Stored[] {
-  return list.map((one) => {
-    return one.revision === revision ? { revision, bytes: encodeChange(edit(changeAt(list, revision))) } : one;
-  });
-}
-
-const withData = (change: Change, data: Partial<Change["data"]>): Change => ({
-  ...change,
-  data: { ...change.data, ...data },
-});
-
-/** Numbers from 1, and every change naming the one before it, as somebody who knows the format would leave it. */
-function rechained(list: readonly Stored[]): Stored[] {
-  const heads = new Map<string, string>();
-  return renumbered(list).map(({ revision, bytes }) => {
-    const { change } = recordedChange(bytes, revision);
-    const linked = encodeChange(withData(change, { previous: heads.get(change.subject) ?? FIRST_PREVIOUS }));
-    heads.set(change.subject, recordedChange(linked, revision).hash);
-    return { revision, bytes: linked };
-  });
-}
-
-function renumbered(list: readonly Stored[]): Stored[] {
-  return list.map(({ bytes }, index) => ({ revision: index + 1, bytes }));
-}
-
-const without = (...revisions: number[]): Stored[] => stored.filter(({ revision }) => !revisions.includes(revision));
-
-/** One more at the end, properly chained. */
-function appended(namespace: string, draft: Parameters<SignedLedger["append"]>[1]): Stored[] {
-  const ledger = build();
-  ledger.append(namespace, draft);
-  return rechained([...stored, ...ledger.stored.slice(stored.length)]);
-}
-
-function swapped(a: number, b: number): Stored[] {
-  const list = [...stored];
-  const [first, second] = [list[a - 1], list[b - 1]];
-  if (first === undefined || second === undefined) throw new Error("no such revisions");
-  list[a - 1] = second;
-  list[b - 1] = first;
-  return renumbered(list);
-}
-
 /** What the attack leaves, what is said of it, and where; `noted`: only against what was noted earlier. */
 type Row = [name: string, attack: () => Stored[], kind: ProofProblem["kind"], revision: number, noted?: "noted"];
 
@@ -375,93 +295,5 @@ describe("tampering is found where it was done:", () => {
       // Whatever was done, what was noted gives it away as well, unless it only came on top.
       if (attack().length <= stored.length) expect((await verifyStored(attack(), noted)).problems).not.toEqual([]);
     });
-  }
-});
-
-describe("an export", () => {
-  let directory: string;
-  beforeAll(async () => {
-    directory = await mkdtemp(join(tmpdir(), "heddle-export-"));
-  });
-  afterAll(async () => {
-    await rm(directory, { recursive: true });
-  });
-
-  const linesOf = (list: readonly Stored[]): string[] =>
-    list.map(({ revision, bytes }) => changeLine(recordedChange(bytes, revision), bytes));
-
-  async function sealOf(list: readonly Stored[], by: Signer = ada, base = FIRST_MARK, actor = by): Promise<string> {
-    const { mark, changes } = await verifyStored(list);
-    const text = {
-      base,
-      end: mark,
-      changes: changes - base.revision,
-      actor: { name: actor.name, publicKey: actor.publicKey },
-    };
-    const signText = (data: string): string =>
-      Buffer.from(sign(by.seed, new TextEncoder().encode(data))).toString("base64url");
-    return sealLine(text, { id: "seal", time: "2026-01-02T00:00:00.000Z", sign: signText });
-  }
-
-  async function problemsOf(lines: readonly string[]): Promise<[string, number][]> {
-    const path = join(directory, `${Math.random()}.jsonl`);
-    await writeFile(path, lines.map((line) => `${line}\n`).join(""));
-    const { problems } = await proveExport(await readExport(path), () => []);
-    return problems.map(({ kind, revision }) => [kind, revision]);
-  }
-
-  test("proves itself, whole or in part", async () => {
-    expect(await problemsOf([...linesOf(stored), await sealOf(stored)])).toEqual([]);
-    const { mark } = await verifyStored(stored.slice(0, 3));
-    expect(await problemsOf([...linesOf(stored.slice(3)), await sealOf(stored, ada, mark)])).toEqual([]);
-  });
-
-  const cut = stored.slice(0, 6);
-  const late = (): Stored[] => edited(7, (change) => ({ ...change, time: "2020-01-01T00:00:00.000Z" }));
-  const rows: [string, () => Promise<string[]>, string, number][] = [
-    ["its end is cut off with the seal", async () => linesOf(cut), "truncated", 6],
-    ["its end is cut off before the seal", async () => [...linesOf(cut), await sealOf(stored)], "truncated", 6],
-    ["a line is taken out", async () => [...linesOf(without(4)), await sealOf(stored)], "dropped", 4],
-    ["a line is edited that no other names", async () => [...linesOf(late()), await sealOf(stored)], "edited", 8],
-    [
-      "a line is added",
-      async () => [
-        ...linesOf([
-          ...stored,
-          ...build(eve)
-            .stored.slice(7)
-            .map(({ bytes }) => ({ revision: 9, bytes })),
-        ]),
-        await sealOf(stored),
-      ],
-      "duplicated",
-      9,
-    ],
-    ["lines are swapped", async () => [...linesOf(swapped(6, 7)), await sealOf(stored)], "edited", 8],
-    ["a line is no JSON", async () => [...linesOf(stored).with(4, "{"), await sealOf(stored)], "unreadable", 5],
-    ["it is sealed by a stranger", async () => [...linesOf(cut), await sealOf(cut, eve)], "stranger", 6],
-    [
-      "it is sealed by a stranger in an operator's name",
-      async () => [...linesOf(cut), await sealOf(cut, eve, FIRST_MARK, ada)],
-      "forged",
-      6,
-    ],
-  ];
-  test.each(rows)("tells when %s", async (_, lines, kind, revision) => {
-    expect(await problemsOf(await lines())).toContainEqual([kind, revision]);
-  });
-});
-
-test("documents of a policy survive the way through an export byte for byte", () => {
-  const ledger = build();
-  const odd = document("AccessPolicy", "shop/odd", {
-    service: "web",
-    rules: [{ allow: { paths: ['/é\u2028\\"/*'] } }],
-  });
-  ledger.command(ada, "shop", { kind: "apply", documents: [odd] });
-  for (const { revision, bytes } of ledger.stored) {
-    const line = changeLine(recordedChange(bytes, revision), bytes);
-    expect(line).not.toContain("\n");
-    expect(JSON.parse(line)).toMatchObject({ sequence: String(revision), specversion: "1.0" });
   }
 });

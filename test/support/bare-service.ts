@@ -8,6 +8,7 @@ import type { EndpointSet } from "../../src/projections/snapshot.ts";
 import type { RequestHead, ResponseHead, ServerStream, StreamListener } from "../../src/proxy/codec/message.ts";
 import { headerValue } from "../../src/proxy/headers.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../src/proxy/limits.ts";
+import { clustersOf } from "./calling-web.ts";
 import { listenHttp2 } from "./http2-sockets.ts";
 import { eventually, type TestMesh, type TestSidecar } from "./mesh.ts";
 
@@ -70,10 +71,7 @@ export class BareService {
     await eventually(async () => {
       // It may not listen yet: a set that it has already is dropped.
       mesh.control.publish(subjects.endpoints("shop", this.name), new TextEncoder().encode(JSON.stringify(set)));
-      const clusters = (await (await fetch(`${caller.admin}/clusters`)).json()) as {
-        service: string;
-        version: number;
-      }[];
+      const clusters = await clustersOf(caller);
       if (clusters.find(({ service }) => service === `shop/${this.name}`)?.version !== this.#version) {
         throw new Error(`nobody knows where ${this.name} is`);
       }

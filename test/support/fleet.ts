@@ -1,6 +1,7 @@
 /** One caller, `shop/web`, and services of as many instances as a test asks for, whose applications do as they are told. */
 
 import type { ClusterView } from "../../src/proxy/sidecar/data-plane.ts";
+import { clustersOf } from "./calling-web.ts";
 import { eventually, TestMesh, type TestSidecar } from "./mesh.ts";
 import { openToWeb } from "./policy.ts";
 import type { SidecarSpec } from "./sidecars.ts";
@@ -90,7 +91,7 @@ export class Fleet {
 
   /** What the caller's sidecar says of the instances of a service. */
   async endpoints(service: string): Promise<ClusterView["endpoints"]> {
-    const clusters = (await (await fetch(`${this.web.admin}/clusters`)).json()) as ClusterView[];
+    const clusters = await clustersOf(this.web);
     return clusters.find((cluster) => cluster.service === `shop/${service}`)?.endpoints ?? [];
   }
 

@@ -4,6 +4,7 @@ import { createServer, type Server } from "node:net";
 import type { ControlOptions } from "../../src/control/replica.ts";
 import { type NodeChild, startNode } from "../clients/node-child.ts";
 import { applying, type ControlMesh, send, startMesh } from "../control/mesh.ts";
+import { clustersOf } from "./calling-web.ts";
 import { ConstantLoad } from "./constant-load.ts";
 import { eventually } from "./mesh.ts";
 import { type NodeApp, startNodeApp } from "./node-app.ts";
@@ -75,7 +76,7 @@ export class LoadedMesh {
         const missing = sidecar.notReady();
         if (missing !== undefined) throw new Error(missing);
       }
-      const clusters = (await (await fetch(`${this.web.admin}/clusters`)).json()) as { endpoints: unknown[] }[];
+      const clusters = await clustersOf(this.web);
       if (clusters.filter(({ endpoints }) => endpoints.length === 1).length < 3) throw new Error("not all are known");
     }, 30_000);
   }

@@ -1,8 +1,8 @@
 /** Two services, `shop/web` and `shop/catalog`, with a sidecar each: web's is called, catalog's has the application. */
 
-import { readFile } from "node:fs/promises";
 import type { Limits } from "../../src/proxy/limits.ts";
-import { eventually, TestMesh, type TestSidecar } from "./mesh.ts";
+import { type AccessLine, CallingWeb } from "./calling-web.ts";
+import { TestMesh, type TestSidecar } from "./mesh.ts";
 import { type NodeApp, startNodeApp } from "./node-app.ts";
 import { RawClient } from "./raw-client.ts";
 
@@ -31,19 +31,6 @@ spec:
   rules: [{ allow: { from: [shop/web] } }]
 `;
 
-export interface AccessLine {
-  readonly path: string;
-  readonly response_code: number;
-  readonly response_flags: string;
-  readonly response_code_details: string | null;
-  readonly policy_origin: string | null;
-  readonly upstream_host: string | null;
-  readonly bytes_received: number;
-  readonly bytes_sent: number;
-  /** Milliseconds. */
-  readonly duration: number;
-}
-
 export interface TwoHopsOptions {
   /** Documents beside the two services; replaces the rule that lets web call everything. */
   readonly policy?: string;
@@ -55,16 +42,18 @@ export interface JoinedInstance extends TestSidecar {
   readonly app: NodeApp;
 }
 
-export class TwoHops {
+export class TwoHops extends CallingWeb {
   /** Applications beside the first. */
   readonly #others: NodeApp[] = [];
 
   private constructor(
-    readonly mesh: TestMesh,
-    readonly web: TestSidecar,
+    mesh: TestMesh,
+    web: TestSidecar,
     readonly catalog: TestSidecar,
     readonly app: NodeApp,
-  ) {}
+  ) {
+    super(mesh, web);
+  }
 
   /** Resolves when calls arrive. */
   static async start({ policy = OPEN, limits = {} }: TwoHopsOptions = {}): Promise<TwoHops> {
@@ -93,10 +82,6 @@ export class TwoHops {
     return { ...sidecar, app };
   }
 
-  get outboundPort(): number {
-    return this.web.sidecar.outboundAddress.port;
-  }
-
   call(path: string, init: RequestInit = {}, host = "catalog"): Promise<Response> {
     return fetch(`${this.web.outbound}${path}`, {
       ...init,
@@ -109,26 +94,13 @@ export class TwoHops {
     return RawClient.connect(this.outboundPort);
   }
 
-  /** Waits until web's sidecar knows `count` endpoints of a service. */
-  async reaches(count: number, service = "catalog"): Promise<void> {
-    await eventually(async () => {
-      const cluster = (await this.clusters()).find((one) => one.service === `shop/${service}`);
-      if (cluster?.endpoints.length !== count) throw new Error(`web knows ${cluster?.endpoints.length} endpoints`);
-    });
-  }
-
-  async clusters(of: TestSidecar = this.web): Promise<Cluster[]> {
-    return (await (await fetch(`${of.admin}/clusters`)).json()) as Cluster[];
+  override reaches(count: number, service = "catalog"): Promise<void> {
+    return super.reaches(count, service);
   }
 
   /** The first line of the access log whose path is `path`. */
-  async line(path: string, of: TestSidecar = this.web): Promise<AccessLine> {
-    return eventually(async () => {
-      const lines = (await readFile(of.accessLogFile, "utf8")).split("\n").filter((text) => text !== "");
-      const found = lines.map((text) => JSON.parse(text) as AccessLine).find((line) => line.path === path);
-      if (found === undefined) throw new Error(`no line for ${path} among ${lines.length}`);
-      return found;
-    });
+  line(path: string, of: TestSidecar = this.web): Promise<AccessLine> {
+    return this.findLine((line) => line.path === path, of);
   }
 
   async metrics(of: TestSidecar = this.web): Promise<string> {
@@ -139,14 +111,4 @@ export class TwoHops {
     await this.mesh.stop();
     await Promise.all([this.app, ...this.#others].map((app) => app.kill()));
   }
-}
-
-interface Cluster {
-  readonly service: string;
-  readonly endpoints: readonly {
-    readonly instance: string;
-    readonly activeRequests: number;
-    readonly pendingRequests: number;
-    readonly connections: number;
-  }[];
 }

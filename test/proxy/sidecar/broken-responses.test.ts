@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { connect } from "node:http2";
-import { CalledService } from "../../clients/called-service.ts";
+import { CalledService } from "../../support/called-service.ts";
 import { RawClient } from "../../support/raw-client.ts";
 import { type ScriptedServer, scriptedServer } from "../../support/scripted-server.ts";
 

@@ -28,8 +28,8 @@ const LOW = {
 const HELD_IN: Partial<Record<LimitName, string>> = {
   clientHelloBytesMax: "test/proxy/codec/tls/client-hello.test.ts",
   writeHighWaterBytes: "test/proxy/codec/http1/backpressure.test.ts",
-  streamWindowBytes: "test/proxy/codec/http2/server-bounds.test.ts",
-  connectionWindowBytes: "test/proxy/codec/http2/server-bounds.test.ts",
+  streamWindowBytes: "test/proxy/codec/http2/server-flow-control.test.ts",
+  connectionWindowBytes: "test/proxy/codec/http2/server-flow-control.test.ts",
   concurrentStreamsMax: "test/proxy/codec/http2/server-bounds.test.ts",
   replayBytesMax: "test/proxy/upstream/call.test.ts",
   connectionsMax: "test/proxy/io/listener.test.ts",

@@ -1,6 +1,7 @@
 /** What policy says of retries, breakers, outliers, distance and failover, over real sidecars. */
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { clustersOf } from "../../support/calling-web.ts";
 import { eventually, TestMesh, type TestSidecar } from "../../support/mesh.ts";
 
 const document = (kind: string, name: string, spec: string): string =>
@@ -90,10 +91,7 @@ beforeAll(async () => {
   await mesh.converged();
   const endpoints = { retried: 1, narrow: 1, backup: 1, primary: 1, near: 2, ejected: 2 };
   await eventually(async () => {
-    const clusters = (await (await fetch(`${web.admin}/clusters`)).json()) as {
-      service: string;
-      endpoints: unknown[];
-    }[];
+    const clusters = await clustersOf(web);
     const known = Object.fromEntries(clusters.map((cluster) => [cluster.service.slice(5), cluster.endpoints.length]));
     expect(known).toEqual(endpoints);
     for (const name of Object.keys(endpoints)) expect((await call(name)).status).toBe(200);
@@ -126,10 +124,7 @@ test("three retries on 5xx, each marked, and the last answer goes to the caller"
 
 describe("an instance that fails five times in a row", () => {
   const cluster = async () => {
-    const clusters = (await (await fetch(`${web.admin}/clusters`)).json()) as {
-      service: string;
-      endpoints: { instance: string; ejected: boolean; avoided?: string }[];
-    }[];
+    const clusters = await clustersOf(web);
     return clusters.find((one) => one.service === "shop/ejected")?.endpoints ?? [];
   };
 

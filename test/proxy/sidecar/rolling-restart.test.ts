@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { type NodeChild, startNode } from "../../clients/node-child.ts";
+import { clustersOf } from "../../support/calling-web.ts";
 import { eventually, TestMesh } from "../../support/mesh.ts";
 import { type NodeApp, startNodeApp } from "../../support/node-app.ts";
 import { openToWeb, serviceDocument } from "../../support/policy.ts";
@@ -66,7 +67,7 @@ async function start(name: string, more: readonly string[] = []): Promise<void> 
 /** Web knows two instances of either service. */
 async function known(): Promise<void> {
   await eventually(async () => {
-    const clusters = (await (await fetch(`${web.admin}/clusters`)).json()) as { endpoints: { instance: string }[] }[];
+    const clusters = await clustersOf(web);
     const names = clusters.flatMap(({ endpoints }) => endpoints.map(({ instance }) => instance)).sort();
     expect(names).toEqual([...instances.keys()].sort());
   }, 30_000);

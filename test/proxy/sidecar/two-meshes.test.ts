@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { connect, createServer, type Server } from "node:net";
+import { clustersOf } from "../../support/calling-web.ts";
 import { eventually, TestMesh, type TestSidecar } from "../../support/mesh.ts";
 import { type NodeApp, startNodeApp } from "../../support/node-app.ts";
 
@@ -120,10 +121,7 @@ test("where it is, policy says, and another address takes effect at once", async
   await sellers.converged();
   await buyers.apply(theirs("catalog", "http", second));
   await eventually(async () => {
-    const clusters = (await (await fetch(`${buyer.admin}/clusters`)).json()) as {
-      service: string;
-      endpoints: { address: string }[];
-    }[];
+    const clusters = await clustersOf(buyer);
     const own = clusters.find((cluster) => cluster.service === "partners/catalog");
     expect(own?.endpoints.map(({ address }) => address)).toEqual([`127.0.0.1:${second.sidecar.inboundAddress.port}`]);
   });

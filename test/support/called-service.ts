@@ -1,10 +1,10 @@
 /** A mesh of two for one test: `shop/web` calls, `shop/app` is called, and speaks what the test needs. */
 
-import { readFile } from "node:fs/promises";
 import type { Limits } from "../../src/proxy/limits.ts";
 import type { HealthCheck } from "../../src/proxy/sidecar/app-health.ts";
-import { eventually, TestMesh, type TestSidecar } from "../support/mesh.ts";
-import { openToWeb, serviceDocument } from "../support/policy.ts";
+import { type AccessLine, CallingWeb } from "./calling-web.ts";
+import { TestMesh, type TestSidecar } from "./mesh.ts";
+import { openToWeb, serviceDocument } from "./policy.ts";
 
 export interface CalledServiceOptions {
   readonly protocol: "http" | "http2" | "grpc" | "tcp";
@@ -16,19 +16,14 @@ export interface CalledServiceOptions {
   readonly limits?: Partial<Limits>;
 }
 
-export interface AccessLine {
-  readonly request_id: string;
-  readonly response_code: number;
-  readonly response_flags: string;
-  readonly response_code_details: string | null;
-}
-
-export class CalledService {
+export class CalledService extends CallingWeb {
   private constructor(
-    readonly mesh: TestMesh,
-    readonly web: TestSidecar,
+    mesh: TestMesh,
+    web: TestSidecar,
     readonly app: TestSidecar,
-  ) {}
+  ) {
+    super(mesh, web);
+  }
 
   /** Resolves when calls can be made. */
   static async start({ protocol, port, policy = "", appHealth, limits = {} }: CalledServiceOptions) {
@@ -40,16 +35,8 @@ export class CalledService {
     const app = await mesh.startSidecar({ service: "shop/app", appPort: port, limits, ...health });
     const service = new CalledService(mesh, web, app);
     await mesh.converged();
-    await eventually(async () => {
-      const clusters = (await (await fetch(`${web.admin}/clusters`)).json()) as { endpoints: unknown[] }[];
-      if (clusters[0]?.endpoints.length !== 1) throw new Error("web does not know where app is");
-    });
+    await service.reaches(1, "app");
     return service;
-  }
-
-  /** Web's listener for every service. */
-  get outboundPort(): number {
-    return this.web.sidecar.outboundAddress.port;
   }
 
   /** Web's listener for `shop/app` alone. */
@@ -57,14 +44,9 @@ export class CalledService {
     return this.web.sidecar.upstreamAddresses[0]?.port ?? 0;
   }
 
-  /** The line of web's access log about the request with this `x-request-id`, once it is there. */
-  async line(requestId: string): Promise<AccessLine> {
-    return eventually(async () => {
-      const texts = (await readFile(this.web.accessLogFile, "utf8")).split("\n").filter((text) => text !== "");
-      const found = texts.map((text) => JSON.parse(text) as AccessLine).find((line) => line.request_id === requestId);
-      if (found === undefined) throw new Error(`no line for ${requestId}`);
-      return found;
-    });
+  /** The line of web's access log about the request with this `x-request-id`. */
+  line(requestId: string): Promise<AccessLine> {
+    return this.findLine((line) => line.request_id === requestId, this.web);
   }
 
   stop(): Promise<void> {
