@@ -49,14 +49,29 @@ function changeOf(revision: number, previous: string): Change {
   };
 }
 
-/** Changes of these revisions, after one with the hash `before`. Returns the last one's hash. */
+/** Changes of these revisions as they are stored, after one with the hash `before`. */
+export function* storedChanges(from: number, to: number, before: string): Generator<Uint8Array, string> {
+  let previous = before;
+  for (let revision = from; revision <= to; revision++) {
+    const data = encodeChange(changeOf(revision, previous));
+    previous = sha256Hex(data);
+    yield data;
+  }
+  return previous;
+}
+
+/** Writes them to the ledger. Returns the last one's hash. */
 export async function writeChanges(bus: NatsBus, from: number, to: number, before: string): Promise<string> {
+  const subject = subjects.events(NAMESPACE);
   let previous = before;
   function* messages(): Generator<Message> {
-    for (let revision = from; revision <= to; revision++) {
-      const data = encodeChange(changeOf(revision, previous));
-      previous = sha256Hex(data);
-      yield { subject: subjects.events(NAMESPACE), data };
+    const changes = storedChanges(from, to, before);
+    for (let next = changes.next(); ; next = changes.next()) {
+      if (next.done === true) {
+        previous = next.value;
+        return;
+      }
+      yield { subject, data: next.value };
     }
   }
   await writeMessages(bus, EVENT_STREAM, messages());
