@@ -1,5 +1,7 @@
 /** How much signing is done at once, and for whom: one workload that goes wild must not starve the others. */
 
+import { Allowances } from "../projections/allowances.ts";
+
 /** Signatures under way at once: as many as keep the cores busy. More would only make all of them late. */
 const UNDER_WAY_MAX = 8;
 /** Requests taken and not answered yet; at a millisecond or two each, the last is answered before its asker gives up. */
@@ -8,17 +10,10 @@ const TAKEN_MAX = 1_024;
 const BURST = 200;
 /** And those that it regains per second; at half-life renewal of hourly leaves that is 18,000 instances. */
 const PER_SECOND = 10;
-/** Services whose allowance is remembered. Beyond that the one that asked longest ago is forgotten. */
-const SERVICES_MAX = 10_000;
-
-interface Allowance {
-  tokens: number;
-  updatedMs: number;
-}
 
 /** One token bucket per service and one bound over all. */
 export class SignLimiter {
-  readonly #allowances = new Map<string, Allowance>();
+  readonly #allowances = new Allowances<string>({ burst: BURST, perSecond: PER_SECOND });
   #taken = 0;
   #underWay = 0;
   /** In order of arrival. */
@@ -27,7 +22,8 @@ export class SignLimiter {
   /** Undefined: go ahead, and call `leave` when done. Else why not, for the asker to read. */
   enter(service: string, nowMs: number): string | undefined {
     if (this.#taken >= TAKEN_MAX) return "the authority is busy: try again in a few seconds";
-    if (!this.#take(service, nowMs)) return `${service} asks for too many certificates: try again in a few seconds`;
+    if (!this.#allowances.take(service, nowMs))
+      return `${service} asks for too many certificates: try again in a few seconds`;
     this.#taken += 1;
     return undefined;
   }
@@ -48,19 +44,5 @@ export class SignLimiter {
       if (next === undefined) this.#underWay -= 1;
       else next();
     }
-  }
-
-  #take(service: string, nowMs: number): boolean {
-    const known = this.#allowances.get(service) ?? { tokens: BURST, updatedMs: nowMs };
-    // A clock that was set back gives nothing, and takes nothing.
-    const gained = (Math.max(nowMs - known.updatedMs, 0) / 1000) * PER_SECOND;
-    const tokens = Math.min(known.tokens + gained, BURST);
-    const granted = tokens >= 1;
-    // Set anew, so that the map's order is the order of last use.
-    this.#allowances.delete(service);
-    this.#allowances.set(service, { tokens: granted ? tokens - 1 : tokens, updatedMs: nowMs });
-    const [oldest] = this.#allowances.keys();
-    if (this.#allowances.size > SERVICES_MAX && oldest !== undefined) this.#allowances.delete(oldest);
-    return granted;
   }
 }

@@ -1,6 +1,7 @@
 /** What a control replica counts. */
 
 import type { RecordedChange } from "../events/change.ts";
+import type { StatusRefusal } from "../projections/endpoint-publisher.ts";
 import { CellFamily, computed, Histogram, type MetricFamily } from "../telemetry/metric-family.ts";
 import { processFamilies } from "../telemetry/sidecar-metrics.ts";
 
@@ -31,6 +32,17 @@ export class ControlMetrics {
     ["outcome"],
   );
 
+  readonly #refusedStatuses = new CellFamily(
+    "counter",
+    "heddle_statuses_refused_total",
+    "What instances said of themselves and was not taken in: too many of a service, too often, or not understood.",
+    ["reason"],
+  );
+
+  refusedStatus(reason: StatusRefusal): void {
+    this.#refusedStatuses.cell({ reason }).value += 1;
+  }
+
   signed(outcome: "signed" | "refused"): void {
     this.#signed.cell({ outcome }).value += 1;
   }
@@ -48,6 +60,7 @@ export class ControlMetrics {
     return [
       this.#events,
       this.#signed,
+      this.#refusedStatuses,
       {
         type: "histogram",
         name: "heddle_convergence_seconds",

@@ -2,7 +2,8 @@
 
 import type { Bucket } from "../nats/bus.ts";
 import type { NatsBus } from "../nats/connection.ts";
-import { EndpointPublisher } from "../projections/endpoint-publisher.ts";
+import { EndpointPublisher, type StatusRefusal } from "../projections/endpoint-publisher.ts";
+import { INSTANCES_PER_SERVICE } from "../projections/endpoints.ts";
 import { Hearing } from "../projections/hearing.ts";
 import { SnapshotPublisher } from "../projections/snapshot-store.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -17,12 +18,18 @@ const LOOKS_PER_TTL = 5;
 
 export interface PublicationOptions {
   readonly bus: NatsBus;
+  /** Where workloads are heard; `bus` by default. */
+  readonly heard?: NatsBus;
   /** `CONFIG_BUCKET`. */
   readonly configBucket: Bucket;
   /** `ENDPOINT_BUCKET`. */
   readonly endpointBucket: Bucket;
   /** Silence after which an instance is taken for dead. */
   readonly instanceTtlMs?: number;
+  /** Instances of one service that are kept. */
+  readonly instancesPerService?: number;
+  /** Told of every status that was not taken in. */
+  readonly refused: (reason: StatusRefusal) => void;
   /** Told of every change that every instance enforces: how long that took, in milliseconds. */
   readonly converged: (durationMs: number) => void;
   /** Milliseconds since the epoch. */
@@ -45,11 +52,15 @@ export interface Publication {
 /** Puts the parts together; the publishers are still to be started. */
 export function createPublication(options: PublicationOptions): Publication {
   const { bus, configBucket, endpointBucket, instanceTtlMs: ttlMs = INSTANCE_TTL_MS, now, random, logger } = options;
+  const { heard = bus, instancesPerService = INSTANCES_PER_SERVICE } = options;
   const warn = (message: string): void => logger.warn({}, message);
   const snapshots = new SnapshotPublisher({ bus, bucket: configBucket, warn, random });
-  const roster = new Roster(ttlMs);
+  const roster = new Roster(ttlMs, instancesPerService);
   const endpoints = new EndpointPublisher({
     bus,
+    heard,
+    instancesPerService,
+    onRefused: options.refused,
     bucket: endpointBucket,
     now,
     random,
@@ -63,8 +74,8 @@ export function createPublication(options: PublicationOptions): Publication {
   const convergence = new Convergence({ roster, registry, publisher: snapshots, now, observe: options.converged });
   const acknowledgements = new Acknowledgements({ roster, registry, publisher: snapshots, now, ttlMs });
   const watchSilence = (): (() => void) => {
-    const hearing = new Hearing(bus);
-    const forget = bus.onConnection((event) => {
+    const hearing = new Hearing(heard);
+    const forget = heard.onConnection((event) => {
       if (event !== "connected") return;
       roster.touchAll(now());
       acknowledgements.listenAnew();

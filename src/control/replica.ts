@@ -54,6 +54,11 @@ const LEAF_TTL_MS = 24 * 3_600_000;
 export interface ControlOptions {
   /** A control user's connection, which remains the caller's to close. */
   readonly bus: NatsBus;
+  /**
+   * Another one, to hear workloads on: whoever has credentials of a single sidecar can flood it, and operators' commands
+   * and questions must not wait behind that. `bus` by default.
+   */
+  readonly heard?: NatsBus;
   /** Keys of the certificate authority, the same for every replica. */
   readonly custody: KeyCustody;
   readonly trustDomain: string;
@@ -72,6 +77,8 @@ export interface ControlOptions {
   readonly streamReplicas?: number;
   /** Silence after which an instance is taken for dead. */
   readonly instanceTtlMs?: number;
+  /** Instances of one service that are kept. */
+  readonly instancesPerService?: number;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** Uniform in [0, 1). */
@@ -119,7 +126,13 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
   const { log, checkpoints, configBucket, endpointBucket } = await openStores(bus, options.streamReplicas ?? 1);
   const metrics = new ControlMetrics();
   const converged = (durationMs: number): void => metrics.converged(durationMs);
-  const publication = createPublication({ ...options, configBucket, endpointBucket, converged });
+  const publication = createPublication({
+    ...options,
+    configBucket,
+    endpointBucket,
+    converged,
+    refused: (reason) => metrics.refusedStatus(reason),
+  });
   const recent = new RecentCommands(2 * CLOCK_TOLERANCE_MS);
   const warn = (message: string): void => options.logger.warn({}, message);
   const fold = options.fold ?? meshProjection;
@@ -266,13 +279,14 @@ function begin(ledger: Ledger, authority: Authority, options: ControlOptions): P
 }
 
 /** Returns where it listens. */
-function monitor({ bus, listen, logger }: ControlOptions, families: MetricFamily[], stack: AsyncDisposableStack) {
+function monitor(options: ControlOptions, families: MetricFamily[], stack: AsyncDisposableStack) {
+  const { bus, heard = bus, listen, logger } = options;
   const forget = bus.onConnection((event) => {
     if (event === "connected") logger.info({}, "the connection to NATS is back");
     else logger.warn({}, `the connection to NATS is ${event}`);
   });
   stack.defer(() => void forget());
-  const ailment = (): string | undefined => (bus.connected ? undefined : "NATS is out of reach");
+  const ailment = (): string | undefined => (bus.connected && heard.connected ? undefined : "NATS is out of reach");
   const monitoring = serveMonitoring({ address: listen, page: new MetricsPage(families), ailment });
   stack.defer(() => monitoring.stop());
   return monitoring.url;
@@ -298,7 +312,8 @@ async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<
   const { roster, convergence, snapshots } = publication;
   const { credentials } = parts;
   const refused = new RefusedCertificates(logger);
-  const signing = serveSigning(bus, {
+  const heard = parts.heard ?? bus;
+  const signing = serveSigning(heard, {
     trustDomain,
     ttlMs: parts.leafTtlMs ?? LEAF_TTL_MS,
     ttlOf: (namespace, service) => certificateTtl(projection.state, namespace, service),
@@ -318,7 +333,7 @@ async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<
     keeper.onAvailability(() => {});
     signing.stop();
   });
-  const quota = serveQuota({ bus, state: () => projection.state, monotonicMs: () => performance.now() });
+  const quota = serveQuota({ bus: heard, state: () => projection.state, monotonicMs: () => performance.now() });
   stack.defer(() => quota.stop());
   const commands = new CommandService({ bus, ledger, recent, past, now, logger });
   stack.defer(() => commands.stop());

@@ -5,6 +5,7 @@
  */
 
 import { type ServiceRef, serviceRef } from "../policy/names.ts";
+import { INSTANCES_PER_SERVICE } from "../projections/endpoints.ts";
 import type { InstanceStatus } from "../projections/snapshot.ts";
 
 /** How long an instance that has fallen silent is still shown. */
@@ -34,22 +35,31 @@ export type RosterNews = "revision" | "gone" | "nothing";
 
 export class Roster {
   readonly #ttlMs: number;
+  readonly #perService: number;
   /** In the order in which they last spoke. */
   readonly #entries = new Map<InstanceKey, RosterEntry>();
+  /** How many there are of each service. */
+  readonly #counts = new Map<ServiceRef, number>();
 
-  /** @param ttlMs silence after which an instance counts as disconnected */
-  constructor(ttlMs: number) {
+  /**
+   * @param ttlMs silence after which an instance counts as disconnected
+   * @param perService of one service that are kept: invented names must not push out those of others
+   */
+  constructor(ttlMs: number, perService = INSTANCES_PER_SERVICE) {
     this.#ttlMs = ttlMs;
+    this.#perService = perService;
   }
 
   hear(status: InstanceStatus, nowMs: number): RosterNews {
     const service = serviceRef(status.namespace, status.service);
     const key = instanceKey(service, status.instance);
     const known = this.#entries.get(key);
-    this.#entries.delete(key);
+    this.#remove(known);
     if (status.state === "gone") return known === undefined ? "nothing" : "gone";
+    if (this.#countOf(service) >= this.#perService) this.#remove(this.#longestSilentOf(service));
     const same = known?.status.revision === status.revision && known.status.startedAt === status.startedAt;
     this.#entries.set(key, { key, service, status, heardMs: nowMs, revisionMs: same ? known.revisionMs : nowMs });
+    this.#counts.set(service, this.#countOf(service) + 1);
     return same ? "nothing" : "revision";
   }
 
@@ -60,9 +70,9 @@ export class Roster {
 
   /** Forgets who has been silent for very long, or was so the longest where there are too many. */
   forget(nowMs: number): void {
-    for (const { key, heardMs } of this.#entries.values()) {
-      if (this.#entries.size <= INSTANCES_MAX && nowMs - heardMs <= REMEMBERED_MS) return;
-      this.#entries.delete(key);
+    for (const entry of this.#entries.values()) {
+      if (this.#entries.size <= INSTANCES_MAX && nowMs - entry.heardMs <= REMEMBERED_MS) return;
+      this.#remove(entry);
     }
   }
 
@@ -83,5 +93,21 @@ export class Roster {
 
   isConnected({ heardMs }: RosterEntry, nowMs: number): boolean {
     return nowMs - heardMs <= this.#ttlMs;
+  }
+
+  #remove(entry: RosterEntry | undefined): void {
+    if (entry === undefined || !this.#entries.delete(entry.key)) return;
+    const left = this.#countOf(entry.service) - 1;
+    if (left > 0) this.#counts.set(entry.service, left);
+    else this.#counts.delete(entry.service);
+  }
+
+  #countOf(service: ServiceRef): number {
+    return this.#counts.get(service) ?? 0;
+  }
+
+  /** Near the front, where those stand that have been silent. */
+  #longestSilentOf(service: ServiceRef): RosterEntry | undefined {
+    return this.#entries.values().find((entry) => entry.service === service);
   }
 }

@@ -18,5 +18,5 @@ export const UNBOUNDED: UserLimits = { subs: UNLIMITED, payload: UNLIMITED, data
 /** Commands may be as long as the server takes; a connection has few subscriptions, and one for each that follows. */
 export const OPERATOR_LIMITS: UserLimits = { subs: 256, payload: UNLIMITED, data: UNLIMITED };
 
-/** A sidecar has some five subscriptions and sends heartbeats, requests for certificates, and summaries. */
+/** A sidecar has some fifty subscriptions at most and sends heartbeats, requests for certificates, and summaries. */
 export const SERVICE_LIMITS: UserLimits = { subs: 64, payload: 1024 * 1024, data: UNLIMITED };

@@ -7,15 +7,21 @@ import type { Bucket, Bus, BusMessage, BusSubscription, Entry } from "../nats/bu
 import { subjects } from "../nats/subjects.ts";
 import { canonicalJson } from "../policy/canonical.ts";
 import { parseServiceRef, type ServiceRef, serviceRef } from "../policy/names.ts";
+import { Allowances } from "./allowances.ts";
 import { messageOf } from "./backoff.ts";
 import { Coalescer } from "./coalescer.ts";
-import { INSTANCE_TTL_MS, InstanceRegistry } from "./endpoints.ts";
+import { INSTANCE_TTL_MS, INSTANCES_PER_SERVICE, InstanceRegistry } from "./endpoints.ts";
 import { EntryCache } from "./entry-cache.ts";
 import { Hearing } from "./hearing.ts";
 import { type Endpoint, type EndpointSet, endpointSet, type InstanceStatus, instanceStatus } from "./snapshot.ts";
 
+/** Why a status was not taken in. */
+export type StatusRefusal = "full" | "rate" | "unreadable";
+
 export interface EndpointPublisherOptions {
   readonly bus: Bus;
+  /** Where workloads are heard: a connection of its own, so that nothing waits behind what they say. `bus` by default. */
+  readonly heard?: Bus;
   /** `ENDPOINT_BUCKET`. */
   readonly bucket: Bucket;
   /** Wall clock, milliseconds since the epoch. */
@@ -23,6 +29,10 @@ export interface EndpointPublisherOptions {
   readonly warn: (message: string) => void;
   /** Told of every good status, after the registry has taken it in: what waits for a revision looks here. */
   readonly onStatus?: (status: InstanceStatus) => void;
+  /** Told of every status that was not taken in. */
+  readonly onRefused?: (reason: StatusRefusal) => void;
+  /** Instances of one service that are kept. */
+  readonly instancesPerService?: number;
   /** Silence after which an instance is taken for dead. */
   readonly ttlMs?: number;
   /** How often the bucket is compared with the registry. */
@@ -40,8 +50,22 @@ const RACES_MAX = 8;
 /** Silence is looked for this many times within one life. */
 const EXPIRIES_PER_TTL = 5;
 
-/** Complaints that are made once each; beyond these, a flood of bad messages is no flood of log lines. */
-const COMPLAINTS_MAX = 1_000;
+/**
+ * Statuses of one service: a heartbeat of each of 2,000 instances every five seconds, and all of them at once when policy
+ * changes. What is beyond is dropped unread.
+ */
+const STATUS_RATE = { burst: 8_000, perSecond: 800 };
+/** Of one status, bytes; labels and what it avoids included. */
+const STATUS_BYTES_MAX = 64 * 1024;
+
+/** Sets of one service that are written and pushed; whose instances come and go faster is brought up to date every second. */
+const WRITE_RATE = { burst: 50, perSecond: 5 };
+const WRITE_PAUSE_MS = 1_000;
+
+/** Complaints about one service that are made once each; beyond these, a flood of bad messages is no flood of log lines. */
+const COMPLAINTS_MAX = 20;
+/** Services whose complaints are remembered. */
+const COMPLAINED_SERVICES_MAX = 10_000;
 
 /** What is remembered of a stored set. */
 interface Stored {
@@ -61,7 +85,12 @@ export class EndpointPublisher {
   readonly #stored: EntryCache<Stored>;
   readonly #writes: Coalescer<ServiceRef>;
   readonly #hearing: Hearing;
-  readonly #complaints = new Set<string>();
+  readonly #heard: Bus;
+  readonly #complaints = new Map<ServiceRef, Set<string>>();
+  readonly #statuses = new Allowances<ServiceRef>(STATUS_RATE);
+  readonly #sets = new Allowances<ServiceRef>(WRITE_RATE);
+  /** Services whose set waits for its turn. */
+  readonly #paused = new Map<ServiceRef, ReturnType<typeof setTimeout>>();
   #lastLookMs = 0;
   #stopped = false;
   #subscription: BusSubscription | undefined;
@@ -70,8 +99,9 @@ export class EndpointPublisher {
   constructor(options: EndpointPublisherOptions) {
     this.#options = options;
     this.#ttlMs = options.ttlMs ?? INSTANCE_TTL_MS;
-    this.#hearing = new Hearing(options.bus);
-    this.registry = new InstanceRegistry(this.#ttlMs);
+    this.#heard = options.heard ?? options.bus;
+    this.#hearing = new Hearing(this.#heard);
+    this.registry = new InstanceRegistry(this.#ttlMs, options.instancesPerService);
     this.#stored = new EntryCache(options.bucket, (entry) => this.#describe(entry));
     this.#writes = new Coalescer({
       work: (ref) => this.#write(ref),
@@ -82,12 +112,12 @@ export class EndpointPublisher {
 
   /** Reads the stored sets, whose instances are presumed alive, then listens. Rejects when the bucket is out of reach. */
   async start(): Promise<void> {
-    const { bus, now, reconcileEveryMs = RECONCILE_EVERY_MS } = this.#options;
+    const { now, reconcileEveryMs = RECONCILE_EVERY_MS } = this.#options;
     await this.#readStored();
     if (this.#stopped) return;
     this.#lastLookMs = now();
-    this.#subscription = bus.subscribe(subjects.allStatus, (message) => this.#hear(message));
-    bus.onConnection((event) => {
+    this.#subscription = this.#heard.subscribe(subjects.allStatus, (message) => this.#hear(message));
+    this.#heard.onConnection((event) => {
       if (event !== "connected" || this.#stopped) return;
       this.registry.touchAll(now());
       void this.reconcile();
@@ -128,6 +158,7 @@ export class EndpointPublisher {
     this.#stopped = true;
     this.#subscription?.stop();
     for (const timer of this.#timers) clearInterval(timer);
+    for (const timer of this.#paused.values()) clearTimeout(timer);
     await this.#writes.stop();
   }
 
@@ -143,30 +174,47 @@ export class EndpointPublisher {
   }
 
   #hear({ subject, data }: BusMessage): void {
-    const status = readStatus(data);
     // The server lets a workload publish under its own names only: the subject is who speaks, the body must agree.
-    if (status === undefined || subjects.status(status.namespace, status.service, status.instance) !== subject) {
-      this.#complain(`a status on ${subject} was not understood`);
+    const [, , namespace = "", service = ""] = subject.split(".");
+    const ref = serviceRef(namespace, service);
+    if (!this.#statuses.take(ref, this.#options.now())) {
+      this.#refuse("rate", ref, `${ref} says more than ${STATUS_RATE.perSecond} statuses a second: some are dropped`);
       return;
     }
-    const ref = serviceRef(status.namespace, status.service);
+    const status = readStatus(data);
+    if (status === undefined || subjects.status(status.namespace, status.service, status.instance) !== subject) {
+      this.#refuse("unreadable", ref, `a status on ${subject} was not understood`);
+      return;
+    }
     const observation = this.registry.observe(status, this.#options.now());
     if (observation === "full") {
-      this.#complain(`${ref} has as many instances as are kept: further ones get no traffic`);
+      this.#refuse("full", ref, this.#fullText(ref));
       return;
     }
     const rivals = this.registry.rivalsOf(ref, status.instance, this.#options.now());
-    if (rivals.length > 0) this.#complain(rivalText(ref, status.instance, rivals));
+    if (rivals.length > 0) this.#complain(ref, rivalText(ref, status.instance, rivals));
     // What is said of a process that nobody is sent to must not pass for the instance's word.
     if (observation === "rival") return;
     if (observation === "changed") this.#writes.mark([ref]);
     this.#options.onStatus?.(status);
   }
 
+  #refuse(reason: StatusRefusal, ref: ServiceRef, message: string): void {
+    this.#options.onRefused?.(reason);
+    this.#complain(ref, message);
+  }
+
+  #fullText(ref: ServiceRef): string {
+    const kept = this.#options.instancesPerService ?? INSTANCES_PER_SERVICE;
+    return `${ref} has ${kept} instances, as many as are kept: further ones get no traffic. Where a token invents them, revoke it (heddle token list); where they are real, start control with a larger --instances-per-service`;
+  }
+
   /** Heartbeats repeat themselves; complaints about them do not. */
-  #complain(message: string): void {
-    if (this.#complaints.has(message) || this.#complaints.size >= COMPLAINTS_MAX) return;
-    this.#complaints.add(message);
+  #complain(ref: ServiceRef, message: string): void {
+    const said = this.#complaints.get(ref) ?? new Set();
+    if (said.has(message) || said.size >= COMPLAINTS_MAX) return;
+    if (said.size === 0 && this.#complaints.size >= COMPLAINED_SERVICES_MAX) return;
+    this.#complaints.set(ref, said.add(message));
     this.#options.warn(message);
   }
 
@@ -174,6 +222,7 @@ export class EndpointPublisher {
     const service = parseServiceRef(ref);
     if (service === undefined) return;
     const { bus, now } = this.#options;
+    if (!this.#mayWrite(ref)) return;
     for (let race = 0; race < RACES_MAX; race++) {
       const endpoints = this.registry.endpointsOf(ref);
       const stored = this.#stored.get(ref) ?? NEVER_STORED;
@@ -188,6 +237,18 @@ export class EndpointPublisher {
       }
     }
     throw new Error(`${RACES_MAX} writes of the endpoints of ${ref} came too late`);
+  }
+
+  /** False where it is to be done later. */
+  #mayWrite(ref: ServiceRef): boolean {
+    if (this.#paused.has(ref)) return false;
+    if (this.#sets.take(ref, this.#options.now())) return true;
+    const goOn = (): void => {
+      this.#paused.delete(ref);
+      this.#writes.mark([ref]);
+    };
+    this.#paused.set(ref, setTimeout(goOn, WRITE_PAUSE_MS));
+    return false;
   }
 
   #describe({ key, value }: Entry): Stored {
@@ -205,6 +266,7 @@ function rivalText(service: ServiceRef, instance: string, rivals: readonly strin
 }
 
 function readStatus(data: Uint8Array): InstanceStatus | undefined {
+  if (data.length > STATUS_BYTES_MAX) return undefined;
   try {
     return instanceStatus.safeParse(JSON.parse(new TextDecoder().decode(data))).data;
   } catch {

@@ -26,10 +26,13 @@ interface Instance {
 }
 
 /**
- * Instances of one service that are kept: one set of them with its labels must fit a NATS message (1 MiB by default),
- * and one workload's credentials must not be able to fill our memory with invented names.
+ * Instances of one service that may be kept at most: one set of them with its labels must fit a NATS message (1 MiB by
+ * default).
  */
 export const INSTANCES_PER_SERVICE_MAX = 2_000;
+
+/** And that are unless told otherwise: whoever has one workload's credentials can invent names, which all callers hear of. */
+export const INSTANCES_PER_SERVICE = 1_000;
 
 /** Three heartbeats of five seconds: one may be lost and one late. */
 export const INSTANCE_TTL_MS = 15_000;
@@ -38,10 +41,15 @@ export class InstanceRegistry {
   readonly #services = new Map<ServiceRef, Map<string, Instance>>();
 
   readonly #ttlMs: number;
+  readonly #perService: number;
 
-  /** @param ttlMs silence after which another process may have an instance's name */
-  constructor(ttlMs = INSTANCE_TTL_MS) {
+  /**
+   * @param ttlMs silence after which another process may have an instance's name
+   * @param perService instances of one service that are kept
+   */
+  constructor(ttlMs = INSTANCE_TTL_MS, perService = INSTANCES_PER_SERVICE) {
     this.#ttlMs = ttlMs;
+    this.#perService = perService;
   }
 
   /** Takes in a status. `changed`: the endpoints of its service are not what they were. */
@@ -51,7 +59,7 @@ export class InstanceRegistry {
     const known = instances.get(status.instance);
     if (known?.holder?.hear(status, nowMs, this.#ttlMs) === false) return "rival";
     if (status.state === "gone") return this.#remove(ref, status.instance);
-    if (known === undefined && instances.size >= INSTANCES_PER_SERVICE_MAX) return "full";
+    if (known === undefined && instances.size >= this.#perService) return "full";
     const endpoint = endpointOf(status);
     const holder = known?.holder ?? new NameHolder(status, nowMs);
     instances.set(status.instance, { endpoint, status, holder, lastSeenMs: nowMs });
@@ -65,7 +73,7 @@ export class InstanceRegistry {
   presume(service: ServiceRef, endpoints: readonly Endpoint[], nowMs: number): void {
     const instances = this.#instancesAt(service);
     for (const endpoint of endpoints) {
-      if (instances.has(endpoint.instance) || instances.size >= INSTANCES_PER_SERVICE_MAX) continue;
+      if (instances.has(endpoint.instance) || instances.size >= this.#perService) continue;
       instances.set(endpoint.instance, { endpoint, status: undefined, holder: undefined, lastSeenMs: nowMs });
     }
   }

@@ -99,8 +99,19 @@ describe("the roster", () => {
     expect(roster.get(key)).toBeUndefined();
   });
 
+  test("invented names push out those of their own service only, the longest silent first", () => {
+    const roster = new Roster(100, 3);
+    roster.hear({ ...status, service: "payment" }, 0);
+    for (const [at, instance] of ["a", "b", "c", "a", "d"].entries()) roster.hear({ ...status, instance }, at + 1);
+    const left = [...roster.entries()].map(({ service, status: { instance } }) => `${service}/${instance}`);
+    expect(left).toEqual(["shop/payment/one", "shop/orders/c", "shop/orders/a", "shop/orders/d"]);
+    roster.hear({ ...status, instance: "c", state: "gone" }, 7);
+    roster.hear({ ...status, instance: "e" }, 8);
+    expect(roster.get(instanceKey("shop/orders", "a"))).toBeDefined();
+  });
+
   test("keeps no more instances than it may: who has been silent the longest goes", () => {
-    const roster = new Roster(100);
+    const roster = new Roster(100, 30_000);
     for (let index = 0; index < 20_001; index++) roster.hear({ ...status, instance: `i${index}` }, index / 1_000);
     roster.hear({ ...status, instance: "i0" }, 21);
     roster.forget(21);

@@ -3,6 +3,7 @@ import { subjects } from "../../src/nats/subjects.ts";
 import { EndpointPublisher } from "../../src/projections/endpoint-publisher.ts";
 import { type EndpointSet, endpointSet, type InstanceStatus } from "../../src/projections/snapshot.ts";
 import { MemoryBroker, type MemoryBus } from "../support/memory-bus.ts";
+import { eventually } from "../support/mesh.ts";
 
 const BUCKET = "endpoints";
 const TTL_MS = 15_000;
@@ -288,4 +289,19 @@ test("of two sidecars with one name one is heard, and the other is named to whoe
   expect(replica.warnings).toEqual([
     "several sidecars of shop/orders go by the name a; callers are not sent to 10.0.0.2:15006: start it with another --instance",
   ]);
+});
+
+test("a service whose instances come and go without end is written now and then, others at once", async () => {
+  const broker = new MemoryBroker();
+  const replica = new Replica(broker);
+  await replica.publisher.start();
+  for (let at = 0; at < 80; at++) await say(broker, status("a", at % 2 === 0 ? "ready" : "draining"));
+  const { history } = replica.bus.bucket(BUCKET);
+  expect(history.filter(({ key }) => key === "shop.orders").length).toBeLessThan(60);
+  await say(broker, status("b", "ready", "bank"));
+  expect(history.at(-1)?.key).toBe("bank.orders");
+  // What is in force in the end is what was said last.
+  replica.nowMs += 1_000;
+  await say(broker, status("last"));
+  await eventually(() => expect(replica.names()).toEqual(["last"]));
 });

@@ -7,12 +7,13 @@ import type { FirstOperator } from "../../control/bootstrap.ts";
 import type { ListenAddress } from "../../control/monitoring.ts";
 import { type ControlReplica, startControl } from "../../control/replica.ts";
 import { openAccounts } from "../../nats/accounts.ts";
-import { connectBus, type ServerAddress } from "../../nats/connection.ts";
+import { connectBus, type NatsBus, type ServerAddress } from "../../nats/connection.ts";
 import type { Credentials } from "../../nats/credentials.ts";
 import { readTrust } from "../../nats/directory.ts";
 import { isUserPublicKey } from "../../nats/keys.ts";
 import type { NatsTrust } from "../../nats/trust.ts";
 import { parseDuration } from "../../policy/duration.ts";
+import { INSTANCES_PER_SERVICE, INSTANCES_PER_SERVICE_MAX } from "../../projections/endpoints.ts";
 import { type Logger, logLevelOf, openLogger } from "../../telemetry/logger.ts";
 import { EXIT_FAILED, Failure, UsageError } from "../failure.ts";
 import { parseAddress } from "../input/address.ts";
@@ -34,6 +35,7 @@ interface Options extends ServerOptions {
   readonly caDir?: string;
   readonly caKeyFile?: string;
   readonly certificateTtl?: number;
+  readonly instancesPerService?: number;
   readonly trustDomain?: string;
   readonly firstOperator?: string;
   readonly natsKeys?: string;
@@ -63,6 +65,14 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
         .env("HEDDLE_CERTIFICATE_TTL")
         .argParser(parseCertificateTtl),
     )
+    .addOption(
+      new Option(
+        "--instances-per-service <count>",
+        `how many of one service are kept; all replicas the same (default: ${INSTANCES_PER_SERVICE})`,
+      )
+        .env("HEDDLE_INSTANCES_PER_SERVICE")
+        .argParser(parseInstances),
+    )
     .option("--listen <address>", "/metrics and /healthz (default: 127.0.0.1:15014)")
     .addHelpText(
       "after",
@@ -77,23 +87,28 @@ async function runControl(options: Options): Promise<void> {
   const logger = await openLogger(logLevelOf(process.env.HEDDLE_LOG));
   const listen = await listenAddress(options.listen, logger);
   const stopping = stopRequested();
-  const bus = await connectBus({
-    ...target.server,
-    credentials: target.credentials,
-    name: "heddle control",
-    onError: (error) => logger.warn({ err: error }, "NATS"),
-    retryUntil: stopping,
-  });
+  const connectAs = (name: string): Promise<NatsBus> =>
+    connectBus({
+      ...target.server,
+      credentials: target.credentials,
+      name,
+      onError: (error) => logger.warn({ err: error }, "NATS"),
+      retryUntil: stopping,
+    });
+  const bus = await connectAs("heddle control");
+  const heard = await connectAs("heddle control, workloads");
   const onError = (error: Error): void => logger.warn({ err: error }, "NATS accounts");
   const accounts = target.trust && openAccounts({ server: target.server, trust: target.trust, onError, now: Date.now });
   try {
     const replica = await startControl({
       bus,
+      heard,
       ...(accounts === undefined ? {} : { accounts }),
       custody: new FileCustody(target.caPath, await readSeal(options.caKeyFile)),
       trustDomain: target.trustDomain,
       ...(target.operator === undefined ? {} : { operator: target.operator }),
       ...(options.certificateTtl === undefined ? {} : { leafTtlMs: options.certificateTtl }),
+      ...(options.instancesPerService === undefined ? {} : { instancesPerService: options.instancesPerService }),
       listen,
       now: Date.now,
       random: Math.random,
@@ -109,7 +124,7 @@ async function runControl(options: Options): Promise<void> {
     throw new Failure(`the control replica did not start: ${why}`, { cause: error });
   } finally {
     await accounts?.close();
-    await bus.close();
+    await Promise.all([heard.close(), bus.close()]);
     // The channel to whoever started us would keep a replica alive that did not start.
     if (process.connected) process.disconnect?.();
   }
@@ -171,6 +186,12 @@ function parseCertificateTtl(text: string): number {
   const ttlMs = parseDuration(text);
   if (ttlMs !== undefined && ttlMs >= CERTIFICATE_TTL_MIN_MS && ttlMs <= CERTIFICATE_TTL_MAX_MS) return ttlMs;
   throw new InvalidArgumentError("It must be a duration between 1m and 2160h.");
+}
+
+function parseInstances(text: string): number {
+  const count = /^\d{1,6}$/.test(text) ? Number(text) : 0;
+  if (count >= 1 && count <= INSTANCES_PER_SERVICE_MAX) return count;
+  throw new InvalidArgumentError(`It must be a number from 1 to ${INSTANCES_PER_SERVICE_MAX}.`);
 }
 
 function parseFirstOperator(text: string | undefined): FirstOperator | undefined {

@@ -8,10 +8,11 @@ import { z } from "zod";
 import type { Bucket, Bus, BusSubscription } from "../../nats/bus.ts";
 import { subjects } from "../../nats/subjects.ts";
 import { parseJson } from "../../policy/json.ts";
-import { parseServiceRef, type ServiceRef } from "../../policy/names.ts";
+import type { ServiceRef } from "../../policy/names.ts";
 import type { EndpointSet, ServiceSnapshot } from "../../projections/snapshot.ts";
 import { type ReadSnapshot, readEndpointSet, readSnapshot, reasonOf } from "../../projections/snapshot-reading.ts";
 import { splitSnapshot } from "../../projections/snapshot-text.ts";
+import { FollowedEndpoints } from "./followed-endpoints.ts";
 import { inTurns, othersTurn } from "./turns.ts";
 
 type Reader = Pick<Bucket, "get">;
@@ -52,8 +53,7 @@ export class ConfigSource {
   readonly #options: ConfigSourceOptions;
   readonly #key: string;
   readonly #subscription: BusSubscription;
-  /** Services whose endpoints are followed. */
-  readonly #followed = new Map<ServiceRef, BusSubscription>();
+  readonly #followed: FollowedEndpoints;
   /** The newest that was handed on. */
   #revision: number;
   /** It is in force. */
@@ -75,6 +75,7 @@ export class ConfigSource {
     this.#enforced = revision > 0;
     const { bus, namespace, service } = options;
     this.#key = `${namespace}.${service}`;
+    this.#followed = new FollowedEndpoints(bus, (ref, data) => void this.#offerEndpoints(ref, data));
     // Subscribed before the first read, so that no change can fall between the two.
     this.#subscription = bus.subscribe(
       subjects.config(namespace, service),
@@ -88,20 +89,7 @@ export class ConfigSource {
 
   /** Follows the endpoints of exactly these services. */
   follow(services: readonly ServiceRef[]): void {
-    const wanted = new Set(services);
-    for (const [service, subscription] of this.#followed) {
-      if (wanted.has(service)) continue;
-      subscription.stop();
-      this.#followed.delete(service);
-    }
-    for (const service of wanted) {
-      const parsed = parseServiceRef(service);
-      if (this.#followed.has(service) || parsed === undefined) continue;
-      const subject = subjects.endpoints(parsed.namespace, parsed.name);
-      this.#followed.set(
-        service,
-        this.#options.bus.subscribe(subject, ({ data }) => void this.#offerEndpoints(service, data)),
-      );
+    for (const service of this.#followed.follow(services)) {
       void this.#readEndpoints(service).catch(() => this.#compareIn(RETRY_MS));
     }
   }
@@ -110,8 +98,7 @@ export class ConfigSource {
     this.#stopped = true;
     clearTimeout(this.#timer);
     this.#subscription.stop();
-    for (const subscription of this.#followed.values()) subscription.stop();
-    this.#followed.clear();
+    this.#followed.stop();
   }
 
   #compareIn(delayMs: number): void {
@@ -128,7 +115,7 @@ export class ConfigSource {
       const entry = await this.#options.config.get(this.#key);
       if (entry !== undefined && (await this.#offerSnapshot(entry.value))) this.#options.onConfirmed();
       if (this.#revision === 0) delayMs = RETRY_MS;
-      for (const service of this.#followed.keys()) await this.#readEndpoints(service);
+      for (const service of this.#followed.services()) await this.#readEndpoints(service);
     } catch {
       // The connection is away, or the bucket not yet made: what is in force stays in force.
       delayMs = RETRY_MS + this.#options.random() * RETRY_MS;
