@@ -47,6 +47,8 @@ const directoryContext = z.strictObject({
   operatorCreds: z.string(),
   /** Credentials of control replicas, likewise; absent on a machine that only has an operator. */
   controlCreds: z.string().optional(),
+  /** An import of so many revisions has begun, and the ledger is not whole before it ends. */
+  importing: z.int().min(1).optional(),
 });
 
 export type DirectoryContext = z.infer<typeof directoryContext>;
@@ -57,8 +59,16 @@ export interface DirectoryOptions {
   readonly operator: string;
 }
 
-/** What a directory knows of its server. */
-type ServerField = "url" | "publicUrl" | "external" | "listen" | "serverCertificate" | "tls" | "controlCreds";
+/** What a directory knows of its server, and of what is in it. */
+type ServerField =
+  | "url"
+  | "publicUrl"
+  | "external"
+  | "listen"
+  | "serverCertificate"
+  | "tls"
+  | "controlCreds"
+  | "importing";
 
 /** Reads a file of keys as `trust/nats.json` is. Rejects, naming it, where it is absent or damaged. */
 export async function readTrust(path: string): Promise<NatsTrust> {

@@ -2,8 +2,9 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import fc from "fast-check";
-import { recentEntries } from "../../src/cli/commands/log.ts";
 import { documentHistory } from "../../src/cli/mesh/indexed-ledger.ts";
+import { type LogQuery, recentEntries } from "../../src/cli/mesh/recent-entries.ts";
+import { ProgressLine } from "../../src/cli/output/progress.ts";
 import type { RecordedChange } from "../../src/events/change.ts";
 import { documentOfEvent, kindOfEvent } from "../../src/events/event-document.ts";
 import { openEventLog, readEventLog } from "../../src/events/jetstream-log.ts";
@@ -16,7 +17,7 @@ import { parseDocumentKey } from "../../src/policy/document-key.ts";
 import { HistoryKeeper, historyKey } from "../../src/projections/history-checkpoints.ts";
 import { blameDocuments } from "../../src/replay/blame.ts";
 import { changeIndex, changeIndexCodec } from "../../src/replay/change-index.ts";
-import { type HistoryFilter, historyEntry, serviceOfEvent } from "../../src/replay/history.ts";
+import { type HistoryEntry, type HistoryFilter, historyEntry, serviceOfEvent } from "../../src/replay/history.ts";
 import { TestLedger } from "../support/ledger.ts";
 import { startTestNats, type TestNats } from "../support/nats.ts";
 import { eventsOfSteps, steps } from "../support/random-history.ts";
@@ -73,6 +74,10 @@ function reader() {
   return { bus: viewer, ledger: counted, every: EVERY };
 }
 
+function entries(query: LogQuery): Promise<HistoryEntry[]> {
+  return Array.fromAsync(recentEntries(reader(), query, new ProgressLine()));
+}
+
 /** Values that occur, and some that do not. */
 function filters(): fc.Arbitrary<HistoryFilter> {
   const events = ledger.changes.flatMap(({ change }) => change.data.events);
@@ -101,7 +106,7 @@ test("log says by the index what it says by reading everything", async () => {
       .slice(0, to)
       .flatMap((change) => historyEntry(change, filter) ?? [])
       .map(({ recorded }) => recorded.revision);
-    const found = await recentEntries(reader(), { from: 1, to, filter }, REVISIONS);
+    const found = await entries({ from: 1, to, filter });
     expect(found.map(({ recorded }) => recorded.revision)).toEqual(expected.reverse());
   });
   await fc.assert(property, { numRuns: 150 });
@@ -109,7 +114,7 @@ test("log says by the index what it says by reading everything", async () => {
 
 test("what nobody did is found out without reading the changes", async () => {
   reads = 0;
-  expect(await recentEntries(reader(), { from: 1, to: undefined, filter: { actor: "nobody" } }, 50)).toEqual([]);
+  expect(await entries({ from: 1, to: undefined, filter: { actor: "nobody" } })).toEqual([]);
   // Those after the last complete stretch, and of each index that there is the one that it is held against.
   // Where a busy machine does not answer in time, a stretch more.
   expect(reads).toBeGreaterThanOrEqual((REVISIONS % EVERY) + Math.floor(REVISIONS / EVERY));
@@ -145,6 +150,6 @@ test("a stretch whose index is damaged or missing is read", async () => {
   await bucket.put(historyKey(changeIndex(EVERY), 8), new TextEncoder().encode("not what was written"));
   await bucket.delete(historyKey(changeIndex(EVERY), 12));
   reads = 0;
-  expect(await recentEntries(reader(), { from: 1, to: undefined, filter: { actor: "nobody" } }, 50)).toEqual([]);
+  expect(await entries({ from: 1, to: undefined, filter: { actor: "nobody" } })).toEqual([]);
   expect(reads).toBeGreaterThanOrEqual((REVISIONS % EVERY) + Math.floor(REVISIONS / EVERY) - 2 + 2 * EVERY);
 });

@@ -4,8 +4,13 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { copyLedger } from "../../src/cli/mesh/ledger-copy.ts";
 import { readExport } from "../../src/cli/mesh/ledger-proof.ts";
 import { foldAll } from "../../src/events/evolve.ts";
+import { connectBus } from "../../src/nats/connection.ts";
+import { createDirectory, openDirectory } from "../../src/nats/directory.ts";
+import { startServer } from "../../src/nats/embedded-server.ts";
+import { findServerBinary } from "../../src/nats/server-binary.ts";
 import { parseServiceRef } from "../../src/policy/names.ts";
 import { declaredServices } from "../../src/projections/call-graph.ts";
 import { compileSnapshot, encodeSnapshot } from "../../src/projections/compile-snapshot.ts";
@@ -129,6 +134,35 @@ test("import makes the same ledger of it: the same bytes, the same snapshots", a
     up.type("\u0003");
     await up.ended();
   }
+});
+
+test("an import that was interrupted goes on where it was, and nothing starts on a part of a ledger", async () => {
+  const path = join(root, "interrupted");
+  const directory = await createDirectory(path, { trustDomain: "mesh.local", operator: "eve" });
+  const server = await startServer({ directory, binary: await findServerBinary(process.env) });
+  const credentials = await directory.controlCredentials();
+  const bus = await connectBus({ url: server.url, credentials, name: "import", onError: () => {} });
+  let asked = 0;
+  const copy = copyLedger(bus, directory, (await readExport(file)).changes, () => asked++ === 2);
+  await expect(copy).rejects.toThrow("has 2 of 4 changes. Run the same command again");
+  await bus.close();
+  await server.stop();
+  const cli = new CommandLine(path);
+  for (const command of ["up", "control"]) {
+    expect(await cli.heddle([command])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("an import of 4 changes into"),
+    });
+  }
+  expect(await cli.heddle(["import", file])).toMatchObject({
+    code: 0,
+    stderr: expect.stringMatching(/^2 of them were there already\nrevision 5 enters/),
+  });
+  expect((await openDirectory(path))?.context.importing).toBeUndefined();
+  expect(await cli.heddle(["import", file])).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("is not empty: revision 5 is beyond what the export holds"),
+  });
 });
 
 test("a mesh that comes back with its own keys goes on as it was", async () => {

@@ -14,6 +14,7 @@ import { type ConnectionOptions, connectionOptions, type OperatorContext, withOp
 import { documentHistory } from "../mesh/indexed-ledger.ts";
 import { atOption, MOMENT_HELP, revisionOf } from "../mesh/moment-argument.ts";
 import { type OutputFormat, outputOption, print, table } from "../output/output.ts";
+import { withProgress } from "../output/progress.ts";
 import { safeLine, safeText } from "../output/safe-text.ts";
 
 interface BlameOptions extends ConnectionOptions {
@@ -55,7 +56,9 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
 /** Reads the history of the document up to a revision. */
 async function documentBlame(context: OperatorContext, key: DocumentKey, to: number): Promise<DocumentBlame> {
   const namespace = parseDocumentKey(key)?.namespace ?? "";
-  const blame = (await blameDocuments(documentHistory(context, { to, namespace }, [key]), [key])).get(key);
+  const history = documentHistory(context, { to, namespace }, [key]);
+  const told = withProgress(history, ({ revision }) => `read up to revision ${revision} of ${to}`);
+  const blame = (await blameDocuments(told, [key])).get(key);
   if (blame === undefined) throw new Error(`no blame for ${key}`);
   return blame;
 }

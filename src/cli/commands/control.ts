@@ -19,7 +19,7 @@ import { EXIT_FAILED, Failure, UsageError } from "../failure.ts";
 import { parseAddress } from "../input/address.ts";
 import { operatorNameProblem } from "../input/operator-name.ts";
 import { caKeyFileOption, readSeal } from "../mesh/ca-secret.ts";
-import { requireDirectory } from "../mesh/context.ts";
+import { requireDirectory, requireWholeLedger } from "../mesh/context.ts";
 import { givenCredentials } from "../mesh/given-credentials.ts";
 import { chosenServer, type ServerOptions, serverOptions } from "../mesh/server-options.ts";
 import { isFree } from "../processes/free-port.ts";
@@ -164,6 +164,7 @@ async function controlTarget(options: Options): Promise<Target> {
     };
   }
   const directory = await requireDirectory(dir);
+  requireWholeLedger(directory);
   const server = await chosenServer(options, await directory.server());
   if (server === undefined) {
     throw new Failure(

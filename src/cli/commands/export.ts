@@ -14,6 +14,7 @@ import type { Moment } from "../input/moment.ts";
 import { type ConnectionOptions, connectionOptions, type OperatorContext, withOperator } from "../mesh/context.ts";
 import { MOMENT_HELP, momentOption, revisionOf } from "../mesh/moment-argument.ts";
 import { note } from "../output/output.ts";
+import { withProgress } from "../output/progress.ts";
 
 interface ExportOptions extends ConnectionOptions {
   readonly since?: Moment;
@@ -61,7 +62,11 @@ async function writeExport(
   let end = FIRST_MARK;
   let changes = 0;
   try {
-    for await (const { revision, bytes } of readStored(bus)) {
+    // On the screen there is the export itself to be seen.
+    const told = out === undefined && process.stdout.isTTY;
+    const stored = readStored(bus);
+    const source = told ? stored : withProgress(stored, ({ revision }) => `exported up to revision ${revision}`);
+    for await (const { revision, bytes } of source) {
       if (bytes === undefined) throw new Failure(`revision ${revision} is not there any more: see \`heddle verify\``);
       const recorded = recordedChange(bytes, revision);
       end = advanceMark(end, recorded);

@@ -13,6 +13,7 @@ import { copyLedger } from "../mesh/ledger-copy.ts";
 import { type ExportedLedger, proveExport, readExport } from "../mesh/ledger-proof.ts";
 import { note, printText } from "../output/output.ts";
 import { safeText } from "../output/safe-text.ts";
+import { onStopSignals } from "../processes/stop-signals.ts";
 
 /** nats-server's own word for "any free port". */
 const ANY_PORT = -1;
@@ -25,7 +26,8 @@ interface ImportOptions {
 
 const HELP = `
 The file is verified first; then every change is stored as it was, under the revision that it had. Nothing may run in the
-directory meanwhile. Where it has the keys of the mesh that the export is of (trust/ and ca/, from a backup), that mesh goes
+directory meanwhile. Interrupted, it goes on when it is run again with the same file, and nothing starts there before it has
+ended. Where it has the keys of the mesh that the export is of (trust/ and ca/, from a backup), that mesh goes
 on as it was. Otherwise one more change enters this directory's operator and root, and \`heddle verify\` says so.
 
 Example:
@@ -48,6 +50,11 @@ async function importLedger(file: string, options: ImportOptions): Promise<void>
   const exported = await readExport(file);
   await requireSound(exported);
   const directory = await openOrCreate(exported, options);
+  let isStopping = false;
+  // The server that is started here has to be stopped again.
+  onStopSignals(() => {
+    isStopping = true;
+  });
   const { url: usualUrl } = directory.context;
   const server =
     options.natsUrl === undefined
@@ -58,8 +65,9 @@ async function importLedger(file: string, options: ImportOptions): Promise<void>
     const credentials = await directory.controlCredentials();
     const bus = await connectBus({ url, credentials, name: "heddle import", onError: () => {} });
     try {
-      const { revision, adopted } = await copyLedger(bus, directory, exported.changes);
+      const { revision, alreadyThere, adopted } = await copyLedger(bus, directory, exported.changes, () => isStopping);
       printText(`imported ${revision} changes into ${directory.path}`);
+      if (alreadyThere > 0) note(`${alreadyThere} of them were there already`);
       if (adopted !== undefined) note(`revision ${adopted} enters this mesh's own operator and root`);
     } finally {
       await bus.close();

@@ -4,20 +4,22 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import type { EventLog } from "../../events/log.ts";
 import { type ServiceRef, serviceRef } from "../../policy/names.ts";
 import type { PolicyKind } from "../../policy/schema.ts";
-import { type HistoryEntry, type HistoryFilter, historyEntry } from "../../replay/history.ts";
+import { type HistoryEntry, historyEntry } from "../../replay/history.ts";
 import { UsageError } from "../failure.ts";
 import { parseKind } from "../input/document-argument.ts";
 import type { Moment } from "../input/moment.ts";
 import { parseServiceArgument } from "../input/service-argument.ts";
 import { namespaceOption, parseCount } from "../mesh/change-options.ts";
 import { type ConnectionOptions, connectionOptions, type OperatorContext, withOperator } from "../mesh/context.ts";
-import { CLOCK_SKEW_MS, type LedgerReader, rangesToRead } from "../mesh/indexed-ledger.ts";
+import type { LedgerReader } from "../mesh/indexed-ledger.ts";
 import { impactLines, worseningsOf } from "../mesh/log-impact.ts";
 import { MOMENT_HELP, momentOption, revisionOf } from "../mesh/moment-argument.ts";
-import { recentChanges } from "../mesh/recent-changes.ts";
+import { type LogQuery, recentEntries } from "../mesh/recent-entries.ts";
 import { graphLanes } from "../output/log-graph.ts";
+import { type ShownEntries, showAsFound } from "../output/log-listing.ts";
 import { LOG_FORMATS, type LogFormat, logTable, logValue } from "../output/log-output.ts";
 import { note, painter, print, printText } from "../output/output.ts";
+import { ProgressLine } from "../output/progress.ts";
 import { escapeUnsafe } from "../output/safe-text.ts";
 
 interface LogOptions extends ConnectionOptions {
@@ -41,17 +43,9 @@ interface LogOptions extends ConnectionOptions {
 
 type Ledger = Omit<EventLog, "append">;
 
-/** Which changes are looked at, and which of them pass. */
-interface LogQuery {
-  /** First and last revision. */
-  readonly from: number;
-  readonly to: number | undefined;
-  readonly filter: HistoryFilter;
-}
-
 const LIMIT_DEFAULT = 50;
-/** Whoever looks for a text in a long ledger waits: from time to time they are told how far it has come. */
-const PROGRESS_MS = 3_000;
+/** Whoever looks for a text in a long ledger is shown what was found after this, and not only when all is read. */
+const FOUND_SHOWN_MS = 500;
 
 const HELP = `
 The newest change comes first; with --follow the newest comes last and what happens from now on follows, for machines
@@ -112,34 +106,20 @@ function withService(options: LogOptions, service: string | undefined): LogOptio
   throw new UsageError(`two services are named, ${service} and ${options.service}: leave one of them out`);
 }
 
-/** The last entries that pass, newest first. */
-export async function recentEntries(reader: LedgerReader, query: LogQuery, limit: number): Promise<HistoryEntry[]> {
-  const { from, filter } = query;
-  const { namespace, sinceMs = Number.NEGATIVE_INFINITY } = filter;
-  const to = Math.min(query.to ?? Number.POSITIVE_INFINITY, await reader.ledger.lastRevision());
-  const entries: HistoryEntry[] = [];
-  let toldMs = performance.now();
-  for await (const range of rangesToRead(reader, { from, to }, filter)) {
-    const inNamespace = { ...range, ...(namespace === undefined ? {} : { namespace }) };
-    for await (const recorded of recentChanges(reader.ledger, inNamespace)) {
-      if (Date.parse(recorded.change.time) < sinceMs - CLOCK_SKEW_MS) return entries;
-      const entry = historyEntry(recorded, filter);
-      if (entry !== undefined) entries.push(entry);
-      if (entries.length === limit) return entries;
-      if (performance.now() - toldMs < PROGRESS_MS) continue;
-      toldMs = performance.now();
-      note(`looked back to revision ${recorded.revision} so far`);
-    }
+async function list(context: OperatorContext, query: LogQuery, options: LogOptions): Promise<void> {
+  const { limit, output, graph, impact, absolute } = options;
+  const progress = new ProgressLine();
+  const found = limited(recentEntries(context, query, progress), limit);
+  const style = { width: process.stdout.columns, times: absolute === true ? "absolute" : "relative" } as const;
+  if (output === "table" && graph !== true && impact !== true) {
+    const show = (text: string): void => {
+      progress.clear();
+      printText(text);
+    };
+    noteEnd(await showAsFound(found, { style, show, everyMs: FOUND_SHOWN_MS, now: Date.now }), limit, query);
+    return;
   }
-  return entries;
-}
-
-async function list(
-  context: OperatorContext,
-  query: LogQuery,
-  { limit, output, graph, impact, absolute }: LogOptions,
-): Promise<void> {
-  const entries = await recentEntries(context, query, limit);
+  const entries = await Array.fromAsync(found);
   const impacts = impact === true ? await worseningsOf(context, entries, Date.now()) : undefined;
   if (output !== "table") {
     const values = entries.map((entry) => {
@@ -151,21 +131,33 @@ async function list(
     print(output === "yaml" ? "yaml" : "json", values, () => "");
     return;
   }
-  if (entries.length === 0) note("there are no such changes");
-  else {
+  if (entries.length > 0) {
     const lanes = graph === true ? { lanes: graphLanes(entries, painter(process.stdout)) } : {};
-    const times = absolute === true ? "absolute" : "relative";
-    printText(logTable(entries, { nowMs: Date.now(), width: process.stdout.columns, times, ...lanes }));
+    printText(logTable(entries, { ...style, nowMs: Date.now(), ...lanes }));
     if (impacts !== undefined) printText(impactLines(impacts, painter(process.stdout)));
   }
-  if (entries.length === limit && entries.at(-1)?.recorded.revision !== query.from)
-    note(`the last ${limit}; --limit shows more`);
+  noteEnd({ count: entries.length, last: entries.at(-1) }, limit, query);
+}
+
+/** Says what a list of changes does not show. */
+function noteEnd({ count, last }: ShownEntries, limit: number, { from }: LogQuery): void {
+  if (count === 0) note("there are no such changes");
+  else if (count === limit && last?.recorded.revision !== from) note(`the last ${limit}; --limit shows more`);
+}
+
+async function* limited<T>(items: AsyncIterable<T>, max: number): AsyncGenerator<T> {
+  let count = 0;
+  for await (const item of items) {
+    yield item;
+    if (++count === max) return;
+  }
 }
 
 async function follow(reader: LedgerReader, query: LogQuery, { limit, output }: LogOptions): Promise<void> {
   const { ledger } = reader;
   const last = await ledger.lastRevision();
-  const said = (await recentEntries(reader, { ...query, to: last }, limit)).reverse();
+  const recent = recentEntries(reader, { ...query, to: last }, new ProgressLine());
+  const said = (await Array.fromAsync(limited(recent, limit))).reverse();
   const say = (entries: readonly HistoryEntry[], heads: boolean): void => {
     const style = { nowMs: Date.now(), width: process.stdout.columns, times: "absolute", heads } as const;
     if (output === "table") printText(logTable(entries, style));

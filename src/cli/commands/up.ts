@@ -8,7 +8,7 @@ import { TRUST_DOMAIN } from "../../policy/names.ts";
 import { EXIT_FAILED, Failure, UsageError } from "../failure.ts";
 import { parseAddress } from "../input/address.ts";
 import { operatorNameProblem, parseOperatorName } from "../input/operator-name.ts";
-import { directoryPath, isDefaultDirectory } from "../mesh/context.ts";
+import { directoryPath, isDefaultDirectory, requireWholeLedger } from "../mesh/context.ts";
 import { note, painter, printText } from "../output/output.ts";
 import { startControlChild } from "../processes/control-child.ts";
 import { onStopSignals } from "../processes/stop-signals.ts";
@@ -53,6 +53,7 @@ async function up(options: Options): Promise<void> {
   if (options.controlListen !== undefined) parseAddress(options.controlListen, "--control-listen", LOOPBACK);
   await checkServerOptions(options);
   const directory = await openOrCreate(options);
+  requireWholeLedger(directory);
   const running: Supervisor[] = [];
   const supervise = async (name: string, launch: () => Promise<SupervisedChild>): Promise<void> => {
     const say = (message: string): void => note(`heddle: ${message}`);

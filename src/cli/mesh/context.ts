@@ -58,6 +58,14 @@ export async function requireDirectory(dir: string | undefined): Promise<Directo
   throw new Failure(`there is no mesh in ${path}: start one with \`heddle up\`, or name its directory with --dir`);
 }
 
+/** Rejects a directory whose ledger is only a part of one: to decide anything on it would fork it for good. */
+export function requireWholeLedger({ path, context: { importing } }: Directory): void {
+  if (importing === undefined) return;
+  throw new Failure(
+    `an import of ${importing} changes into ${path} has not ended: run \`heddle import\` with the same file again, and it goes on`,
+  );
+}
+
 /** An operator's connection to a mesh. */
 export interface OperatorContext {
   readonly bus: NatsBus;

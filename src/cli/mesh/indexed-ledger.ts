@@ -9,6 +9,7 @@ import { checkpointAt, HISTORY_EVERY } from "../../projections/history-checkpoin
 import { type ChangeIndex, changeIndex, changeIndexCodec, mayHold, revisionsOf } from "../../replay/change-index.ts";
 import type { HistoryFilter } from "../../replay/history.ts";
 import { note } from "../output/output.ts";
+import type { ProgressLine } from "../output/progress.ts";
 import { checkpointReader } from "./checkpoints.ts";
 import type { OperatorContext } from "./context.ts";
 
@@ -37,6 +38,7 @@ export async function* rangesToRead(
   reader: LedgerReader,
   { from, to }: RevisionRange,
   filter: HistoryFilter,
+  progress: ProgressLine,
 ): AsyncGenerator<RevisionRange> {
   const { text: _, ...indexed } = filter;
   if (Object.keys(indexed).length === 0) {
@@ -53,6 +55,7 @@ export async function* rangesToRead(
     const indexes = await Promise.all(ends.map((at) => indexAt(reader, at)));
     for (const [at, index] of indexes.entries()) {
       const last = ends[at] ?? end;
+      progress.at(() => `looked back to revision ${last}`);
       if (index !== undefined && index.latestMs < (indexed.sinceMs ?? 0) - CLOCK_SKEW_MS) return;
       if (index !== undefined && !mayHold(index, indexed)) continue;
       yield { from: Math.max(from, last - every + 1), to: last };

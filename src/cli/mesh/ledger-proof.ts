@@ -26,6 +26,7 @@ import {
   verifyLedger,
 } from "../../replay/verify.ts";
 import { Failure } from "../failure.ts";
+import { withProgress } from "../output/progress.ts";
 import type { OperatorContext } from "./context.ts";
 import type { RememberedLedger } from "./remembered-ledger.ts";
 
@@ -92,7 +93,8 @@ async function* storedChanges(
   bus: OperatorContext["bus"],
   from = 1,
 ): AsyncGenerator<RecordedChange | UnreadableChange> {
-  for await (const { revision, subject, bytes } of readStored(bus, from)) {
+  const stored = withProgress(readStored(bus, from), ({ revision }) => `proved up to revision ${revision}`);
+  for await (const { revision, subject, bytes } of stored) {
     if (bytes === undefined) yield { revision, unreadable: `revision ${revision} is not there`, missing: true };
     else yield readable(revision, subject, bytes);
   }
