@@ -4,9 +4,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openEventLog } from "../src/events/jetstream-log.ts";
-import { connectBus, type NatsBus } from "../src/nats/connection.ts";
+import { connectBus } from "../src/nats/connection.ts";
 import { createDirectory } from "../src/nats/directory.ts";
 import { startServer } from "../src/nats/embedded-server.ts";
+import type { NatsBus } from "../src/nats/nats-bus.ts";
 import { findServerBinary } from "../src/nats/server-binary.ts";
 
 export interface LedgerServer {

@@ -8,7 +8,7 @@
 import { FIRST_PREVIOUS } from "../src/events/change.ts";
 import { openEventLog } from "../src/events/jetstream-log.ts";
 import { openBucket } from "../src/nats/buckets.ts";
-import type { NatsBus } from "../src/nats/connection.ts";
+import type { NatsBus } from "../src/nats/nats-bus.ts";
 import { CHECKPOINT_BUCKET } from "../src/nats/subjects.ts";
 import { HistoryKeeper, nearestCheckpoint } from "../src/projections/history-checkpoints.ts";
 import { meshProjection } from "../src/projections/projection.ts";

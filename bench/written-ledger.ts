@@ -3,7 +3,7 @@
 import { encodeChange, sha256Hex } from "../src/events/chain.ts";
 import { CHANGE_TYPE, type Change } from "../src/events/change.ts";
 import type { DomainEvent } from "../src/events/domain-events.ts";
-import type { NatsBus } from "../src/nats/connection.ts";
+import type { NatsBus } from "../src/nats/nats-bus.ts";
 import { lastSequence } from "../src/nats/stream-client.ts";
 import { EVENT_STREAM, subjects } from "../src/nats/subjects.ts";
 

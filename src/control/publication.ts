@@ -1,7 +1,7 @@
 /** What a replica tells the mesh, and what it hears back: snapshots and endpoints out, heartbeats in. */
 
 import type { Bucket } from "../nats/bus.ts";
-import type { NatsBus } from "../nats/connection.ts";
+import type { NatsBus } from "../nats/nats-bus.ts";
 import { EndpointPublisher, type StatusRefusal } from "../projections/endpoint-publisher.ts";
 import { INSTANCES_PER_SERVICE } from "../projections/endpoints.ts";
 import { Hearing } from "../projections/hearing.ts";

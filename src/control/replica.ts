@@ -4,52 +4,34 @@
  * or hear again.
  */
 
-import type { AuthorityKeeper } from "../ca/authority-keeper.ts";
 import type { KeyCustody } from "../ca/custody.ts";
 import type { Authority } from "../ca/open-authority.ts";
-import { serveSigning } from "../ca/sign-service.ts";
+import type { RecordedChange } from "../events/change.ts";
 import { openEventLog } from "../events/jetstream-log.ts";
-import type { EventLog } from "../events/log.ts";
 import type { MeshState } from "../events/state.ts";
 import type { Accounts } from "../nats/accounts.ts";
 import { openBucket } from "../nats/buckets.ts";
-import type { Bucket } from "../nats/bus.ts";
-import type { NatsBus } from "../nats/connection.ts";
 import { largeValues } from "../nats/large-values.ts";
+import type { NatsBus } from "../nats/nats-bus.ts";
 import { CHECKPOINT_BUCKET, CONFIG_BUCKET, ENDPOINT_BUCKET } from "../nats/subjects.ts";
 import { ensureTrafficStream } from "../nats/traffic-stream.ts";
-import { parseDuration } from "../policy/duration.ts";
-import { HISTORY_EVERY, HistoryKeeper, nearestCheckpoint } from "../projections/history-checkpoints.ts";
 import { meshProjection, type Projection } from "../projections/projection.ts";
-import { type RunningProjection, runProjection } from "../projections/runner.ts";
-import { meshStateCodec } from "../projections/state-codec.ts";
-import { type ChangeIndex, changeIndex, changeIndexCodec } from "../replay/change-index.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { MetricFamily } from "../telemetry/metric-family.ts";
 import { MetricsPage } from "../telemetry/metrics-page.ts";
-import { CLOCK_TOLERANCE_MS } from "./admission.ts";
 import { bootstrap, checkTrustDomain, type FirstOperator } from "./bootstrap.ts";
-import { CommandService } from "./command-service.ts";
 import { ControlMetrics } from "./control-metrics.ts";
 import { CredentialService } from "./credential-service.ts";
 import { FaultExpiry } from "./fault-expiry.ts";
-import { admitInstance } from "./join-tokens.ts";
 import { keepAuthority } from "./keep-authority.ts";
 import { Ledger } from "./ledger.ts";
+import { foldLedger } from "./ledger-fold.ts";
 import { type ListenAddress, serveMonitoring } from "./monitoring.ts";
-import { PastStates } from "./past-states.ts";
 import { createPublication, type Publication } from "./publication.ts";
-import { serveQueries } from "./query-service.ts";
-import { serveQuota } from "./quota-service.ts";
-import { RecentCommands } from "./recent-commands.ts";
-import { RefusedCertificates } from "./refused-certificates.ts";
 import { ReplicaRegistry, type ReplicaRegistryOptions } from "./replica-registry.ts";
+import { serveAll } from "./replica-services.ts";
 import { RotationDriver } from "./rotation-driver.ts";
-import { signingRevocation } from "./signing-revocation.ts";
-import { RollupKeeper } from "./traffic-rollups.ts";
-
-/** Life of a leaf where no document and no option says otherwise. */
-const LEAF_TTL_MS = 24 * 3_600_000;
+import { RollupKeeper, type RollupKeeperOptions } from "./traffic-rollups.ts";
 
 export interface ControlOptions {
   /** A control user's connection, which remains the caller's to close. */
@@ -123,47 +105,32 @@ export async function startControl(options: ControlOptions): Promise<ControlRepl
 /** Starts every part in the order of need, and leaves on the stack how each is ended. */
 async function startParts(options: ControlOptions, stack: AsyncDisposableStack) {
   const { bus, now } = options;
-  const { log, checkpoints, configBucket, endpointBucket } = await openStores(bus, options.streamReplicas ?? 1);
+  const warn = (message: string): void => options.logger.warn({}, message);
+  const state = (): MeshState => projection.state;
+  const { log, checkpoints, ...buckets } = await openStores(bus, options.streamReplicas ?? 1);
   const metrics = new ControlMetrics();
-  const converged = (durationMs: number): void => metrics.converged(durationMs);
   const publication = createPublication({
     ...options,
-    configBucket,
-    endpointBucket,
-    converged,
+    ...buckets,
+    converged: (durationMs) => metrics.converged(durationMs),
     refused: (reason) => metrics.refusedStatus(reason),
   });
-  const recent = new RecentCommands(2 * CLOCK_TOLERANCE_MS);
-  const warn = (message: string): void => options.logger.warn({}, message);
-  const fold = options.fold ?? meshProjection;
-  const source = { log, bucket: checkpoints, projection: fold, codec: meshStateCodec, warn };
-  const past = new PastStates(log, async (revision) => (await nearestCheckpoint(source, revision))?.state);
-  const history = new HistoryKeeper(source);
-  stack.defer(() => history.stop());
-  const index = new HistoryKeeper({ ...source, projection: changeIndex(), codec: changeIndexCodec });
-  stack.defer(() => index.stop());
   const credentials = new CredentialService({
     ...options,
     accounts: options.accounts,
-    state: () => projection.state,
+    state,
     latest: () => ledger.latest(),
   });
-  const projection = await project(options, {
-    ...source,
-    publication,
-    metrics,
-    recent,
-    past,
-    history,
-    index,
-    credentials,
-  });
-  stack.defer(() => projection.stop());
-  history.start();
-  index.start();
-  const rollups = new RollupKeeper({ bus, bucket: checkpoints, warn });
-  stack.defer(() => rollups.stop());
-  rollups.start();
+  const onChange = (before: MeshState, after: MeshState, change: RecordedChange): void => {
+    publication.snapshots.changed(before, after, change);
+    publication.convergence.changed(change.revision);
+    metrics.recorded(change);
+    if (before.revokedKeys !== after.revokedKeys) credentials.check();
+  };
+  const projectionOf = options.fold ?? meshProjection;
+  const fold = await foldLedger({ ...options, log, checkpoints, projection: projectionOf, onChange, warn }, stack);
+  const { projection } = fold;
+  keepRollups({ bus, bucket: checkpoints, warn }, stack);
   const ledger = new Ledger({ ...options, log, projection });
   const found = await ledger.latest();
   // First, since keys of another mesh's authority are nothing to look for here.
@@ -176,20 +143,17 @@ async function startParts(options: ControlOptions, stack: AsyncDisposableStack) 
     const { rootNotAfterMs: rootMs, issuer } = keeper.current;
     return { rootMs, issuerMs: issuer.notAfterMs };
   };
+  const revision = (): number => projection.revision;
   const instances = (): number => publication.roster.connected(now());
-  const gauges = { authorityExpiry, revision: () => projection.revision, instances };
-  const url = monitor(options, metrics.families(gauges), stack);
+  const url = monitor(options, metrics.families({ authorityExpiry, revision, instances }), stack);
   const rotation = new RotationDriver({ ...options, ledger, keeper, acknowledgements: publication.acknowledgements });
-  stack.defer(rotation.start(() => projection.state));
-  const faults = new FaultExpiry({ ...options, ledger, state: () => projection.state });
-  stack.defer(faults.start());
-  const says = { revision: () => projection.revision, cannotSign: () => keeper.fault };
-  const peers = announce(options, says, stack);
-  const parts = { metrics, keeper, rotation, ledger, recent, past, projection, publication, credentials, peers };
-  await serve({ ...options, ...parts, authorityExpiry }, stack);
-  const { snapshots, endpoints } = publication;
+  stack.defer(rotation.start(state));
+  stack.defer(new FaultExpiry({ ...options, ledger, state }).start());
+  const peers = announce(options, { revision, cannotSign: () => keeper.fault }, stack);
+  const parts = { metrics, keeper, rotation, ledger, publication, credentials, peers, authorityExpiry };
+  await serveAll({ ...options, ...fold, ...parts }, stack);
   const settled = async (): Promise<void> => {
-    await Promise.all([snapshots.settled(), endpoints.settled()]);
+    await Promise.all([publication.snapshots.settled(), publication.endpoints.settled()]);
   };
   return { projection, url, settled };
 }
@@ -207,40 +171,11 @@ async function openStores(bus: NatsBus, count: number) {
   return stores;
 }
 
-interface ProjectionParts {
-  readonly log: EventLog;
-  readonly bucket: Bucket;
-  readonly projection: Projection<MeshState>;
-  readonly publication: Publication;
-  readonly metrics: ControlMetrics;
-  readonly recent: RecentCommands;
-  readonly past: PastStates;
-  readonly history: HistoryKeeper<MeshState>;
-  readonly index: HistoryKeeper<ChangeIndex>;
-  readonly credentials: CredentialService;
-}
-
-/** Folds the log, and tells every part that follows it of each change. */
-function project({ logger, random }: ControlOptions, parts: ProjectionParts): Promise<RunningProjection<MeshState>> {
-  const { log, bucket, projection, publication, metrics, recent, past, history, index, credentials } = parts;
-  return runProjection({
-    log,
-    projection,
-    checkpoints: { bucket, codec: meshStateCodec },
-    onChange: (before, after, change) => {
-      publication.snapshots.changed(before, after, change);
-      publication.convergence.changed(change.revision);
-      metrics.recorded(change);
-      recent.recorded(change);
-      past.keep(after);
-      history.recorded(after, change);
-      // What the stretch holds is folded when it is complete.
-      if (change.revision % HISTORY_EVERY === 0) index.start();
-      if (before.revokedKeys !== after.revokedKeys) credentials.check();
-    },
-    warn: (message) => logger.warn({}, message),
-    random,
-  });
+/** Adds up the traffic ledger until the stack is unwound. */
+function keepRollups(options: RollupKeeperOptions, stack: AsyncDisposableStack): void {
+  const rollups = new RollupKeeper(options);
+  stack.defer(() => rollups.stop());
+  rollups.start();
 }
 
 /** What was revoked while nobody was connected, the server must hear of again. */
@@ -250,6 +185,7 @@ function guardCredentials(credentials: CredentialService, bus: NatsBus, stack: A
   credentials.start();
 }
 
+/** Sends what is due, and follows what instances say, until the stack is unwound. */
 async function publish(publication: Publication, first: MeshState, stack: AsyncDisposableStack): Promise<void> {
   const { snapshots, endpoints } = publication;
   stack.defer(() => snapshots.stop());
@@ -272,6 +208,7 @@ function announce(
   return peers;
 }
 
+/** The state to begin with; an empty ledger gets its first changes. */
 function begin(ledger: Ledger, authority: Authority, options: ControlOptions): Promise<MeshState> {
   const { trustDomain, newId, operator } = options;
   const root = { fingerprint: authority.rootFingerprint, pem: authority.rootPem };
@@ -290,84 +227,4 @@ function monitor(options: ControlOptions, families: MetricFamily[], stack: Async
   const monitoring = serveMonitoring({ address: listen, page: new MetricsPage(families), ailment });
   stack.defer(() => monitoring.stop());
   return monitoring.url;
-}
-
-interface ServiceParts extends ControlOptions {
-  readonly metrics: ControlMetrics;
-  readonly keeper: AuthorityKeeper;
-  readonly rotation: RotationDriver;
-  readonly ledger: Ledger;
-  readonly recent: RecentCommands;
-  readonly past: PastStates;
-  readonly projection: RunningProjection<MeshState>;
-  readonly publication: Publication;
-  readonly credentials: CredentialService;
-  readonly peers: ReplicaRegistry;
-  readonly authorityExpiry: () => { readonly rootMs: number; readonly issuerMs: number };
-}
-
-/** Opens the doors: certificates, questions, commands. Resolves when the server knows of them. */
-async function serve(parts: ServiceParts, stack: AsyncDisposableStack): Promise<void> {
-  const { bus, trustDomain, now, logger, keeper, rotation, ledger, recent, past, projection, publication } = parts;
-  const { roster, convergence, snapshots } = publication;
-  const { credentials } = parts;
-  const refused = new RefusedCertificates(logger);
-  const heard = parts.heard ?? bus;
-  const signing = serveSigning(heard, {
-    trustDomain,
-    ttlMs: parts.leafTtlMs ?? LEAF_TTL_MS,
-    ttlOf: (namespace, service) => certificateTtl(projection.state, namespace, service),
-    issuer: () => keeper.issuer,
-    bundle: () => trustedRoots(projection.state),
-    revocation: (namespace, service) => signingRevocation(projection.state, namespace, service),
-    admit: (asker, instance) => admitInstance({ ...asker, instance }, { ...parts, state: () => projection.state }),
-    now,
-    audit: (line) => {
-      parts.metrics.signed(line.outcome);
-      if (line.outcome === "signed") logger.info({ ...line }, "certificate signed");
-      else refused.note(line);
-    },
-  });
-  keeper.onAvailability((available) => signing.setAvailable(available));
-  stack.defer(() => {
-    keeper.onAvailability(() => {});
-    signing.stop();
-  });
-  const quota = serveQuota({ bus: heard, state: () => projection.state, monotonicMs: () => performance.now() });
-  stack.defer(() => quota.stop());
-  const commands = new CommandService({ bus, ledger, recent, past, now, logger });
-  stack.defer(() => commands.stop());
-  await commands.start();
-  // Last: whoever gets an answer to a question may send a command at once, and a command that nobody hears is lost.
-  const state = (): MeshState => projection.state;
-  const expectedRevision = snapshots.expectedRevision.bind(snapshots);
-  const queries = serveQueries({
-    bus,
-    state,
-    expectedRevision,
-    roster,
-    registry: publication.endpoints.registry,
-    convergence,
-    rotation,
-    credentials,
-    now,
-    logger,
-    replicas: () => parts.peers.replicas(),
-    authorityExpiry: parts.authorityExpiry,
-  });
-  stack.defer(() => {
-    queries.stop();
-    convergence.stop();
-  });
-  await bus.flush();
-}
-
-/** Milliseconds; undefined where no document says. */
-function certificateTtl({ mesh, namespaces }: MeshState, namespace: string, service: string): number | undefined {
-  const own = namespaces.get(namespace)?.services.get(service)?.value.certificateTtl;
-  return parseDuration(own ?? mesh?.value.certificateTtl ?? "");
-}
-
-function trustedRoots({ roots }: MeshState): string[] {
-  return [...roots.values()].filter(({ status }) => status !== "retired").map(({ pem }) => pem);
 }

@@ -6,7 +6,7 @@
 
 import { createHash } from "node:crypto";
 import type { Bucket } from "../nats/bus.ts";
-import type { NatsBus } from "../nats/connection.ts";
+import type { NatsBus } from "../nats/nats-bus.ts";
 import type { StoredMessage } from "../nats/stream-client.ts";
 import { readTraffic, type TrafficRange, trafficExtent, trafficMessage } from "../nats/traffic-stream.ts";
 import { messageOf } from "../projections/backoff.ts";

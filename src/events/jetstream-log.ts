@@ -1,7 +1,7 @@
 /** The event log on JetStream: the ledger of a running mesh. */
 
-import type { NatsBus } from "../nats/connection.ts";
 import { follow } from "../nats/follower.ts";
+import type { NatsBus } from "../nats/nats-bus.ts";
 import {
   appendMessage,
   getMessage,

@@ -8,9 +8,11 @@ import { isDeepStrictEqual } from "node:util";
 import { type Account, decode } from "@nats-io/jwt";
 import { z } from "zod";
 import { NoResponders, RequestTimeout } from "./bus.ts";
-import { connectBus, type NatsBus, type ServerAddress } from "./connection.ts";
+import { connectBus } from "./connection.ts";
 import { mintAccountsUser, type OperatorUser, operatorJwt, type ServiceUser, serviceJwt } from "./credentials.ts";
 import { publicKeyOf } from "./keys.ts";
+import type { NatsBus } from "./nats-bus.ts";
+import type { ServerAddress } from "./server-address.ts";
 import { subjects } from "./subjects.ts";
 import { accountJwt, type MeshAccount, type NatsTrust, type VoidKeys } from "./trust.ts";
 

@@ -6,7 +6,7 @@
 import { DiscardPolicy, RetentionPolicy, StorageType } from "nats";
 import { addStream } from "./add-stream.ts";
 import type { Bucket, Entry } from "./bus.ts";
-import type { NatsBus } from "./connection.ts";
+import type { NatsBus } from "./nats-bus.ts";
 import { bucketStream, bucketSubject, directGetSubject } from "./permissions.ts";
 import { appendMessage, directGet, getMessage, type StoredMessage } from "./stream-client.ts";
 

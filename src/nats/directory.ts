@@ -13,7 +13,6 @@ import { join, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { TRUST_DOMAIN } from "../policy/names.ts";
-import type { ServerAddress, ServerTls } from "./connection.ts";
 import {
   type Credentials,
   mintControlUser,
@@ -22,6 +21,7 @@ import {
   writeCredentials,
 } from "./credentials.ts";
 import { makePrivateDirectory, readIfPresent, writePrivateFile } from "./private-file.ts";
+import type { ServerAddress, ServerTls } from "./server-address.ts";
 import { createTrust, type NatsTrust, natsTrust } from "./trust.ts";
 
 const serverUrl = z.string().regex(/^(?:nats|tls):\/\/\S+$/, "must be a URL such as nats://127.0.0.1:4222");

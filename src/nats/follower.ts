@@ -4,7 +4,7 @@
  * skip or repeat one.
  */
 
-import type { NatsBus } from "./connection.ts";
+import type { NatsBus } from "./nats-bus.ts";
 import { isTransient, readSome, type StoredMessage } from "./stream-client.ts";
 
 /** How long a lost hint can go unnoticed. */

@@ -6,7 +6,7 @@
 
 import { type BucketReader, directReader } from "./buckets.ts";
 import { type Bus, type BusMessage, type BusSubscription, type ConnectionEvent, NoResponders } from "./bus.ts";
-import type { NatsBus } from "./connection.ts";
+import type { NatsBus } from "./nats-bus.ts";
 
 interface WaitingSubscription {
   readonly subject: string;

@@ -5,7 +5,7 @@
 
 import type { Msg, NatsError } from "nats";
 import { NoResponders, RequestTimeout } from "./bus.ts";
-import { describeError, type NatsBus } from "./connection.ts";
+import { describeError, type NatsBus } from "./nats-bus.ts";
 
 /** The status that the server answers with where nobody listens. */
 const NO_RESPONDERS = 503;

@@ -2,7 +2,7 @@
 
 import { createConnection, type Socket } from "node:net";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
-import { type ServerAddress, urlsOf } from "./connection.ts";
+import { type ServerAddress, urlsOf } from "./server-address.ts";
 
 /** TCP, the server's first word and TLS together. */
 const TIMEOUT_MS = 5_000;

@@ -7,7 +7,7 @@
 import { headers, type Msg, NatsError } from "nats";
 import { z } from "zod";
 import { NoResponders, RequestTimeout } from "./bus.ts";
-import type { NatsBus } from "./connection.ts";
+import type { NatsBus } from "./nats-bus.ts";
 import { requestEach } from "./request-each.ts";
 
 /** One request: long for an answer, short for noticing that the connection was lost with the request under way. */

@@ -3,7 +3,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { DiscardPolicy, NatsError, nanos, RetentionPolicy, StorageType, type StreamConfig } from "nats";
 import { addStream } from "./add-stream.ts";
-import type { NatsBus } from "./connection.ts";
+import type { NatsBus } from "./nats-bus.ts";
 import { EVENT_STREAM, subjects } from "./subjects.ts";
 
 /**

@@ -3,7 +3,7 @@
 import { DiscardPolicy, NatsError, nanos, RetentionPolicy, StorageType } from "nats";
 import { addStream } from "./add-stream.ts";
 import { RequestTimeout } from "./bus.ts";
-import type { NatsBus } from "./connection.ts";
+import type { NatsBus } from "./nats-bus.ts";
 import { getMessage, getMessages, type StoredMessage } from "./stream-client.ts";
 import { subjects, TRAFFIC_STREAM } from "./subjects.ts";
 

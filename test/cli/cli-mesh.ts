@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openEventLog } from "../../src/events/jetstream-log.ts";
 import type { EventLog } from "../../src/events/log.ts";
-import { connectBus, type NatsBus } from "../../src/nats/connection.ts";
+import { connectBus } from "../../src/nats/connection.ts";
 import { mintOperatorUser } from "../../src/nats/credentials.ts";
 import { type Directory, openDirectory } from "../../src/nats/directory.ts";
+import type { NatsBus } from "../../src/nats/nats-bus.ts";
 import { subjects } from "../../src/nats/subjects.ts";
 import type { InstanceStatus } from "../../src/projections/snapshot.ts";
 

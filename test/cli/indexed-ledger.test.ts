@@ -11,7 +11,7 @@ import { openEventLog, readEventLog } from "../../src/events/jetstream-log.ts";
 import type { EventLog } from "../../src/events/log.ts";
 import { openBucket } from "../../src/nats/buckets.ts";
 import type { Bucket } from "../../src/nats/bus.ts";
-import type { NatsBus } from "../../src/nats/connection.ts";
+import type { NatsBus } from "../../src/nats/nats-bus.ts";
 import { CHECKPOINT_BUCKET } from "../../src/nats/subjects.ts";
 import { parseDocumentKey } from "../../src/policy/document-key.ts";
 import { HistoryKeeper, historyKey } from "../../src/projections/history-checkpoints.ts";

@@ -2,8 +2,8 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { askStatus } from "../../src/cli/mesh/command-client.ts";
-import type { NatsBus } from "../../src/nats/connection.ts";
 import { mintServiceUser } from "../../src/nats/credentials.ts";
+import type { NatsBus } from "../../src/nats/nats-bus.ts";
 import { subjects } from "../../src/nats/subjects.ts";
 import type { InstanceStatus } from "../../src/projections/snapshot.ts";
 import { eventually } from "../support/mesh.ts";

@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { askStatus, askWait } from "../../src/cli/mesh/command-client.ts";
 import { directReader } from "../../src/nats/buckets.ts";
-import type { NatsBus } from "../../src/nats/connection.ts";
+import type { NatsBus } from "../../src/nats/nats-bus.ts";
 import { CONFIG_BUCKET, ENDPOINT_BUCKET, subjects } from "../../src/nats/subjects.ts";
 import { endpointSet, type InstanceStatus, serviceSnapshot } from "../../src/projections/snapshot.ts";
 import { eventually } from "../support/mesh.ts";

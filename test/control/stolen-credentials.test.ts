@@ -6,8 +6,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readEventLog } from "../../src/events/jetstream-log.ts";
 import { directReader } from "../../src/nats/buckets.ts";
-import type { NatsBus } from "../../src/nats/connection.ts";
 import type { Credentials } from "../../src/nats/credentials.ts";
+import type { NatsBus } from "../../src/nats/nats-bus.ts";
 import { directGetSubject } from "../../src/nats/permissions.ts";
 import { getMessage } from "../../src/nats/stream-client.ts";
 import { CONFIG_BUCKET, ENDPOINT_BUCKET, subjects, TRAFFIC_STREAM } from "../../src/nats/subjects.ts";

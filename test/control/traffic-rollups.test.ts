@@ -6,7 +6,7 @@ import { reports, trafficSince } from "../../src/cli/mesh/traffic-input.ts";
 import { RollupKeeper, readRollup, rollupKey } from "../../src/control/traffic-rollups.ts";
 import { openBucket } from "../../src/nats/buckets.ts";
 import type { Bucket } from "../../src/nats/bus.ts";
-import type { NatsBus } from "../../src/nats/connection.ts";
+import type { NatsBus } from "../../src/nats/nats-bus.ts";
 import { lastSequence } from "../../src/nats/stream-client.ts";
 import { CHECKPOINT_BUCKET, subjects, TRAFFIC_STREAM } from "../../src/nats/subjects.ts";
 import { ensureTrafficStream } from "../../src/nats/traffic-stream.ts";

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { encodeChange } from "../../src/events/chain.ts";
 import { openEventLog, readEventLog } from "../../src/events/jetstream-log.ts";
-import type { NatsBus } from "../../src/nats/connection.ts";
+import type { NatsBus } from "../../src/nats/nats-bus.ts";
 import { appendMessage } from "../../src/nats/stream-client.ts";
 import { EVENT_STREAM, subjects } from "../../src/nats/subjects.ts";
 import { eventLogContract, type LogUnderTest, mustAppend, sampleChange } from "../contracts/event-log.ts";

@@ -6,7 +6,7 @@ import { proveLedger } from "../../src/cli/mesh/ledger-proof.ts";
 import { encodeChange } from "../../src/events/chain.ts";
 import { FIRST_PREVIOUS } from "../../src/events/change.ts";
 import { readStored } from "../../src/events/jetstream-log.ts";
-import type { NatsBus } from "../../src/nats/connection.ts";
+import type { NatsBus } from "../../src/nats/nats-bus.ts";
 import { appendMessage } from "../../src/nats/stream-client.ts";
 import { EVENT_STREAM, subjects } from "../../src/nats/subjects.ts";
 import { changeOf } from "../support/ledger.ts";

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { openBucket } from "../../src/nats/buckets.ts";
 import type { Bucket } from "../../src/nats/bus.ts";
-import type { NatsBus } from "../../src/nats/connection.ts";
+import type { NatsBus } from "../../src/nats/nats-bus.ts";
 import { bucketStream } from "../../src/nats/permissions.ts";
 import { startTestNats, type TestNats } from "../support/nats.ts";
 

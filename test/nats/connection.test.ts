@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type ConnectionEvent, NoResponders, PermissionDenied, RequestTimeout } from "../../src/nats/bus.ts";
-import { connectBus, type NatsBus } from "../../src/nats/connection.ts";
+import { connectBus } from "../../src/nats/connection.ts";
+import type { NatsBus } from "../../src/nats/nats-bus.ts";
 import { startTestNats, type TestBus, type TestNats } from "../support/nats.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);

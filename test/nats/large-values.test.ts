@@ -4,8 +4,8 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { directReader, openBucket } from "../../src/nats/buckets.ts";
 import type { Bucket } from "../../src/nats/bus.ts";
-import type { NatsBus } from "../../src/nats/connection.ts";
 import { largeValues } from "../../src/nats/large-values.ts";
+import type { NatsBus } from "../../src/nats/nats-bus.ts";
 import { CHECKPOINT_BUCKET } from "../../src/nats/subjects.ts";
 import { startTestNats, type TestNats } from "../support/nats.ts";
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { openBucket } from "../../src/nats/buckets.ts";
-import type { NatsBus } from "../../src/nats/connection.ts";
+import type { NatsBus } from "../../src/nats/nats-bus.ts";
 import { ensureEventStream } from "../../src/nats/streams.ts";
 import { TRAFFIC_STREAM } from "../../src/nats/subjects.ts";
 import { ensureTrafficStream } from "../../src/nats/traffic-stream.ts";

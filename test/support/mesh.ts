@@ -10,7 +10,7 @@ import { signingRevocation } from "../../src/control/signing-revocation.ts";
 import type { CommandBody } from "../../src/events/commands.ts";
 import type { MeshState } from "../../src/events/state.ts";
 import { openBucket } from "../../src/nats/buckets.ts";
-import type { NatsBus } from "../../src/nats/connection.ts";
+import type { NatsBus } from "../../src/nats/nats-bus.ts";
 import { CONFIG_BUCKET, ENDPOINT_BUCKET } from "../../src/nats/subjects.ts";
 import { ensureTrafficStream } from "../../src/nats/traffic-stream.ts";
 import { parsePolicy } from "../../src/policy/parse.ts";

@@ -3,7 +3,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connectBus, type NatsBus } from "../../src/nats/connection.ts";
+import { connectBus } from "../../src/nats/connection.ts";
 import {
   type Credentials,
   mintOperatorUser,
@@ -14,6 +14,7 @@ import {
 import { createDirectory, type Directory } from "../../src/nats/directory.ts";
 import { type EmbeddedServer, startServer } from "../../src/nats/embedded-server.ts";
 import type { UserKey } from "../../src/nats/keys.ts";
+import type { NatsBus } from "../../src/nats/nats-bus.ts";
 import { findServerBinary } from "../../src/nats/server-binary.ts";
 
 export interface TestNats {

@@ -53,22 +53,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "src/ca/workload/",
     "src/nats/bus.ts",
     "src/nats/subjects.ts",
-    "src/nats/connection.ts",
-    "src/nats/credentials.ts",
     "src/nats/private-file.ts",
     "src/telemetry/",
   ],
-  control: [
-    "src/policy/",
-    "src/events/",
-    "src/projections/",
-    "src/replay/",
-    "src/ca/",
-    "src/nats/",
-    "src/telemetry/",
-    "src/dashboard/",
-  ],
-  dashboard: [...LEAVES, SNAPSHOT, "src/control/protocol.ts"],
+  control: ["src/policy/", "src/events/", "src/projections/", "src/replay/", "src/ca/", "src/nats/", "src/telemetry/"],
   // The outermost folder: it puts everything together, and nothing else may know it.
   cli: ["src/", "package.json"],
 };

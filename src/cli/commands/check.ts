@@ -3,8 +3,9 @@
 import type { Command } from "commander";
 import { documentsOf } from "../../events/documents.ts";
 import type { MeshState } from "../../events/state.ts";
-import { letsAnybodyIn, urlsOf } from "../../nats/connection.ts";
+import { letsAnybodyIn } from "../../nats/connection.ts";
 import { servedCertificateEnd } from "../../nats/served-certificate.ts";
+import { urlsOf } from "../../nats/server-address.ts";
 import { subjects } from "../../nats/subjects.ts";
 import { EXIT_FAILED, Failure } from "../failure.ts";
 import { askCheck, askStatus } from "../mesh/command-client.ts";

@@ -2,8 +2,8 @@
 
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
-import type { ServerAddress, ServerTls } from "../../nats/connection.ts";
 import type { Credentials } from "../../nats/credentials.ts";
+import type { ServerAddress, ServerTls } from "../../nats/server-address.ts";
 import { UsageError } from "../failure.ts";
 
 /** What `serverOptions` adds to a command. */

@@ -3,7 +3,7 @@
 import { InvalidArgumentError } from "commander";
 import { type RollupSource, readRollup, wholeStretches } from "../../control/traffic-rollups.ts";
 import { PermissionDenied, RequestTimeout } from "../../nats/bus.ts";
-import type { NatsBus } from "../../nats/connection.ts";
+import type { NatsBus } from "../../nats/nats-bus.ts";
 import { readTraffic, recentTraffic, type TrafficRange } from "../../nats/traffic-stream.ts";
 import { addRollup, isWithin, ROLLUP_REPORTS, type TrafficRollup } from "../../replay/traffic-rollup.ts";
 import { TrafficTable } from "../../replay/traffic-table.ts";

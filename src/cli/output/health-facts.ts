@@ -2,7 +2,7 @@
 
 import type { CheckReply, StatusReply } from "../../control/protocol.ts";
 import type { MeshState } from "../../events/state.ts";
-import type { ConnectionFacts } from "../../nats/connection.ts";
+import type { ConnectionFacts } from "../../nats/nats-bus.ts";
 
 export interface ControlFacts {
   readonly status: StatusReply;

@@ -2,9 +2,10 @@
 
 import { join } from "node:path";
 import { MESH_DEFAULTS } from "../../events/state.ts";
-import { connectBus, type ServerAddress } from "../../nats/connection.ts";
+import { connectBus } from "../../nats/connection.ts";
 import { type Credentials, mintServiceUser } from "../../nats/credentials.ts";
 import { LateBus } from "../../nats/late-bus.ts";
+import type { ServerAddress } from "../../nats/server-address.ts";
 import { parseServiceRef, serviceRef } from "../../policy/names.ts";
 import { messageOf } from "../../projections/backoff.ts";
 import type { Logger } from "../../telemetry/logger.ts";

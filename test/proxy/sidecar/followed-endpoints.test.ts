@@ -1,8 +1,8 @@
 /** How a sidecar hears of the endpoints of many services with credentials that allow it 64 subscriptions. */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import type { NatsBus } from "../../../src/nats/connection.ts";
 import { mintServiceUser } from "../../../src/nats/credentials.ts";
+import type { NatsBus } from "../../../src/nats/nats-bus.ts";
 import { subjects } from "../../../src/nats/subjects.ts";
 import type { ServiceRef } from "../../../src/policy/names.ts";
 import { FollowedEndpoints } from "../../../src/proxy/sidecar/followed-endpoints.ts";
