@@ -19,3 +19,19 @@ export function isRecord(value: unknown): value is JsonRecord {
 export function ownField(record: JsonRecord, name: string): unknown {
   return Object.hasOwn(record, name) ? record[name] : undefined;
 }
+
+/** Whether two values that come of JSON say the same; the order of members says nothing. */
+export function isSameJson(left: unknown, right: unknown): boolean {
+  if (left === right) return true;
+  if (Array.isArray(left) && Array.isArray(right)) {
+    return left.length === right.length && left.every((one, at) => isSameJson(one, right[at]));
+  }
+  if (!isRecord(left) || !isRecord(right)) return false;
+  let more = 0;
+  for (const name in left) {
+    if (!Object.hasOwn(right, name) || !isSameJson(left[name], right[name])) return false;
+    more++;
+  }
+  for (const _ in right) more--;
+  return more === 0;
+}

@@ -15,6 +15,8 @@ export interface Span {
 export interface UpstreamText extends Span {
   /** What the same bytes were found to say before. */
   readonly known: SnapshotUpstream | undefined;
+  /** What other bytes said of the same upstream before. */
+  readonly before: SnapshotUpstream | undefined;
 }
 
 export interface SnapshotText {
@@ -81,10 +83,10 @@ function* splitUpstreams(
     // Whole objects, so that what begins with the same bytes is the same.
     if (same !== undefined && end <= bytes.length && before?.compare(bytes, start, end, same.start, same.end) === 0) {
       members.leave(end);
-      upstreams.set(key, { start, end, known: same.upstream });
+      upstreams.set(key, { start, end, known: same.upstream, before: undefined });
     } else {
       members.skip();
-      upstreams.set(key, { start, end: members.at, known: undefined });
+      upstreams.set(key, { start, end: members.at, known: undefined, before: same?.upstream });
     }
     yield;
   }

@@ -4,6 +4,7 @@ import {
   type EndpointSet,
   endpointSet,
   type ServiceSnapshot,
+  type SnapshotRouteRule,
   serviceSnapshot,
 } from "../../src/projections/snapshot.ts";
 import { type ReadSnapshot, readEndpointSet, readSnapshot } from "../../src/projections/snapshot-reading.ts";
@@ -60,6 +61,45 @@ test("an upstream of which nothing new is said is the same object, wherever it s
   // And what was read in the second place is known from there on.
   const third = good(JSON.stringify({ ...changed, upstreams, revision: 44 }), after);
   expect(third.snapshot.upstreams["shop/s-7"]).toBe(after.snapshot.upstreams["shop/s-7"]);
+});
+
+test("of a rule that changed, what it says as before is not read again", () => {
+  const saying = (rule: object): string => {
+    const rules = [
+      { ...routeRule({ match: [{ path: { prefix: "/a" }, headers: { "x-a": { exact: "1" } } }] }), ...rule },
+    ];
+    return JSON.stringify(snapshot({ upstreams: { "shop/a": upstream("shop", "a", { routes: rules }) } }));
+  };
+  const ruleOf = ({ snapshot: { upstreams } }: ReadSnapshot): SnapshotRouteRule | undefined =>
+    upstreams["shop/a"]?.routes[0];
+  const before = good(saying({ timeoutMs: 1_000 }));
+  const slower = good(saying({ timeoutMs: 2_000 }), before);
+  expect(slower.snapshot).toEqual(JSON.parse(saying({ timeoutMs: 2_000 })));
+  expect(ruleOf(slower)?.match).toBe(ruleOf(before)?.match);
+  // What changed, came or went is read, and judged, as it is in a rule that nobody knows.
+  for (const rule of [
+    {},
+    { idleTimeoutMs: 5 },
+    { match: [] },
+    { match: [{ path: { prefix: "/b" } }] },
+    { match: [{ path: { prefix: "/a" }, headers: { "X-A": { exact: "1" } } }] },
+    { match: [{ headers: { "x-a": { exact: "1" } }, path: { prefix: "/a" } }] },
+    { timeoutMs: 0 },
+    { timeoutMs: null },
+    { match: undefined },
+    { match: { 0: { path: { prefix: "/a" } }, length: 1 } },
+    { match: [{ path: { prefix: "/a", exact: "/a" } }] },
+    { backends: [{ weight: -1 }] },
+    { origin: "shop/a" },
+    { unheard: 1 },
+    { constructor: 1 },
+  ]) {
+    const parsed = serviceSnapshot.safeParse(JSON.parse(saying(rule)));
+    const { outcome } = read(saying(rule), before);
+    expect(typeof outcome === "string" ? undefined : outcome.snapshot, saying(rule)).toEqual(parsed.data);
+    expect(outcome, saying(rule)).toEqual(typeof outcome === "string" ? read(saying(rule)).outcome : outcome);
+  }
+  expect(read(saying({ timeoutMs: 0 }), before).outcome).toStartWith("upstreams.shop/a.routes.0.timeoutMs: ");
 });
 
 test("what merely begins like what is known is another", () => {

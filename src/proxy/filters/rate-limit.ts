@@ -56,13 +56,17 @@ export class RateLimiter {
     const known = new Map((previous === undefined ? [] : previous.#rules).map((rule) => [rule.key, rule.state]));
     this.#quota = quota;
     this.#leasesAll = leasesAll;
-    this.#rules = rules.map((source) => {
+    const limits = new Map<string, LimitRule>();
+    for (const source of rules) {
       const id = rateLimitId(source);
       const key = `${source.origin.document} ${id}`;
+      // What a document says twice holds once: with one bucket for both, each request would take two of its tokens.
+      if (limits.has(key)) continue;
       const state = known.get(key) ?? { id, source, buckets: new Map<string, Bucket>() };
       state.source = source;
-      return { key, matches: compileMatch(source.match), nameOf: compileBucketName(source), state };
-    });
+      limits.set(key, { key, matches: compileMatch(source.match), nameOf: compileBucketName(source), state });
+    }
+    this.#rules = [...limits.values()];
   }
 
   /**

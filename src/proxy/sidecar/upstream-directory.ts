@@ -236,7 +236,10 @@ export class UpstreamDirectory {
       protocol: "h2",
       bounds: () => entry.endpoints.breaker.bounds,
       mayWait: () => entry.endpoints.breaker.takes("maxPendingRequests"),
-      mayDial: () => entry.endpoints.breaker.takes("maxConnections"),
+      mayDial: (isForCopies) => {
+        const { breaker } = entry.endpoints;
+        return isForCopies ? breaker.sparesConnection() : breaker.takes("maxConnections");
+      },
       tls: () => {
         if (entry.plaintext) return "plaintext";
         const { spiffeId: expectedSpiffeId, external } = entry;

@@ -46,6 +46,12 @@ export class CircuitBreaker {
     return false;
   }
 
+  /** Whether copies may have one more connection: those of requests leave it room. It is no overflow where they may not. */
+  sparesConnection(): boolean {
+    const opened = sum(this.endpoints(), ({ pool }) => pool.openedWithCopies);
+    return opened < (this.#bounds.maxConnections ?? Number.POSITIVE_INFINITY);
+  }
+
   #isFull(bound: CircuitBound): boolean {
     const max = this.#bounds[bound];
     return max !== undefined && this.#count(bound) >= max;

@@ -125,7 +125,7 @@ export class ServiceEndpoints {
       const key = addressKey(endpoint);
       const state = known.get(key);
       known.delete(key);
-      if (state === undefined) next.push(this.#member(endpoint, key, makePool(endpoint), areFirst));
+      if (state === undefined) next.push(this.#member(endpoint, key, makePool, areFirst));
       else {
         state.endpoint = endpoint;
         next.push(state);
@@ -134,6 +134,7 @@ export class ServiceEndpoints {
     this.#version = set.version;
     this.#all = next;
     this.#regroup();
+    for (const { key, outlier } of known.values()) this.outliers.left(key, outlier, this.#now());
     // Last: whoever waited for one of these picks anew at once.
     for (const left of known.values()) left.pool.close();
     return true;
@@ -186,8 +187,11 @@ export class ServiceEndpoints {
     return well.length > 0 ? well : free;
   }
 
-  #member(endpoint: Endpoint, key: string, pool: Pool, isFirst: boolean): Member {
-    const member = new Member(endpoint, key, pool, (of, outcome, elapsedMs) => this.#observe(of, outcome, elapsedMs));
+  #member(endpoint: Endpoint, key: string, makePool: (endpoint: Endpoint) => Pool, isFirst: boolean): Member {
+    const memory = this.outliers.joined(key);
+    const member = new Member(endpoint, key, makePool(endpoint), memory, (of, outcome, elapsedMs) =>
+      this.#observe(of, outcome, elapsedMs),
+    );
     const { slowStartMs } = this.#balancing;
     // When all are new, none can be spared.
     if (slowStartMs !== undefined && !isFirst) {

@@ -4,7 +4,7 @@ import type { Endpoint } from "../../projections/snapshot.ts";
 import type { Balanced } from "./balancer.ts";
 import { WEIGHT_LABEL } from "./labels.ts";
 import { PeakLatency } from "./latency.ts";
-import { newOutlierMemory, type Outcome } from "./outlier.ts";
+import type { Outcome, OutlierMemory } from "./outlier.ts";
 import type { Pool } from "./pool.ts";
 
 /** One instance as this sidecar knows it. */
@@ -32,7 +32,6 @@ const WEIGHT_MAX = 1_000;
 const SLOW_START_FLOOR = 0.1;
 
 export class Member implements EndpointState, Balanced {
-  readonly outlier = newOutlierMemory();
   readonly latency = new PeakLatency();
   active = 0;
   copies = 0;
@@ -46,12 +45,14 @@ export class Member implements EndpointState, Balanced {
 
   /**
    * @param key tells it from all others of its service.
+   * @param outlier what was seen of it, also before it was away.
    * @param onOutcome told of each attempt that ends here.
    */
   constructor(
     endpoint: Endpoint,
     readonly key: string,
     readonly pool: Pool,
+    readonly outlier: OutlierMemory,
     onOutcome: (member: Member, outcome: Outcome, elapsedMs: number) => void,
   ) {
     this.#endpoint = endpoint;

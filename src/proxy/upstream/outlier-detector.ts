@@ -7,12 +7,16 @@ import {
   findOutliers,
   isEjected,
   maySpare,
+  newOutlierMemory,
   noteReachability,
   type Outcome,
   type OutlierMemory,
   observe,
   reinstate,
 } from "./outlier.ts";
+
+/** Ejected endpoints that are away; of more, the first to go are forgotten. */
+const ABSENT_MAX = 1_000;
 
 export class OutlierDetector {
   /** Ejections so far, by reason. */
@@ -22,11 +26,35 @@ export class OutlierDetector {
   #avoidingUntilMs = 0;
   /** When the endpoints are compared next. */
   #compareAtMs = 0;
+  /** What is remembered of ejected endpoints while they are away, by their keys. */
+  readonly #absent = new Map<string, OutlierMemory>();
 
   /** @param all whoever is out comes back where policy asks for no outlier detection any more. */
   configure(config: SnapshotOutlierDetection | undefined, all: () => readonly OutlierMemory[]): void {
-    if (config === undefined && this.#config !== undefined) for (const memory of all()) reinstate(memory);
+    if (config === undefined && this.#config !== undefined) {
+      for (const memory of all()) reinstate(memory);
+      this.#absent.clear();
+    }
     this.#config = config;
+  }
+
+  /**
+   * An endpoint goes. One that is ejected and comes back in time is so still: whose health check flaps, or whose sidecar
+   * is cut off for a moment, has not recovered by that.
+   */
+  left(key: string, memory: OutlierMemory, nowMs: number): void {
+    if (!isEjected(memory, nowMs)) return;
+    for (const [other, { ejectedUntilMs }] of this.#absent) {
+      if (ejectedUntilMs <= nowMs || this.#absent.size >= ABSENT_MAX) this.#absent.delete(other);
+    }
+    this.#absent.set(key, memory);
+  }
+
+  /** What is known of an endpoint that comes. */
+  joined(key: string): OutlierMemory {
+    const memory = this.#absent.get(key) ?? newOutlierMemory();
+    this.#absent.delete(key);
+    return memory;
   }
 
   /** With a smaller share of endpoints well than this, all are used; percent. */

@@ -35,7 +35,7 @@ export interface PoolOptions {
   readonly tls?: (() => PeerTls | "plaintext" | undefined) | undefined;
   /** Asked before a request waits here, and before a connection beyond the first is opened. Absent: they may. */
   readonly mayWait?: () => boolean;
-  readonly mayDial?: () => boolean;
+  readonly mayDial?: (isForCopies: boolean) => boolean;
   /** What policy or the owner sets otherwise than the limits do; asked each time, since policy changes. */
   readonly bounds?: () => PoolBounds;
   /** What is spoken over plain TCP, and what is expected of ALPN under TLS. */
@@ -75,6 +75,8 @@ export class PooledConnection {
   /** Stands in the pool's list of connections with capacity. */
   ready = false;
   idleSinceMs = 0;
+  /** Opened for copies, and no request has come to it yet. */
+  isForCopies: boolean;
   /** From when on another takes its place, before the peer's certificate ends: Unix milliseconds. */
   readonly replaceAtMs: number;
   readonly #pool: Pool;
@@ -85,8 +87,10 @@ export class PooledConnection {
     readonly wire: Wire,
     /** Who is at the other end; undefined where it did not have to prove it. */
     readonly peer: PeerIdentity | undefined,
+    isForCopies: boolean,
   ) {
     this.#pool = pool;
+    this.isForCopies = isForCopies;
     this.replaceAtMs = replacementTime(peer, pool.wallMs);
   }
 
@@ -111,6 +115,8 @@ export class Pool {
   readonly #waiters = new Set<PoolWaiter>();
   #copiesWaiting = 0;
   #connecting = 0;
+  /** Connections that are there for copies alone, those on their way included. */
+  #forCopies = 0;
   #closed = false;
   readonly #reaper: Timer;
 
@@ -129,8 +135,12 @@ export class Pool {
     return this.#connections.size;
   }
 
-  /** Connections, those on their way included. */
+  /** Connections, those on their way included; not those that are there for copies alone. */
   get opened(): number {
+    return this.openedWithCopies - this.#forCopies;
+  }
+
+  get openedWithCopies(): number {
     return this.#connections.size + this.#connecting;
   }
 
@@ -231,8 +241,11 @@ export class Pool {
     return replaceAtMs !== Number.POSITIVE_INFINITY && replaceAtMs <= this.#options.runtime.wallMs();
   }
 
+  /** Requests before copies. */
   #serveWaiter(connection: PooledConnection): void {
+    const onlyCopies = this.pending === 0;
     for (const waiter of this.#waiters) {
+      if (waiter.isCopy === true && !onlyCopies) continue;
       this.cancel(waiter);
       this.#give(connection, waiter);
       return;
@@ -241,6 +254,10 @@ export class Pool {
 
   #give(connection: PooledConnection, waiter: PoolWaiter): void {
     connection.requests++;
+    if (connection.isForCopies && waiter.isCopy !== true) {
+      connection.isForCopies = false;
+      this.#forCopies--;
+    }
     waiter.onConnection(connection);
     const { maxRequestsPerConnection } = this.#options.bounds?.() ?? {};
     if (maxRequestsPerConnection !== undefined && connection.requests >= maxRequestsPerConnection) {
@@ -254,10 +271,13 @@ export class Pool {
     const perDial = this.#options.protocol === "h2" ? STREAMS_PER_DIAL : 1;
     if (this.#connecting * perDial >= this.#waiters.size) return;
     // One connection is always allowed: with none, nobody here would ever be served.
-    if (this.opened === 0 || this.#options.mayDial?.() !== false) this.#dial();
+    const isForCopies = this.pending === 0;
+    const isFirst = (isForCopies ? this.openedWithCopies : this.opened) === 0;
+    if (isFirst || this.#options.mayDial?.(isForCopies) !== false) this.#dial(isForCopies);
   }
 
-  #dial(): void {
+  /** @param isForCopies only copies wait: it takes none of the room that policy gives to requests. */
+  #dial(isForCopies: boolean): void {
     const { address, runtime, tls, protocol } = this.#options;
     const peer = tls?.();
     if (tls !== undefined && peer === undefined) {
@@ -265,6 +285,7 @@ export class Pool {
       return;
     }
     this.#connecting++;
+    if (isForCopies) this.#forCopies++;
     let connection: PooledConnection | undefined;
     let onGone: (() => void) | undefined;
     dial({
@@ -276,13 +297,14 @@ export class Pool {
       onConnected: (codec, wire, proven) => {
         this.#connecting--;
         onGone = this.#options.onOpened?.(wire);
-        connection = new PooledConnection(this, codec, wire, proven);
+        connection = new PooledConnection(this, codec, wire, proven, isForCopies);
         this.#connections.add(connection);
         if (this.#closed) codec.drain();
         else this.offer(connection);
       },
       onFailed: (detail) => {
         this.#connecting--;
+        if (isForCopies) this.#forCopies--;
         // Whoever waits was promised this connection; those for whom others are on their way keep waiting.
         const kind = detail === "connect_timeout" ? "connect_timeout" : "connect_failure";
         if (this.#connecting === 0) this.#failWaiters(kind, detail);
@@ -297,6 +319,7 @@ export class Pool {
 
   #remove(connection: PooledConnection): void {
     this.#connections.delete(connection);
+    if (connection.isForCopies) this.#forCopies--;
     this.#dialForWaiters();
     if (!connection.ready) return;
     connection.ready = false;

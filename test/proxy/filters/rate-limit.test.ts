@@ -58,3 +58,12 @@ test("buckets outlive a new snapshot where the rule is the same, and only there"
   const raised = new RateLimiter([rule({ requests: 10 })], same);
   expect(passed(raised, 99, 500)).toBe(12);
 });
+
+test("a limit that its document says twice holds once; that of another document by itself", () => {
+  const same = [rule(), rule({ origin: { ...origin, rule: 1 } })];
+  const twice = new RateLimiter(same);
+  expect(passed(twice, 9, 0)).toBe(5);
+  expect(passed(new RateLimiter(same, twice), 9, 10_000)).toBe(5);
+  const both = new RateLimiter([rule(), rule({ origin: { ...origin, document: "shop/other" } })]);
+  expect(passed(both, 9, 0)).toBe(5);
+});

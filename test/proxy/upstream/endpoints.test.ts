@@ -140,3 +140,45 @@ test("whoever waited for an endpoint that left picks among those that stay, and 
   service.closeAll();
   expect(pick(service, "random", undefined, [], Math.random)).toBeUndefined();
 });
+
+test("an ejected instance that goes and comes back is ejected still, as long as it would have been", () => {
+  let nowMs = 1;
+  const service = new ServiceEndpoints(() => nowMs);
+  const outlierDetection = { consecutive5xx: 2, intervalMs: 1_000, baseEjectionTimeMs: 30_000, maxEjectionPercent: 50 };
+  const policy = { loadBalancer: "random", balancing: undefined, connectionPool: {} } as const;
+  service.configure({ ...policy, outlierDetection });
+  const fail = (instance: string): void => {
+    const state = service.all.find((one) => nameOf(one) === instance);
+    for (let times = 0; times < 2; times++) state?.observe?.("server-error", 1);
+  };
+  const flap = (version: number): void => {
+    service.replace(set(version, endpoint("well")), makePool);
+    nowMs += 100;
+    service.replace(set(version + 1, endpoint("well"), endpoint("bad")), makePool);
+  };
+  service.replace(set(1, endpoint("well"), endpoint("bad")), makePool);
+  fail("bad");
+  flap(2);
+  expect(service.ejected.map(nameOf)).toEqual(["bad"]);
+  for (let round = 0; round < 20; round++) {
+    expect(nameOf(service.pick({ subset: undefined, tried: [], random: Math.random }))).toBe("well");
+  }
+  // For as long as before, and the next time for longer.
+  nowMs = 30_002;
+  expect(service.ejected).toEqual([]);
+  fail("bad");
+  flap(4);
+  nowMs += 31_000;
+  expect(service.ejected.map(nameOf)).toEqual(["bad"]);
+  // Whose time is over, or whom policy does not watch any more, comes as if for the first time.
+  flap(6);
+  nowMs += 60_000;
+  flap(8);
+  expect(service.ejected).toEqual([]);
+  fail("bad");
+  service.replace(set(10, endpoint("well")), makePool);
+  service.configure({ ...policy, outlierDetection: undefined });
+  service.configure({ ...policy, outlierDetection });
+  service.replace(set(11, endpoint("well"), endpoint("bad")), makePool);
+  expect(service.ejected).toEqual([]);
+});

@@ -63,6 +63,7 @@ class Request implements PoolWaiter {
   constructor(
     readonly pool: Pool,
     readonly path: string,
+    readonly isCopy = false,
   ) {
     pool.acquire(this);
   }
@@ -286,4 +287,38 @@ test("copies wait where policy lets nobody wait, and count for nobody", () => {
   expect(refused).toEqual(["request overflow"]);
   pool.cancel(copy);
   expect(pool.pending).toBe(0);
+});
+
+test("connections of copies take no room of requests, which go before them, and leave them what is to spare", async () => {
+  const app = answering();
+  const address = { host: "127.0.0.1", port: 0 };
+  const listener = listenPlain({ address, runtime: systemRuntime(), accept: app.accept });
+  const runtime = systemRuntime();
+  const max = 2;
+  const pool: Pool = new Pool({
+    address: listener.address,
+    runtime,
+    protocol: "http/1.1",
+    mayDial: (isForCopies) => (isForCopies ? pool.openedWithCopies : pool.opened) < max,
+  });
+  open.push(pool, listener);
+  const served = (...requests: Request[]) =>
+    eventually(() => expect(requests.map(({ connection }) => connection !== undefined)).not.toContain(false));
+  const copies = Array.from({ length: 4 }, () => new Request(pool, "/held", true));
+  await served(...copies.slice(0, max));
+  expect([pool.opened, pool.openedWithCopies]).toEqual([0, max]);
+  const requests = Array.from({ length: 3 }, () => new Request(pool, "/held"));
+  await served(...requests.slice(0, max));
+  expect([pool.opened, pool.openedWithCopies]).toEqual([max, 2 * max]);
+  // The next to come free is for the request that came last of all, and is one of requests from then on.
+  const waiting = [...copies.slice(max), ...requests.slice(max)];
+  expect(waiting.filter(({ connection }) => connection !== undefined)).toHaveLength(0);
+  await eventually(() => {
+    app.release();
+    expect(requests.at(-1)?.connection).toBeDefined();
+  });
+  await eventually(() => {
+    app.release();
+    expect([...copies, ...requests].map(({ events }) => events.at(-1))).toEqual(Array.from({ length: 7 }, () => "end"));
+  });
 });
