@@ -1,6 +1,7 @@
 /**
- * Who has not taken up yet what everybody must before the mesh may go on. Stricter than convergence, which waits for
- * nobody that is away: here an instance that is only out of reach for the moment would be cut off when it comes back.
+ * Which instances have not yet taken up what every one must have before a rotation may take its next step. Stricter
+ * than convergence, which does not wait for instances that are away: one that is merely out of reach at the moment
+ * would be cut off when it comes back.
  */
 
 import type { ServiceRef } from "../policy/names.ts";
@@ -13,7 +14,9 @@ export interface AcknowledgementOptions {
   readonly roster: Roster;
   readonly registry: Pick<InstanceRegistry, "services" | "endpointsOf">;
   readonly publisher: Pick<SnapshotPublisher, "expectedRevision">;
-  /** Silence after which an instance is taken for dead: whoever listens for less may have heard nobody yet. */
+  /**
+   * Silence after which an instance counts as dead; a replica that has listened for less may not have heard everybody.
+   */
   readonly ttlMs: number;
   /** Milliseconds since the epoch. */
   readonly now: () => number;

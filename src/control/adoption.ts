@@ -1,4 +1,4 @@
-/** A copied ledger and a mesh with keys of its own: what has to be recorded so that the one can go on with the other. */
+/** What has to be recorded so that a ledger that was copied can go on in a mesh that has other keys. */
 
 import { sha256Hex } from "../events/chain.ts";
 import { SYSTEM_ACTOR } from "../events/commands.ts";

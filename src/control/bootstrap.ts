@@ -1,4 +1,6 @@
-/** The first change of a ledger: who may command, whom the mesh trusts, and that it is closed until somebody opens it. */
+/**
+ * The first change of a ledger: who may command, whom the mesh trusts, and that it is closed until somebody opens it.
+ */
 
 import { sha256Hex } from "../events/chain.ts";
 import { SYSTEM_ACTOR } from "../events/commands.ts";
@@ -8,7 +10,7 @@ import { canonicalJson } from "../policy/canonical.ts";
 import { MESH_NAMESPACE } from "../policy/names.ts";
 import { type Ledger, namespaceRevision } from "./ledger.ts";
 
-/** The ledger and what this replica was started with do not belong together. For the person who starts it. */
+/** The ledger is not of the mesh that this replica was started for. The message is for whoever starts it. */
 export class BootstrapError extends Error {
   override readonly name = "BootstrapError";
 }

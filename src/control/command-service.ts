@@ -20,7 +20,7 @@ import type { RecentCommands } from "./recent-commands.ts";
 
 /** Commands that wait or are being decided; each may hold 4 MiB. */
 const COMMANDS_MAX = 64;
-/** Appends of one command that may lose in a row. Each loss is somebody else's gain, so this is a crowd. */
+/** Appends of one command that may lose in a row; each is lost to another change, so this many mean a crowd. */
 const APPENDS_MAX = 8;
 /** Changes that a conflict tells of; the latest matter. */
 const INTERVENING_MAX = 50;
@@ -39,7 +39,9 @@ export interface CommandServiceOptions {
   readonly logger: Logger;
 }
 
-/** What a decision must still be for the change to be recorded, and the namespace's revision that it was made on. */
+/**
+ * What the operator agreed to: the decision that it must still be, and the namespace's revision that it was made on.
+ */
 interface Expectation {
   readonly revision: number;
   readonly digest: string;

@@ -12,10 +12,10 @@ import { type InstanceKey, instanceKey, type Roster, type RosterEntry } from "./
 
 /** Waits under way at once; each holds a timer and a set of names. */
 const WAITS_MAX = 1_000;
-/** Changes whose way through the mesh is being timed at once, and of how many the time is remembered. */
+/** Changes that are timed on their way through the mesh at once; also, how many of those times are remembered. */
 const TIMED_MAX = 64;
 const REMEMBERED_TIMES_MAX = 1_000;
-/** A change that some instance has not taken up by then counts as no measurement: that instance is stuck. */
+/** A change that some instance has not taken up by then is not measured: it would tell of that stuck instance only. */
 const TIMED_FOR_MS = 10 * 60_000;
 
 export interface ConvergenceOptions {

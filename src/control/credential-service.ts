@@ -1,7 +1,7 @@
 /**
- * Who may connect, as the ledger says, brought to the NATS servers: JWTs for the keys that it knows, and the revocation
- * of those that it knows no more. Works with any number of replicas, and is nothing where no replica has the keys of the
- * accounts: then whoever keeps them elsewhere has to do both.
+ * Brings to the NATS servers what the ledger says of who may connect: issues JWTs for the keys that it names, and has
+ * those revoked that it names no longer. Any number of replicas may do so. Where no replica was given the accounts'
+ * keys, nothing is done here, and whoever keeps those keys has to do both.
  */
 
 import type { MeshState } from "../events/state.ts";
@@ -14,7 +14,7 @@ import type { CredentialsReply } from "./protocol.ts";
 /** How long an answer about a revoked key waits for the servers to have heard of it. */
 const ENFORCED_TIMEOUT_MS = 5_000;
 
-/** A server's clock may be behind by so much, and a token live longer for it. */
+/** How far a server's clock may be behind, by which a token may outlive its end there. */
 const CLOCKS_DIFFER_MS = 86_400_000;
 
 export interface CredentialServiceOptions {
@@ -44,7 +44,7 @@ export class CredentialService {
     }
   }
 
-  /** Why the servers may still let somebody in who was revoked; undefined when they do not. */
+  /** Why the servers may still admit a key that was revoked; undefined when they know of every revocation. */
   get ailment(): string | undefined {
     return this.#ailment;
   }

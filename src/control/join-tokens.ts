@@ -1,7 +1,7 @@
 /**
- * Whether an instance may join with the key that it comes with: the ledger's word on join tokens, and where a token's
- * uses are counted, the record of each. Credentials that somebody made with the accounts' own keys are no tokens, and
- * the NATS server's permissions are all that bounds them.
+ * Whether an instance may join with the key that it presents. The ledger says which join tokens there are; where a
+ * token's uses are counted, each is recorded there. Credentials made with the accounts' own keys are not join tokens:
+ * only the NATS server's permissions bound those.
  */
 
 import type { Asker } from "../ca/sign-service.ts";
@@ -30,7 +30,9 @@ export interface JoinTokensOptions {
   readonly newId: () => string;
 }
 
-/** Resolves with why the instance may not join, or with undefined when it may. Rejects when the ledger is out of reach. */
+/**
+ * Resolves with why the instance may not join, or with undefined when it may. Rejects when the ledger is out of reach.
+ */
 export async function admitInstance(
   joining: JoiningInstance,
   { ledger, state, now, newId }: JoinTokensOptions,

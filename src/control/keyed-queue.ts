@@ -1,4 +1,4 @@
-/** Work in order: of one key one piece at a time, of different keys side by side, and not without end. */
+/** A bounded queue of work: one piece at a time for each key, different keys side by side. */
 
 export class KeyedQueue {
   readonly #tails = new Map<string, Promise<unknown>>();

@@ -1,6 +1,6 @@
 /**
- * States of the past that were asked for or went by lately. States share what did not change between them, so that
- * keeping some costs little, and going back to where one was yesterday does not fold the ledger twice.
+ * A cache of past states: those that were in force or asked for most recently. States share what did not change between
+ * them, so that keeping some costs little, and a rollback that is tried before it is done folds the ledger once.
  */
 
 import type { EventLog } from "../events/log.ts";
@@ -21,7 +21,7 @@ export class PastStates {
     this.#checkpoint = checkpoint;
   }
 
-  /** A state that went by. */
+  /** Remembers a state, which was folded or is in use. */
   keep(state: MeshState): void {
     this.#kept.delete(state.revision);
     this.#kept.set(state.revision, state);

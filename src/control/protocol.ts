@@ -1,7 +1,7 @@
 /**
  * What the command line and a control replica say to each other over NATS, beside the ledger itself, which anyone with
- * read permission reads directly: commands on `heddle.cmd.<nkey>.<namespace>`, questions on `heddle.query.<nkey>.<kind>`.
- * The question `ping` is answered at once, with an empty object, by any replica.
+ * read permission reads directly: commands on `heddle.cmd.<nkey>.<namespace>`, questions on
+ * `heddle.query.<nkey>.<kind>`. The question `ping` is answered at once, with an empty object, by any replica.
  */
 
 import { z } from "zod";
@@ -67,7 +67,7 @@ export const credentialsReply = z.discriminatedUnion("kind", [
   /** `enforced`: the NATS servers know it, and have closed its connections. */
   z.strictObject({ kind: z.literal("revoked"), enforced: z.boolean(), why: z.string().optional() }),
   z.strictObject({ kind: z.literal("unknown") }),
-  /** The ledger knows the key; the replica was not given what signs JWTs. */
+  /** The ledger names the key, but this replica was not given the account key that signs JWTs. */
   z.strictObject({ kind: z.literal("keyless") }),
 ]);
 export type CredentialsReply = z.infer<typeof credentialsReply>;

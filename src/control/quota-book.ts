@@ -1,7 +1,7 @@
 /**
- * What is left of the rate limits that all instances of a service share. Every replica hears every question and keeps the
- * same book, so that none has to be asked in particular, none has to be elected, and any may die; they may differ by what
- * is on its way. A replica that has just begun takes every bucket for full.
+ * What is left of the rate limits that all instances of a service share. Every replica hears every request and keeps
+ * the same book, so that no replica is special, no election is needed and any of them may die; their books differ by
+ * the messages that are under way. A replica that has just started takes every bucket for full.
  */
 
 /** Of one rule. */

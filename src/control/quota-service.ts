@@ -17,14 +17,14 @@ export interface QuotaServiceOptions {
 }
 
 /**
- * Serves until stopped. No queue group: every replica hears every question, and the first answer counts. The subject says
- * which service asks, which the NATS server vouches for; a service shares its own limits only.
+ * Serves until stopped. No queue group: every replica hears every question, and the first answer counts. The subject
+ * says which service asks, which the NATS server vouches for; a service shares its own limits only.
  */
 export function serveQuota({ bus, state, monotonicMs }: QuotaServiceOptions): { stop(): void } {
   const kept = { book: new QuotaBook(), index: new RuleIndex() };
   return bus.subscribe(subjects.allQuota, (message) => {
     const request = quotaRequest.safeParse(parseJson(message.data));
-    // Whoever asks nonsense gets no answer, and counts by itself.
+    // A malformed request gets no answer; that instance then counts by itself.
     if (!request.success) return;
     const [, , namespace = "", service = ""] = message.subject.split(".");
     const reply = answer(request.data, { namespace, service }, state(), kept, monotonicMs());
@@ -46,7 +46,7 @@ function answer(
     const rule = id === undefined ? rules[at] : rules.find((one) => one.id === id);
     // A rule that is gone, or one of a snapshot that we have yet to see: the next question will know more.
     if (rule === undefined) return { granted: 0, retryAfterMs: 1_000 };
-    // By what it says, and not by where it stands: a rule that is put before it does not fill its buckets again.
+    // Found by its content, not by its index: a rule inserted before it must not refill its buckets.
     const key = JSON.stringify([namespace, document, rule.id, bucket]);
     return book.lease(key, rule.rate, { owed, wanted }, nowMs);
   });

@@ -1,8 +1,8 @@
-/** Which commands were seen of late, so that a message that is sent once more does not do its work once more. */
+/** The ids of recent commands, so that a message that is delivered again is not carried out again. */
 
 import type { RecordedChange } from "../events/change.ts";
 
-/** Ids that are remembered: some 10 MB. Beyond it the oldest go, and what protects then is what a command expects. */
+/** Ids that are remembered: some 10 MB. Beyond it the oldest go; then only the expected revision protects a command. */
 const COMMANDS_MAX = 50_000;
 
 export class RecentCommands {

@@ -1,7 +1,7 @@
 /**
- * Takes the steps from one root to the next, each once nobody can be cut off by it any more: add the new root, let it
- * sign, retire the old one. Where it has got to is in the ledger, so that any replica goes on where another one died;
- * that several take the same step at once, the ledger's conditional append prevents.
+ * Takes the steps from one root to the next, each once it can cut nobody off any more: add the new root, let it sign,
+ * retire the old one. Progress is in the ledger, so that any replica goes on where another one died; the ledger's
+ * conditional append keeps several replicas from taking the same step twice.
  */
 
 import type { AuthorityKeeper } from "../ca/authority-keeper.ts";

@@ -1,6 +1,6 @@
 /**
- * A question whose answer serves everybody who asked before it was put. While it is under way, those who come wait for
- * the next one together: however many ask at once, it is put twice.
+ * Shares one question among its askers. An answer serves everybody who asked before the question was sent; whoever asks
+ * while it is under way waits for the next one. However many ask at once, it is sent twice.
  */
 export class SharedLook<T> {
   #current: Promise<T> | undefined;

@@ -76,7 +76,7 @@ export interface RollupKeeperOptions extends RollupSource {
   readonly lookIntervalMs?: number;
 }
 
-/** Makes the roll-ups that are missing or no good, and those of stretches as they become complete. */
+/** Writes the roll-ups that are missing or damaged, and a new one whenever a stretch of reports is complete. */
 export class RollupKeeper {
   readonly #options: RollupKeeperOptions;
   readonly #size: number;

@@ -30,7 +30,7 @@ export function decideIdentity(state: MeshState, namespace: string, body: Identi
   return revoke(known, body, warnings);
 }
 
-/** An instance says its name itself, so that its token may let whoever holds it in under another one. */
+/** An instance chooses its name, so a token that is still good admits its holder again under another name. */
 function waysBack(
   { tokens }: MeshState,
   { service: { namespace, name } }: Extract<IdentityCommand, { kind: "revoke-identity" }>,

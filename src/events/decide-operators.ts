@@ -59,7 +59,7 @@ export function planOperatorRevoke(
   return recording({ type: "OperatorRevoked", name, publicKey: operator.publicKey });
 }
 
-/** A key stands for one thing once: what was revoked stays so, and the ledger's signatures name one actor. */
+/** A key is used for one purpose, once: a revoked one stays void, and signatures in the ledger name one actor only. */
 export function usedKeyProblems(state: MeshState, publicKey: string): RefusalProblem[] {
   const { operators, tokens, revokedKeys } = state;
   if (revokedKeys.has(publicKey)) return [problem("publicKey", "this key was revoked: make a new one")];

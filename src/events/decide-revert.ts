@@ -85,7 +85,7 @@ function undoDocument(
   theirs: PolicyDocument | undefined,
 ): Result<PolicyDocument | undefined, Path[]> {
   const kind = (base ?? mine)?.kind;
-  // A policy that holds no rule is none: others' rules in it neither need the change that made it nor go with it.
+  // A policy without rules says nothing: others' later rules do not depend on the change that created it.
   const [ours, was, now] = kind === "AccessPolicy" ? emptied(base, mine, theirs) : [base, mine, theirs];
   const { value, conflicts } = mergeThreeWay(ours, was, now, { isOrdered: () => kind !== "AccessPolicy" });
   if (conflicts.length > 0) return err([...conflicts]);

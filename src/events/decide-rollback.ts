@@ -16,9 +16,9 @@ import { EMPTY_NAMESPACE, type MeshState } from "./state.ts";
 const NOBODYS_WORK: LaterWork = { documents: new Map(), faults: new Map() };
 
 /**
- * `target` is the state as of `body.toRevision`. Operators, roots and revocations stay as they are: nobody gets a key back
- * by rolling back. Faults that were injected since end, and none begins again.
- * What others did since is undone up to the revision that the command names, and is a reason to refuse beyond it.
+ * `target` is the state as of `body.toRevision`. Operators, roots and revocations stay as they are: nobody gets a key
+ * back by rolling back. Faults that were injected since end, and none begins again. What others did since is undone up
+ * to the revision that the command names, and is a reason to refuse beyond it.
  * @throws TypeError when the revision exists and its state was not passed in: that is the caller's mistake.
  */
 export function planRollback(
@@ -75,7 +75,7 @@ function othersWork({ what, actor, revision }: NamedWork): RefusalProblem {
   return problem("othersUpTo", `${what}: this would undo what ${actor} did at revision ${revision}: ${choice}`);
 }
 
-/** What was revoked since, and stays so: whoever rolls back is to know. */
+/** What was revoked since the target, and stays revoked: a warning to whoever rolls back. */
 function standingRevocations(state: MeshState, namespace: string, toRevision: number): string[] {
   const { revocations } = state.namespaces.get(namespace) ?? EMPTY_NAMESPACE;
   return [...revocations].flatMap(([service, { whole, instances }]) => {

@@ -1,4 +1,6 @@
-/** `rotate-root` and `add-root`: how an operator starts, holds up and calls off the change from one root to the next. */
+/**
+ * `rotate-root` and `add-root`: how an operator starts, holds up and calls off the change from one root to the next.
+ */
 
 import { X509Certificate } from "node:crypto";
 import { MESH_NAMESPACE } from "../policy/names.ts";
@@ -35,7 +37,7 @@ function addRoot(
   if (trusted >= TRUSTED_ROOTS_MAX) return refuse(problem("pem", `${trusted} roots are trusted already: retire some`));
   const added: DomainEvent = { type: "RootAdded", fingerprint, pem };
   const active = activeRoot(roots);
-  // One that takes the place of the root in force: begin, where nobody has.
+  // It is to replace the root in force: this starts the rotation, unless one is under way.
   if (rotation !== undefined || active === undefined) return decision([added]);
   return decision([{ type: "RootRotationStarted", from: active.fingerprint }, added]);
 }

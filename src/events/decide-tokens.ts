@@ -38,7 +38,7 @@ export function planTokenRevoke(
   return recording({ type: "TokenRevoked", namespace, service: token.service, publicKey });
 }
 
-/** A token may be there before its service; as often, the name is misspelt. */
+/** A token may be made before its service is declared; but just as often the name is misspelt. */
 function undeclaredWarnings(state: MeshState, namespace: string, name: string): string[] {
   const services = state.namespaces.get(namespace)?.services;
   if (services?.has(name)) return [];

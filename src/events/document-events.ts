@@ -33,9 +33,9 @@ type AccessPolicyDocument = DocumentOf<"AccessPolicy">;
 type Target = { readonly namespace: string; readonly name: string };
 
 /**
- * The events that lead from the state to the wanted documents, none where they are there already. What comes into
- * being stands first, in the order of kinds; what goes stands last, in the reverse order, as a reader would do it.
- * Two things no event can say, and callers must refuse: a Mesh that disappears, a trust domain that changes.
+ * The events that lead from the state to the wanted documents; none where they are there already. Additions come first,
+ * in the order of kinds, and removals last, in the reverse order, so that nothing refers to what is not there.
+ * There is no event for a Mesh that disappears or for a trust domain that changes: callers must refuse both.
  */
 export function eventsTowards(state: MeshState, wanted: readonly WantedDocument[]): DomainEvent[] {
   const ordered = wanted.toSorted((a, b) => compareDocumentNames(a.name, b.name));
@@ -196,7 +196,7 @@ function restOfRule({ backends, timeout, retries, ...rest }: RouteRule): Partial
   return rest;
 }
 
-/** A policy that turns to another service is another policy: access to the old one ends, rule by rule. */
+/** A policy that names another service than before ends access to the old service, rule by rule. */
 function accessPolicyEvents(before: AccessPolicyDocument | undefined, after: AccessPolicyDocument): DomainEvent[] {
   if (before?.spec.service !== after.spec.service) {
     return [

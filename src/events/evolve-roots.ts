@@ -57,9 +57,9 @@ function stepped(rotation: RootRotation, { revision }: Origin): RootRotation {
 }
 
 /**
- * The same way back: it is the new root that goes now. Where there is none yet, there is nothing to go back from. What everybody
- * must have taken up stays as it was: calling it off changes no snapshot, unless the former root is to sign again, which
- * is an event of its own before this one.
+ * The same steps in reverse: now the new root is the one to retire. Where none was added yet, nothing is left to undo.
+ * The revision that everybody must enforce stays as it was, since calling off changes no snapshot; unless the former
+ * root is to sign again, which is an event of its own before this one.
  */
 function reversed({ from, to, ...rest }: RootRotation, origin: Origin): RootRotation | undefined {
   return to === undefined ? undefined : { ...rest, from: to, to: from, paused: false, origin };

@@ -7,7 +7,7 @@ import type { JoinToken, MeshState, Origin, RevokedKey } from "./state.ts";
 type Keys = Pick<MeshState, "tokens" | "revokedKeys">;
 type TokenEvent = Extract<DomainEvent, { type: `Token${string}` }>;
 
-/** So long after its end a token is nothing to any clock. */
+/** Once a token ended this long ago, no clock can still take it for valid. */
 const REMEMBERED_MS = 86_400_000;
 
 /**
@@ -40,6 +40,6 @@ export function evolveTokens(keys: Keys, event: TokenEvent, origin: Origin): Key
 }
 
 function notEnded<T extends { readonly expiresAt: string | undefined }>(map: ReadonlyMap<string, T>, endMs: number) {
-  // An end that is no time never comes.
+  // An end that is not a time counts as no end.
   return [...map].filter(([, { expiresAt }]) => expiresAt === undefined || !(Date.parse(expiresAt) < endMs));
 }

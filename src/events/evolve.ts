@@ -96,8 +96,8 @@ export function evolve(state: MeshState, event: DomainEvent, origin: Origin, map
 }
 
 /**
- * The state after one change: all its events, and the revision of the mesh and of the namespace moved on. Nobody sees the
- * states between its events; to copy each would make a change cost the square of its length.
+ * The state after one change: all its events applied, and the revisions of the mesh and of the namespace advanced. The
+ * states between its events are not visible to anybody: copying each would cost the square of the change's length.
  */
 export function foldChange(state: MeshState, recorded: RecordedChange, maps: Maps = new OwnedMaps()): MeshState {
   const { revision, namespace, change } = recorded;

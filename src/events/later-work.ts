@@ -10,7 +10,7 @@ export interface LaterChange {
   readonly actor: string;
 }
 
-/** Of each thing, its last change by somebody else: bounded by what there is, however long the history. */
+/** For each thing, its last change by somebody else: bounded by the number of things, however long the history. */
 export interface LaterWork {
   readonly documents: ReadonlyMap<DocumentKey, LaterChange>;
   /** Faults that were injected, by id. */

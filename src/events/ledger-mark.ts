@@ -1,7 +1,7 @@
 /**
- * One short text that stands for the whole ledger up to a revision: whoever keeps it will notice any change of anything
- * before, be it only the number under which a change stands. The chains of the namespaces prove each its own order; the
- * mark proves how they lie in one another.
+ * One short text that stands for the whole ledger up to a revision: whoever keeps it will notice if anything before it
+ * was altered, even just a change's sequence number. The chain of a namespace proves the order within that namespace;
+ * the mark proves how the namespaces interleave.
  */
 
 import { sha256Hex } from "./chain.ts";

@@ -1,7 +1,7 @@
 /**
- * How a fold gets from one map to the next. States that somebody keeps share what did not change, and each is a copy of
- * what did. A fold whose states in between nobody sees need not pay for them: what it has copied once is its own, and
- * it goes on writing there.
+ * How a fold gets from one map to the next. States that are kept share what did not change and copy what did. A fold
+ * that hands out only its last state need not copy at every step: once it has copied a map, it owns that copy and
+ * writes to it in place.
  */
 
 export interface Maps {

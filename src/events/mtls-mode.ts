@@ -20,8 +20,8 @@ function namespaceMode({ mesh }: MeshState, namespace: string): MtlsMode {
 }
 
 /**
- * Warnings where a port goes from strict to disabled or back: sidecars hear of a change one after the other, and between two
- * of which one has heard and the other has not, neither takes what the other sends.
+ * Warnings where a port goes from strict to disabled or back: sidecars take up a change one after the other, and
+ * between one that has and one that has not, neither accepts what the other sends.
  */
 export function mtlsLeaps(before: MeshState, after: MeshState): string[] {
   const leaping = new Set<ServiceRef>();

@@ -32,13 +32,13 @@ export function decisionDigest(namespace: string, events: readonly DomainEvent[]
   return sha256Hex(canonicalJson({ namespace, events }));
 }
 
-/** In words, what of a change is not what its kept command asked for; undefined where all is, or it was not kept. */
+/** How a change differs from what its command asked for, in words; undefined: it does not, or no command was kept. */
 export function commandMismatch({ change, namespace }: RecordedChange): string | undefined {
   const { command, reason, events } = change.data;
   if (command.text === undefined) return undefined;
   if (sha256Hex(command.text) !== command.digest) return "its command is not the one that was signed";
   const parsed = commandRequest.safeParse(parseJson(command.text));
-  // Written by a version with other commands: that it was signed is all there is to say.
+  // Written by a version with other commands: all that can be said is that it was signed.
   if (!parsed.success) return undefined;
   const request = parsed.data;
   if (request.namespace !== namespace) return `its command was for ${request.namespace}`;

@@ -1,6 +1,6 @@
 /**
- * Paths that no request can have as sidecars compare it. They would be no more than dead text, were it not that who
- * writes `/admin?all=1` into a denial believes something forbidden.
+ * Paths that match no request, since sidecars compare normalised paths. Whoever writes `/admin?all=1` into a denial
+ * believes that something is forbidden, and it is not.
  */
 
 import type { DocumentPath, Remark } from "./remark.ts";

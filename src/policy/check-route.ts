@@ -1,6 +1,6 @@
 /**
- * Rules of a Route that say something else than they seem to, whatever the rest of the mesh is like. All but one are
- * warnings: earlier ledgers hold such rules, and nothing is broken by them.
+ * Rules of a Route that do not mean what they seem to say, whatever else the mesh holds. All findings but one are
+ * warnings: ledgers of earlier versions hold such rules, and they break nothing.
  */
 
 import type { DocumentPath, Remark } from "./remark.ts";

@@ -158,7 +158,7 @@ class Check {
     }
   }
 
-  /** Where it names no service, calls would go nowhere else when they should, and nobody would know before. */
+  /** A fallback that does not exist would be noticed only in the outage that it is meant for. */
   #failover(document: ServiceDocument): void {
     const { failover } = document.spec.loadBalancer ?? {};
     if (failover === undefined) return;

@@ -1,10 +1,10 @@
 /**
- * Regular expressions of policy, as a program for a machine that never goes back: the subset of RE2's syntax that a
- * path or a header calls for. What would need memory of what was read (back-references, look-around) does not exist, so
- * matching takes time linear in the text, whatever an operator writes and whatever a caller sends.
+ * Regular expressions of policy, compiled for a machine that does not backtrack: the subset of RE2's syntax that paths
+ * and headers call for. Back-references and look-around do not exist, so that matching takes time linear in the text,
+ * whatever an operator writes and whatever a caller sends.
  *
- * Supported: literals, `.`, classes (`[a-z]`, `[^/]`, `\d \w \s` and their complements), `( )`, `(?: )`, `|`,
- * `* + ? {n} {n,} {n,m}`, `(?i)` in front. An expression always speaks of the whole text; `^` and `$` around it may stand.
+ * Supported: literals, `.`, classes (`[a-z]`, `[^/]`, `\d \w \s` and their complements), `( )`, `(?: )`, `|`, `* + ?
+ * {n} {n,} {n,m}`, `(?i)` in front. An expression always speaks of the whole text; `^` and `$` around it may stand.
  */
 
 import { err, ok, type Result } from "./result.ts";
@@ -27,7 +27,7 @@ export interface RegexProgram {
   readonly start: number;
 }
 
-/** Steps of one expression: what a machine carries along at once is bounded by it. */
+/** Steps of one expression, which bounds the states that a match tracks at once. */
 const STEPS_MAX = 256;
 const REPEAT_MAX = STEPS_MAX;
 

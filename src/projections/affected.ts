@@ -1,11 +1,11 @@
 /**
- * Which services a change can have touched: the index from event to snapshots that keeps one change's cost flat as
- * the mesh grows. It may name a service whose snapshot turns out the same (the digest settles that); it must never
- * leave one out.
+ * Which services a change can have touched: the index from event to snapshots that keeps one change's cost flat as the
+ * mesh grows. It may name a service whose snapshot turns out the same (the digest settles that); it must never leave
+ * one out.
  *
- * Who may call a service is asked of the state after the change: a caller who was one only before has lost that by
- * an event of the same change, and that event names it. The state before tells what an event replaces or takes away
- * and does not itself say.
+ * Who may call a service is read from the state after the change: a caller that could call it only before has lost that
+ * by an event of the same change, which names it. The state before is read for what an event replaces or removes
+ * without naming it.
  */
 
 import type { RecordedChange } from "../events/change.ts";
@@ -32,7 +32,7 @@ interface Transition {
   /** The states on both sides of a change. */
   readonly before: MeshState;
   readonly after: MeshState;
-  /** Namespaces whose services are all affected already: a change may declare thousands, each of them all's neighbour. */
+  /** Namespaces all of whose services are affected already: a change may declare thousands that are all neighbours. */
   readonly covered: Set<string>;
 }
 
@@ -140,7 +140,9 @@ function affectedBy(transition: Transition, event: NamespaceEvent): Iterable<Ser
   }
 }
 
-/** A service came or went: itself, those that may call it, and its neighbours, who know by name what they cannot call. */
+/**
+ * A service came or went: itself, those that may call it, and its neighbours, who know by name what they cannot call.
+ */
 function presence({ after, covered }: Transition, service: ServiceName): ServiceRef[] {
   const { namespace, name } = service;
   const neighbours = covered.has(namespace) ? [] : (after.namespaces.get(namespace)?.services.keys() ?? []);
@@ -176,8 +178,8 @@ function limiting({ before }: Transition, { namespace, name, to }: EventOf<"Rate
 }
 
 /**
- * A policy begins, goes, begins or ends to decide, or says something else of what no rule speaks of: what it held
- * before and holds now, for whichever service.
+ * A policy appears, disappears, enters or leaves dry run, or changes its default: everything that it held before and
+ * holds now, for whichever service.
  */
 function policing({ before, after }: Transition, event: EventOf<PolicyEvent>): ServiceRef[] {
   const { namespace, name } = event;

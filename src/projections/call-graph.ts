@@ -48,7 +48,8 @@ export function allowedPatterns(rule: AccessRule): readonly string[] {
 }
 
 /**
- * What happens to a call of a service that no rule speaks of: as its own policies say, else as the namespace or the mesh does.
+ * What happens to a call of a service that no rule speaks of: as its own policies say, else as the namespace or the
+ * mesh does.
  * @param withDryRun as if the policies in dry run were in force.
  */
 export function accessDefaultOf(state: MeshState, service: ServiceName, withDryRun = false): AccessDefault {
@@ -118,7 +119,7 @@ export function callersOf(state: MeshState, target: ServiceName): Set<ServiceRef
   return expandPatterns(state, named);
 }
 
-/** Whether a rule for callers without an identity speaks of our own services: of those that reach it without TLS. */
+/** Whether a rule for callers without an identity covers services of this mesh: those that call without TLS. */
 function opensToNobody(state: MeshState, { namespace, name }: ServiceName): boolean {
   const declared = namespaceOf(state, namespace).services.get(name);
   return declared !== undefined && takesPlaintextOnly(state, namespace, declared.value);

@@ -21,10 +21,10 @@ export interface Checkpoint<S> {
   readonly state: S;
 }
 
-/** Which fold made it, and how: another version would have made something else of the same history. */
+/** Which projection made it, in which version: another one would have made another state of the same history. */
 export type ProjectionName = Pick<Projection<unknown>, "name" | "version">;
 
-/** Bounds what a damaged checkpoint can make of itself when it is unpacked: far above any mesh, far below memory. */
+/** Bounds the size to which a damaged checkpoint can unpack: far above any mesh, far below memory. */
 const UNPACKED_BYTES_MAX = 512 * 1024 * 1024;
 
 /** Comes last, so that the digest is proved over the text as it stands; no value before it can hold this text. */

@@ -1,4 +1,4 @@
-/** Which revocations a service's sidecars must know of: their own, and those of whoever they may meet. */
+/** Which revocations a service's sidecars must know of: of their own service, and of those it calls or is called by. */
 
 import type { IdentityRevocation, MeshState } from "../events/state.ts";
 import { type ServiceRef, serviceRef } from "../policy/names.ts";

@@ -16,7 +16,7 @@ import type {
 /** A backend that names no weight counts as one share. */
 const BACKEND_WEIGHT = 1;
 
-/** Of a CORS policy that names none: what scripts may use without asking (Fetch standard, "CORS-safelisted method"). */
+/** The methods of a CORS policy that names none: the CORS-safelisted ones (Fetch standard). */
 const SAFE_METHODS: readonly string[] = ["GET", "HEAD", "POST"];
 
 /** @param local callers as the snapshot names them. */

@@ -20,7 +20,7 @@ export type StatusRefusal = "full" | "rate" | "unreadable";
 
 export interface EndpointPublisherOptions {
   readonly bus: Bus;
-  /** Where workloads are heard: a connection of its own, so that nothing waits behind what they say. `bus` by default. */
+  /** The connection on which workloads are heard, so that their messages hold up nothing else. `bus` by default. */
   readonly heard?: Bus;
   /** `ENDPOINT_BUCKET`. */
   readonly bucket: Bucket;
@@ -51,18 +51,18 @@ const RACES_MAX = 8;
 const EXPIRIES_PER_TTL = 5;
 
 /**
- * Statuses of one service: a heartbeat of each of 2,000 instances every five seconds, and all of them at once when policy
- * changes. What is beyond is dropped unread.
+ * Statuses of one service: a heartbeat of each of 2,000 instances every five seconds, and all of them at once when
+ * policy changes. What is beyond is dropped unread.
  */
 const STATUS_RATE = { burst: 8_000, perSecond: 800 };
 /** Of one status, bytes; labels and what it avoids included. */
 const STATUS_BYTES_MAX = 64 * 1024;
 
-/** Sets of one service that are written and pushed; whose instances come and go faster is brought up to date every second. */
+/** How often one service's set is written and pushed; if its instances change faster, it is updated every second. */
 const WRITE_RATE = { burst: 50, perSecond: 5 };
 const WRITE_PAUSE_MS = 1_000;
 
-/** Complaints about one service that are made once each; beyond these, a flood of bad messages is no flood of log lines. */
+/** Different complaints about one service that are logged, once each: bad messages must not flood the log. */
 const COMPLAINTS_MAX = 20;
 /** Services whose complaints are remembered. */
 const COMPLAINED_SERVICES_MAX = 10_000;
@@ -110,7 +110,9 @@ export class EndpointPublisher {
     });
   }
 
-  /** Reads the stored sets, whose instances are presumed alive, then listens. Rejects when the bucket is out of reach. */
+  /**
+   * Reads the stored sets, whose instances are presumed alive, then listens. Rejects when the bucket is out of reach.
+   */
   async start(): Promise<void> {
     const { now, reconcileEveryMs = RECONCILE_EVERY_MS } = this.#options;
     await this.#readStored();

@@ -10,8 +10,8 @@ import { NameHolder } from "./name-holder.ts";
 import type { Endpoint, InstanceStatus } from "./snapshot.ts";
 
 /**
- * What one status did to its service. `full`: the service has as many instances as it may, and this was not one. `rival`:
- * another process, which is alive, has the instance's name, and nothing was done.
+ * What one status did to its service. `full`: the service has as many instances as it may, and this was not one.
+ * `rival`: another process, which is alive, has the instance's name, and nothing was done.
  */
 export type Observation = "changed" | "unchanged" | "full" | "rival";
 
@@ -31,7 +31,9 @@ interface Instance {
  */
 export const INSTANCES_PER_SERVICE_MAX = 2_000;
 
-/** And that are unless told otherwise: whoever has one workload's credentials can invent names, which all callers hear of. */
+/**
+ * The default, which is lower: who holds one workload's credentials can invent instances, and all callers hear of them.
+ */
 export const INSTANCES_PER_SERVICE = 1_000;
 
 /** Three heartbeats of five seconds: one may be lost and one late. */

@@ -1,11 +1,11 @@
-/** Tells the silence of others from deafness of our own. */
+/** Tells instances that fell silent from a connection of our own that delivers nothing. */
 
 import type { Bus } from "../nats/bus.ts";
 
 /**
- * A server that hangs, or a network that drops everything, takes half a minute to be noticed as a lost connection, and
- * by then every instance has been silent for longer than any may. So each look sends something through the server and
- * back, which has to be there by the next one.
+ * A server that hangs, or a network that drops everything, is noticed as a lost connection after half a minute only; by
+ * then every instance would count as dead. So each look sends a message to itself through the server, which has to have
+ * arrived by the next look.
  */
 export class Hearing {
   #isUnderWay = false;

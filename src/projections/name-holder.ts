@@ -1,8 +1,8 @@
 /**
- * Which of several processes an instance's name belongs to. A restart looks at first as a second sidecar of the name does:
- * somebody else speaks under it. What tells them apart is that the one before never speaks again, so that whoever is new
- * has the name at once, and loses it when the other one turns out to be alive. Of two that are alive the one that started
- * first has it, so that every control replica names the same, whatever it heard first.
+ * Which of several processes an instance's name belongs to. At first, a restart looks like a second sidecar of the same
+ * name: another process speaks under it. The difference is that after a restart the former process never speaks again.
+ * So a new process gets the name at once, and loses it if the former one turns out to be alive. Of two that are alive,
+ * the one that started first has it, so that every control replica comes to the same answer, whatever it heard first.
  */
 
 import type { InstanceStatus } from "./snapshot.ts";
