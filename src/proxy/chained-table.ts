@@ -1,5 +1,5 @@
 /**
- * A hash table for what comes and goes with every request. Its entries carry their own links, so that to put one in
+ * A hash table for what comes and goes with every request. Its entries carry their own links, so that inserting one
  * allocates nothing.
  *
  * A `Map` or `Set` would do, were it not for the collector: each time that one rebuilds itself, to be rid of what was
@@ -8,7 +8,7 @@
  * collection: a third of all that was allocated, and a fifth of a sidecar's CPU time, spent on marking dead requests.
  */
 
-/** An entry. Whoever makes it leaves `chained` alone. */
+/** An entry. `chained` is the table's to set. */
 export interface Chained<E> {
   /** An integer; constant while the entry is in the table. */
   readonly hash: number;

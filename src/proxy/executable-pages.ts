@@ -1,8 +1,8 @@
 /**
- * What the start leaves behind of the program itself. The runtime is 100 MB of code, of which a start touches 40 and an
- * idle sidecar a few; the kernel counts to a process what it ever touched, until memory runs short. It is told here that
- * it need not: the pages stay in its cache, for everybody who runs the same program, and come back by themselves, some
- * sixteen at a time and without a look at the disk, when they are used again.
+ * Gives back the pages of the program's own code that only the start needed. The runtime is 100 MB of code, of which a
+ * start touches 40 and an idle sidecar a few; until memory runs short, the kernel counts whatever a process has touched
+ * as resident. Once told that they are not needed, it keeps the pages in its cache, for every process of the same
+ * program, and maps them again on use, some sixteen at a time and without reading the disk.
  */
 
 import { readFile, readlink } from "node:fs/promises";
@@ -20,9 +20,9 @@ const MADV_DONTNEED = 4;
 const READ_ONLY = /^([0-9a-f]+)-([0-9a-f]+) r-[-x]p [0-9a-f]+ \S+ \d+ +(\/.*)$/;
 
 /**
- * The mappings of `program` that hold what its file does, by `/proc/self/smaps` (proc(5)). One that can be read only now
- * may have been written to before, as relocations are: its pages, which are no longer those of the file ("anonymous"),
- * would be lost, so that it is left alone.
+ * The mappings of `program` that hold what its file does, by `/proc/self/smaps` (proc(5)). One that can be read only
+ * now may have been written to before, as relocations are: its pages, which are no longer those of the file
+ * ("anonymous"), would be lost, so that it is left alone.
  */
 export function fileMappings(smaps: string, program: string): Mapping[] {
   const mappings: Mapping[] = [];
@@ -50,6 +50,6 @@ export async function releaseExecutablePages(): Promise<void> {
     for (const { address, bytes } of mappings) libc.symbols.madvise(address, bytes, MADV_DONTNEED);
     libc.close();
   } catch {
-    // It is less memory that is asked for here, and nothing that anybody relies on.
+    // A failure costs memory only: nothing relies on it.
   }
 }

@@ -39,8 +39,8 @@ export function settleUpgrade(request: RequestHead, response: ResponseHead, clie
 }
 
 /**
- * Makes sure that nobody takes an ordinary response, to a request with `upgrade`, for consent: sidecars know the mark, and
- * other clients of HTTP/2 that a status which is no 2xx is none.
+ * Keeps an ordinary response to a request with `upgrade` from being taken for consent: sidecars know the mark, and
+ * other HTTP/2 clients get a status other than 2xx.
  */
 export function declineUpgrade(request: RequestHead, response: ResponseHead, client: Pick<Facts, "principal">): void {
   if (request.version !== "2" || request.upgrade === undefined || !isSuccess(response.status)) return;

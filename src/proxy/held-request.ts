@@ -1,4 +1,4 @@
-/** What comes of a request while it is not yet decided what becomes of it. */
+/** Holds what arrives of a request until it is decided where the request goes. */
 
 import type { HeaderList } from "./codec/message.ts";
 

@@ -1,7 +1,7 @@
 /**
- * What the application beside us is working on, and for how long somebody waits for it: the calls that it makes
- * meanwhile are bound by the same. Applications pass on the ids by which requests are traced, seldom a deadline; so what
- * came in and what goes out are joined by `x-request-id`, or else by the trace of `traceparent`.
+ * The requests that the application beside us is working on, with their deadlines, which bind the calls that it makes
+ * for them as well. Applications pass on the ids by which requests are traced, but seldom a deadline; so incoming
+ * requests and outgoing calls are matched by `x-request-id`, or else by the trace id of `traceparent`.
  */
 
 import type { RequestRecord } from "../telemetry/request-record.ts";
@@ -11,7 +11,7 @@ import type { CallerTerms } from "./deadline.ts";
 /** Requests that are remembered at once; those beyond go without. */
 const REQUESTS_MAX = 65_536;
 
-/** How long calls are still expected that an application makes for a caller who has gone. */
+/** How long after its caller has gone an application may still make calls for a request. */
 const ABANDONED_MS = 30_000;
 
 /** One request, under one of the ids that it is known by; a caller may make several requests under one. */
@@ -52,7 +52,7 @@ export class InFlight {
   }
 
   /**
-   * It is over. No effect for one that was not remembered.
+   * The request is over. No effect for one that was not remembered.
    * @param abandoned nobody waited for its end: what the application still does for it, it does for nobody.
    */
   ended(record: RequestRecord, abandoned: boolean): void {
@@ -90,8 +90,7 @@ export class InFlight {
   }
 
   /**
-   * The terms of a call that the application makes: the time that it gives it, and those of the request that it is made
-   * for.
+   * The terms of a call that the application makes: its own deadline, and the terms of the request that it is made for.
    */
   termsOf(record: RequestRecord, ownMs: number | undefined): CallerTerms {
     const own: CallerTerms = { timeoutMs: ownMs, attempt: 1 };

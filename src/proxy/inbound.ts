@@ -65,8 +65,8 @@ export interface InboundOptions {
 }
 
 /**
- * A caller that gives up says so, and that comes first: its own time is up, and what has become of the request is its to
- * tell. Only where it cannot say so any more, its deadline ends the work a little later.
+ * Added to a caller's deadline. A caller whose time is up resets its request and records why, so that its word should
+ * come first; our own timer only ends the work where that reset cannot reach us.
  */
 const CALLER_GRACE_MS = 100;
 

@@ -1,4 +1,4 @@
-/** What the modes of mutual TLS of a service's ports come down to, on either side of a connection. */
+/** What the mutual TLS modes of a service's ports mean for a connection, on either side of it. */
 
 import type { ServicePort } from "../projections/snapshot.ts";
 import type { Accepted } from "./io/tls-listener.ts";
@@ -7,8 +7,8 @@ import type { Policy } from "./policy.ts";
 const STRICT: Accepted = { tls: true, plaintext: false, forTcp: false };
 
 /**
- * All ports of a service come in by one: which of them is meant, the request tells when it is there. So plaintext comes in
- * where any port takes it, and a port that does not refuses the request.
+ * All ports of a service share one listener: which of them is meant is known only from the request. So plaintext is
+ * accepted where any port takes it, and a request to a port that does not is refused.
  */
 export function acceptedBy(policy: Policy | undefined): Accepted {
   const ports = policy?.snapshot.inbound.ports ?? [];

@@ -1,15 +1,14 @@
 /**
  * The outbound side: calls of our own application to other services. What is done to a request, in this order:
  *
- *  1. policy is there at all             (nothing is let through on a guess)
- *  2. it stays in the mesh               (what was redirected to us and is for nobody we know goes on as it is, or not at all)
- *  3. the path is normalised             (so that router, guard and application read the same one)
- *  4. host → service, rules → backend    (route; a miss says why)
- *  5. the circuit is closed              (a service with enough on its hands gets no more, and the caller knows at once)
- *  6. the rule's filters                 (what it answers itself costs no call; what it rewrites is rewritten once)
- *  7. a forward is taken                 (of a bound on forwards: the mesh stands in for nobody's answer before policy has)
- *  8. trusted headers are set            (nobody's word is taken for what only the mesh knows; no filter can set them)
- *  9. timeout, retries, balancing        (the call; timeouts enclose retries, retries enclose balancing)
+ * 1. policy is there at all             (nothing is let through on a guess) 2. it stays in the mesh               (what
+ * was redirected to us and is for nobody we know goes on as it is, or not at all) 3. the path is normalised
+ * (so that router, guard and application read the same one) 4. host → service, rules → backend    (route; a miss says
+ * why) 5. the circuit is closed              (a service with enough on its hands gets no more, and the caller knows at
+ * once) 6. the rule's filters                 (what it answers itself costs no call; what it rewrites is rewritten
+ * once) 7. a forward is taken                 (of a bound on forwards: the mesh stands in for nobody's answer before
+ * policy has) 8. trusted headers are set            (nobody's word is taken for what only the mesh knows; no filter can
+ * set them) 9. timeout, retries, balancing        (the call; timeouts enclose retries, retries enclose balancing)
  */
 
 import { parseServiceRef, type ServiceRef, serviceRef } from "../policy/names.ts";
@@ -77,7 +76,7 @@ const REQUEST_ID_LENGTH_MAX = 128;
 const INJECTED = flagSet("FI");
 const DELAYED = flagSet("DI");
 
-/** Why an unreachable service is unreachable: were a rule to allow any call of ours, the snapshot would hold it. */
+/** Why a service cannot be reached: if any rule allowed a call of ours, the snapshot would contain it. */
 const NOTHING_ALLOWS: Decision = {
   allowed: false,
   reason: "default",
@@ -354,8 +353,9 @@ function unreachable(
 }
 
 /**
- * The authority that a request is routed by: that of the service which its listener stands for, else its own. One that was
- * redirected to us and has none that the mesh knows is for whoever is where it was going; undefined: for nobody.
+ * The authority that a request is routed by: that of the service which its listener stands for, else its own. A
+ * redirected request whose authority the mesh does not know goes to the service at its original destination; undefined:
+ * none there.
  */
 function meantAuthority({ authority }: RequestHead, { facts }: Downstream, routes: RouteTable): string | undefined {
   const { boundTo, redirect } = facts;

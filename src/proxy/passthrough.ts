@@ -25,8 +25,8 @@ export class Passthrough {
   }
 
   /**
-   * The connection is one of our own, come back to us: interception exempts another user than the one we run as. Asked when
-   * something came on it, which can only be after its other end was opened.
+   * Whether the connection is one of our own that was redirected back to us, since interception exempts another user
+   * than the one we run as. Asked when data came on it, so that its other end is open by then.
    */
   isOwn({ facts }: Downstream): boolean {
     return this.#ownEnds.has(facts.remoteAddress);

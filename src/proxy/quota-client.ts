@@ -8,9 +8,9 @@ import type { Runtime } from "./runtime.ts";
 /** Sends a question; rejects where control does not answer. */
 export type AskQuota = (request: QuotaRequest) => Promise<QuotaReply>;
 
-/** What needs tokens meanwhile goes with the next question. */
+/** Between an answer and the request for what waits by then. */
 const ASK_EVERY_MS = 20;
-/** After no answer, the next question is put off this long. */
+/** The same where there was no answer. */
 const PAUSE_MS = 1_000;
 
 export class QuotaClient implements Quota {
@@ -53,11 +53,7 @@ export class QuotaClient implements Quota {
       pauseMs = PAUSE_MS;
     }
     this.#sending = false;
-    // Also with nobody waiting: until then, whoever comes waits for it.
-    this.#sendSoonIfNeeded(pauseMs);
-  }
-
-  #sendSoonIfNeeded(pauseMs: number): void {
+    // With nothing waiting, the next bucket that needs tokens asks at once.
     if (this.#waiting.size > 0) this.#sendSoon(pauseMs);
   }
 }

@@ -143,7 +143,7 @@ function describeRemedy(call: DeniedCall, path: string): Remedy {
   return advice(`Call through a Heddle sidecar, which proves who the caller is, or let anybody: ${command}`);
 }
 
-/** The conditions that a suggested command spells out; it would do away with any other. */
+/** The conditions that a suggested command can express; it would drop any other. */
 const NAMED_BY_COMMAND: ReadonlySet<ConditionName> = new Set(["methods", "paths", "grpc", "ports"]);
 
 function advice(text: string): Remedy {

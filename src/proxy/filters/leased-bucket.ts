@@ -1,7 +1,7 @@
 /**
- * This sidecar's part of a bucket that all instances share. Tokens are asked for ahead of need and spent without asking;
- * the first few of a new bucket are spent on credit, so that no request ever waits for an answer. While control cannot be
- * asked, the sidecar counts by itself, as if it were alone.
+ * This sidecar's part of a bucket that all instances share. Tokens are asked for ahead of need and spent without
+ * asking; the first few of a new bucket are spent on credit, so that no request ever waits for an answer. While control
+ * cannot be asked, the sidecar counts by itself, as if it were alone.
  */
 
 import type { QuotaReply, QuotaRequest, SnapshotRateLimit } from "../../projections/snapshot.ts";
@@ -26,7 +26,7 @@ export interface LeasedLimit {
 const CREDIT_SHARE = 0.1;
 /** By then it is known whether there is more. */
 const ANSWER_DUE_MS = 1_000;
-/** No instance holds more than this part of the whole, or the others would go without. */
+/** The largest part of the whole that one instance may hold, so that something is left for the others. */
 const LEASE_SHARE = 0.25;
 
 export class LeasedBucket implements Bucket {
@@ -37,7 +37,7 @@ export class LeasedBucket implements Bucket {
   readonly #leaseMax: number;
   /** Below zero: spent on credit. */
   #tokens = 0;
-  /** Tokens in hand are worth nothing after that: what is not used in time is lost to all. */
+  /** When the tokens in hand expire: unused ones are then lost to all instances. */
   #expiresMs = Number.POSITIVE_INFINITY;
   /** Taken since the last grant, from which follows how many to ask for. */
   #taken = 0;

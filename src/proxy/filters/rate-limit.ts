@@ -1,7 +1,7 @@
 /**
- * Rate limits: token buckets, as Envoy's: each interval brings `requests` tokens, and at most `requests + burst` are kept.
- * Those of this sidecar alone are filled here; those of the whole mesh from leases (`leased-bucket.ts`). The buckets of a
- * rule that did not change outlive the snapshot that it came with.
+ * Rate limits: token buckets, as Envoy's: each interval brings `requests` tokens, and at most `requests + burst` are
+ * kept. Those of this sidecar alone are filled here; those of the whole mesh from leases (`leased-bucket.ts`). The
+ * buckets of a rule that did not change outlive the snapshot that it came with.
  */
 
 import { type RuleOrigin, rateLimitId, type SnapshotRateLimit } from "../../projections/snapshot.ts";
@@ -60,7 +60,8 @@ export class RateLimiter {
     for (const source of rules) {
       const id = rateLimitId(source);
       const key = `${source.origin.document} ${id}`;
-      // What a document says twice holds once: with one bucket for both, each request would take two of its tokens.
+      // A rule that stands twice in a document counts once: both share one bucket, and each request would take two
+      // tokens.
       if (limits.has(key)) continue;
       const state = known.get(key) ?? { id, source, buckets: new Map<string, Bucket>() };
       state.source = source;
@@ -109,7 +110,9 @@ export class RateLimiter {
   }
 }
 
-/** From the oldest on, and no more than a few at a time: whoever invents names must not make each request walk them all. */
+/**
+ * From the oldest on, and no more than a few at a time: whoever invents names must not make each request walk them all.
+ */
 function forgetFull(buckets: Map<string, Bucket>, nowMs: number): void {
   let looked = 0;
   for (const [name, bucket] of buckets) {

@@ -22,7 +22,10 @@ export interface InterceptionRules {
   readonly excludedNetworks: readonly string[];
 }
 
-/** SSH, or one wrong option locks its author out; the sidecar's admin, health and metrics pages, which are no part of the mesh. */
+/**
+ * SSH, since a mistake in the options would otherwise lock their author out; and the sidecar's admin, health and
+ * metrics pages, which are not part of the mesh.
+ */
 const ALWAYS_EXCLUDED = [22, 15_000, 15_021, 15_090];
 /** A resolver goes on over TCP where an answer is too long for UDP, and UDP is left alone. */
 const DNS_PORT = 53;

@@ -1,16 +1,16 @@
-/** Faults of our own: what throws where nothing may. One connection may die of one, the others must not. */
+/** Our own bugs: exceptions where nothing may throw. One may end its connection, but no other. */
 
 /** Told of an exception that was caught between two connections, so that somebody can mend what threw it. */
 export type OnBug = (error: unknown) => void;
 
-/** Where nobody listens, a bug ends the process, but not before what is at hand is in order. */
+/** Without a listener, a bug ends the process, once the state at hand is consistent again. */
 export function crash(error: unknown): void {
   queueMicrotask(() => {
     throw error;
   });
 }
 
-/** Errors of sockets and TLS bear a code. What our own code throws does not, or says that a call was wrong. */
+/** Errors of sockets and TLS have a code. Errors that our own code throws have none, or one of a wrong call. */
 export function isBug(error: unknown): boolean {
   if (error instanceof TypeError || error instanceof RangeError) return true;
   return typeof (error as { readonly code?: unknown } | null | undefined)?.code !== "string";

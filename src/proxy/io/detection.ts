@@ -10,8 +10,8 @@ import type { Limits } from "../limits.ts";
 import type { ApplicationProtocol } from "./tls.ts";
 
 /**
- * What may come on a connection: HTTP alone, anything at all, TLS for whom its server name says, or bytes to be carried as
- * they are, unless a sidecar speaks HTTP/2 to us.
+ * What may come on a connection: HTTP alone; anything at all; TLS, for the service that its server name says; or bytes
+ * to be carried as they are, unless a sidecar speaks HTTP/2 to us.
  */
 export type Expected = "http" | "any" | "tls" | "raw";
 

@@ -1,6 +1,6 @@
 /**
- * One accepted connection: its socket, its codec, who is at the other end, and the three watches that codecs, which know
- * no time, cannot keep themselves (a head that never ends, a connection that nobody uses, a certificate that ends).
+ * One accepted connection: its socket, its codec, who is at the other end, and the three time limits that codecs, which
+ * know no time, cannot keep themselves (on a head that never ends, on an idle connection, on the peer's certificate).
  */
 
 import type { PeerIdentity } from "../../ca/workload/svid.ts";

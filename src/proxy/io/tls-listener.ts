@@ -1,6 +1,6 @@
 /**
- * The listener for peers: mutual TLS 1.3. It accepts plain TCP and upgrades, so that every connection gets the certificate
- * of the moment and no rotation ever closes the port.
+ * The listener for peers: mutual TLS 1.3. It accepts plain TCP and upgrades, so that every connection gets the
+ * certificate of the moment and no rotation ever closes the port.
  */
 
 import type { Socket, SocketHandler } from "bun";
@@ -157,7 +157,7 @@ class TlsAcceptor {
     first.begin();
   }
 
-  /** Whoever comes so is nobody. */
+  /** A plaintext peer has no identity. */
   #takePlain(socket: Socket<PlainSocketData>, { forTcp }: Accepted, isSilent = false): void {
     const [remoteAddress, ip] = [remoteAddressOf(socket), socket.remoteAddress];
     const facts = { remoteAddress, ip, caller: undefined, principal: undefined, scheme: "http", forTcp } as const;
@@ -205,7 +205,7 @@ class TlsAcceptor {
     this.#endHandshake(socket);
     const { remoteAddress, ip } = handshake;
     const facts = socket as unknown as TlsSocketFacts;
-    // A ticket would let in who holds it with a certificate that has been revoked, or has ended, since it was shown.
+    // A session ticket would admit its holder although the certificate has expired or been revoked since.
     if (facts.isSessionReused?.() === true) {
       this.#options.onRefused(remoteAddress, SESSION_RESUMED);
       socket.terminate();
@@ -239,7 +239,7 @@ class TlsAcceptor {
     if (this.draining) downstream.drain();
   }
 
-  /** The connection is gone before the handshake was over. Whoever said nothing at all was only looking whether we are here. */
+  /** The connection is gone before the handshake was over. A peer that sent nothing was only probing the port. */
   #brokenOff(socket: Socket<TlsSocketData>): void {
     const handshake = socket.data;
     if (handshake === undefined || handshake instanceof Downstream) return;

@@ -1,8 +1,8 @@
 /**
- * What happens once per turn of the event loop. Writes are gathered: a turn that answers forty streams of one connection
- * ends in one `write`, and so in one TLS record and one system call. And clocks are read once: a request asks for the time
- * some fifteen times on its way through a sidecar, and a call to the system for each is dearer than anything that is done
- * with the answer.
+ * What happens once per turn of the event loop. Writes are gathered: a turn that answers forty streams of one
+ * connection ends in one `write`, and so in one TLS record and one system call. Clocks are read once: a request asks
+ * for the time some fifteen times on its way through a sidecar, and a system call for each would cost more than what is
+ * done with the answer.
  */
 
 export interface TurnTask {
@@ -23,8 +23,9 @@ export function atEndOfTurn(task: TurnTask): void {
 }
 
 /**
- * A clock that stands still within a turn, as libuv's and nginx's do: what a turn does, it does at the time of its first
- * look. Wrong by the length of a turn at most, since with its end awaited the event loop does not wait for anything else.
+ * A clock that stands still within a turn, as libuv's and nginx's do: what a turn does, it does at the time of its
+ * first look. Wrong by the length of a turn at most, since with its end awaited the event loop does not wait for
+ * anything else.
  */
 export function turnClock(read: () => number): () => number {
   let now = read();

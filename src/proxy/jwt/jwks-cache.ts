@@ -1,7 +1,7 @@
 /**
- * Key sets of token issuers (RFC 7517 §5), fetched ahead of need and kept: a request waits for a fetch only when its key
- * is not known, and for none more often than every `jwksRefetchMs`. When an issuer is out of reach, the keys last seen serve
- * on for a while.
+ * Key sets of token issuers (RFC 7517 §5), fetched ahead of need and kept: a request waits for a fetch only when its
+ * key is not known, and for none more often than every `jwksRefetchMs`. When an issuer is out of reach, the keys last
+ * seen serve on for a while.
  */
 
 import type { createLocalJWKSet, JSONWebKeySet } from "jose";
@@ -14,7 +14,7 @@ import type { Runtime } from "../runtime.ts";
 const REFRESH_MS = 5 * 60_000;
 /** After a failure, doubled with each further one, up to `REFRESH_MS`. */
 const RETRY_MS = 1_000;
-/** Keys that could not be confirmed for so long are not believed any more. */
+/** Keys that could not be fetched anew for this long are no longer used. */
 const STALE_MS = 24 * 3_600_000;
 const FETCH_TIMEOUT_MS = 5_000;
 const BODY_BYTES_MAX = 256 * 1024;

@@ -10,9 +10,12 @@ import type { TokenFault } from "./token-fault.ts";
 
 /** Good tokens that are remembered, by digest: users come back within moments. */
 const REMEMBERED_MAX = 2_000;
-/** Keys of one issuer that are tried on a token that does not say which it is signed with: whoever sends it pays nothing. */
+/**
+ * Keys of one issuer that are tried on a token that does not say which it is signed with: whoever sends it pays
+ * nothing.
+ */
 const CANDIDATES_MAX = 4;
-/** At most so long: a key that its issuer takes back must not be believed for much longer. */
+/** At most this long, so that tokens of a key that its issuer withdraws do not pass for much longer. */
 const REMEMBERED_MS = 60_000;
 
 export type JwtProvider = SnapshotJwt["providers"][number];
@@ -64,7 +67,7 @@ export class TokenVerifier {
     const provider = this.settings.providers.find((one) => one.issuer === issuer);
     if (provider === undefined) return err("unknown_issuer");
     const verdict = await this.#verifyWith(provider, token);
-    // An issuer that starts anew may give its next key the name of the last: what that one refuses, the other may not.
+    // An issuer that was set up anew may reuse a key id for another key: fetch it again before refusing the token.
     const mayBeNews = verdict === "unknown_key" || verdict === "bad_signature";
     return mayBeNews && (await this.#lookAgain(provider))
       ? asVerdict(await this.#verifyWith(provider, token))
@@ -124,8 +127,8 @@ export class TokenVerifier {
 }
 
 /**
- * A token need not name its key (RFC 7515 §4.1.4), and while an issuer changes from one key to the next, two may fit: each
- * is tried. Rejects with what the last one was refused for, or with `error` where it is about something else.
+ * A token need not name its key (RFC 7515 §4.1.4), and while an issuer changes from one key to the next, two may fit:
+ * each is tried. Rejects with what the last one was refused for, or with `error` where it is about something else.
  */
 async function verifyWithCandidates(token: string, error: unknown, options: JWTVerifyOptions) {
   const { errors, jwtVerify } = await import("jose");

@@ -1,6 +1,7 @@
 /**
- * Who may be called, each with the parts that policy names of it. Taken over from the table before where the snapshot says
- * nothing anew: what others keep by an upstream or a subset, such as groups of endpoints, then stays as well.
+ * The services that may be called, each with the subsets that policy names. Taken over from the table before wherever
+ * the snapshot did not change, so that whatever is keyed by an upstream or a subset, such as groups of endpoints, stays
+ * too.
  */
 
 import { type ServiceRef, serviceRef } from "../../policy/names.ts";
@@ -67,7 +68,9 @@ function compileUpstream(source: SnapshotUpstream, self: CallingInstance): Upstr
   };
 }
 
-/** What a service's outcomes are made of, by `namespace/name`: itself, and whom its rules send requests to, if it may. */
+/**
+ * What a service's outcomes are made of, by `namespace/name`: itself, and whom its rules send requests to, if it may.
+ */
 export type Reach = ReadonlyMap<ServiceRef, Destination | undefined>;
 
 export function reachOf({ source: { namespace, name, routes } }: Destination, all: Destinations): Reach {

@@ -5,7 +5,7 @@ import type { HeaderList } from "../codec/message.ts";
 import { headerValue } from "../headers.ts";
 import { cookieValue } from "./request-fields.ts";
 
-/** Undefined where the request does not have it; empty, it tells nobody apart. `peer`: the caller's address, without a port. */
+/** Undefined where the request lacks it or it is empty. `peer`: the caller's address, without a port. */
 export function hashKey(
   by: NonNullable<SnapshotBalancing["hash"]>,
   headers: HeaderList,

@@ -42,7 +42,7 @@ export class AppHealth {
   /** In a row. */
   #failures = 0;
   #successes = 0;
-  /** Grows with each change of terms: an answer to a question of the former ones says nothing. */
+  /** Grows whenever the check changes, so that an answer to the former check is ignored. */
   #round = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stopped = false;

@@ -26,8 +26,8 @@ export interface ConfigSourceOptions {
   /** In [0, 1). */
   readonly random: () => number;
   /**
-   * A newer snapshot, and what it was read from. Its upstreams are the same objects as in the one before where nothing is
-   * said anew of them. False: it cannot be enforced, and what is in force stays.
+   * A newer snapshot, and what it was read from. Its upstreams are the same objects as in the one before where nothing
+   * is said anew of them. False: it cannot be enforced, and what is in force stays.
    */
   readonly onSnapshot: (snapshot: ServiceSnapshot, text: Uint8Array) => boolean;
   readonly onEndpoints: (set: EndpointSet) => void;
@@ -42,7 +42,7 @@ export interface ConfigSourceOptions {
 /** Enough of a snapshot of any version to know whose it is, and whether it is newer. */
 const snapshotHead = z.object({ namespace: z.string(), name: z.string(), revision: z.int().min(0) });
 
-/** To put what is larger in force takes about a millisecond: not on top of those that it took to read. */
+/** Putting a larger snapshot in force takes about a millisecond, so requests get a turn between reading it and that. */
 const BYTES_AT_ONCE = 256 * 1024;
 const COMPARE_EVERY_MS = 30_000;
 const COMPARE_JITTER_MS = 10_000;

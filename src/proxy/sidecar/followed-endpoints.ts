@@ -4,7 +4,7 @@ import type { Bus, BusSubscription } from "../../nats/bus.ts";
 import { subjects } from "../../nats/subjects.ts";
 import { parseServiceRef, type ServiceRef, serviceRef } from "../../policy/names.ts";
 
-/** Beyond so many, those of all services are heard, and what was not asked for is passed over: `SERVICE_LIMITS` has 64. */
+/** Beyond this many, one subscription hears all services, and the rest is ignored: `SERVICE_LIMITS` allows 64. */
 const SINGLY_MAX = 48;
 
 export class FollowedEndpoints {
@@ -28,7 +28,9 @@ export class FollowedEndpoints {
     return this.#services.values();
   }
 
-  /** Follows exactly these; returns those that were not followed before. What is followed all along is heard all along. */
+  /**
+   * Follows exactly these; returns those that were not followed before. What is followed all along is heard all along.
+   */
   follow(services: readonly ServiceRef[]): ServiceRef[] {
     const before = this.#services;
     this.#services = new Set(services.filter((service) => parseServiceRef(service) !== undefined));

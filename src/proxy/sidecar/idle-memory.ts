@@ -1,6 +1,6 @@
 /**
- * What a rush of traffic, or the start, leaves behind: heap that nobody uses and that the runtime keeps for the next
- * time. A machine has many sidecars, and most of them are idle most of the time; so an idle one gives it back.
+ * Gives back what a burst of traffic, or the start, leaves behind: heap that is not in use and that the runtime keeps
+ * for the next burst. A machine has many sidecars, most of which are idle most of the time.
  */
 
 import { Timer } from "../io/timers.ts";

@@ -107,7 +107,7 @@ export class LocalDataPlane implements DataPlane {
     }
   }
 
-  /** Mutual TLS is asked for from now on: whoever came without may finish what was let in, and no more. */
+  /** Mutual TLS is required from now on: plaintext connections may finish their requests and get no others. */
   #drainPlaintext(): void {
     for (const connection of this.#listeners?.peerConnections() ?? []) {
       if (connection.facts.principal === undefined) connection.drain();

@@ -1,6 +1,6 @@
 /**
- * Looks, some time after the start, whether callers are sent here: where another sidecar of the same name is alive, they
- * are sent there. Costs a read or two in a sidecar's life: whoever is seen in the endpoints once has the name.
+ * Checks, some time after the start, whether callers are sent here: where another sidecar of the same name is alive,
+ * they are sent there. Costs a read or two in a sidecar's life: once it was seen among the endpoints, it has the name.
  */
 
 import type { Bucket } from "../../nats/bus.ts";
@@ -61,7 +61,7 @@ export class Namesake {
       this.#address = undefined;
       return;
     }
-    // One that has just started passes for our restart until we speak again: what is seen twice is so.
+    // One that has just started passes for our own restart until our next heartbeat; so it has to be seen twice.
     const isSure = at === undefined || at === this.#seen;
     this.#address = isSure ? at : undefined;
     this.#seen = at;

@@ -12,7 +12,7 @@ import type { SidecarMetrics } from "../../telemetry/sidecar-metrics.ts";
 import type { TlsIdentity } from "../io/tls.ts";
 import type { Runtime } from "../runtime.ts";
 
-/** Between two lines about refused peers: whoever knocks without a key must not fill the disk. */
+/** Between two log lines about refused peers, which must not be able to fill the disk. */
 const REFUSAL_LINE_EVERY_MS = 1_000;
 
 /** The part of a snapshot that says whom to believe. */
@@ -63,7 +63,10 @@ export class PeerTrust {
     return previous;
   }
 
-  /** What to show to servers of a trust domain: that domain's roots alone vouch for them. Undefined where it is not trusted. */
+  /**
+   * What to show to servers of a trust domain: that domain's roots alone vouch for them. Undefined where it is not
+   * trusted.
+   */
   identityTowards(trustDomain: string): TlsIdentity | undefined {
     const { identity } = this;
     if (identity === undefined || trustDomain === identity.trustDomain) return identity;
@@ -77,8 +80,8 @@ export class PeerTrust {
   }
 
   /**
-   * Returns whether there may be connections now that would not be let in any more. Throws, having changed nothing, where a
-   * root is none.
+   * Returns whether there may be connections now that would not be let in any more. Throws, having changed nothing,
+   * where a root is none.
    */
   useSnapshot({ trustDomain, revocations, federation = [] }: SnapshotTrust): boolean {
     const unchanged = JSON.stringify(this.#federation) === JSON.stringify(federation);
@@ -89,7 +92,7 @@ export class PeerTrust {
     return revocations !== undefined || !unchanged;
   }
 
-  /** Whether a peer that was let in would be refused now. Everybody is while nobody would let us in. */
+  /** Whether a peer that was let in would be refused now; all are while our own certificate is not accepted. */
   isRefused(peer: PeerIdentity | undefined): boolean {
     if (peer === undefined) return false;
     return this.ownFault !== undefined || this.#check(peer) !== undefined || !this.#isBelieved(peer);

@@ -5,7 +5,7 @@ import { subjects } from "../../nats/subjects.ts";
 import { quotaReply } from "../../projections/snapshot.ts";
 import type { AskQuota } from "../quota-client.ts";
 
-/** Who has not answered by then is away. */
+/** Without an answer by then, control counts as out of reach. */
 const ANSWER_WITHIN_MS = 2_000;
 
 export function quotaOverBus(bus: Bus, namespace: string, service: string): AskQuota {

@@ -73,8 +73,8 @@ export class UpstreamDirectory {
   }
 
   /**
-   * The service whose application is at an address: an endpoint's host with a port that policy declares. Undefined where
-   * there is none, or more than one.
+   * The service whose application is at an address: an endpoint's host with a port that policy declares. Undefined
+   * where there is none, or more than one.
    */
   serviceAt({ host, port }: Address): ServiceRef | undefined {
     this.#byApplication ??= indexByApplication(this.#entries);
@@ -84,7 +84,7 @@ export class UpstreamDirectory {
   /** Takes a newer set; false where it is not newer. */
   replace(set: EndpointSet): boolean {
     const entry = this.#entry(serviceRef(set.namespace, set.name));
-    // Whoever calls itself so here is not it.
+    // The service is another mesh's: instances here that announce themselves by its name are not it.
     if (entry.external !== undefined) return false;
     if (!entry.endpoints.replace(set, (endpoint) => this.#pool(entry, endpoint))) return false;
     entry.set = set;
@@ -112,7 +112,7 @@ export class UpstreamDirectory {
 
   #configure(entry: Entry, upstream: Upstream): void {
     this.#byApplication = undefined;
-    // That of another mesh may be said anew: whoever is somebody else now gets nothing more.
+    // A service of another mesh may have a new identity: peers of the former one get nothing more.
     if (entry.spiffeId !== undefined && entry.spiffeId !== upstream.spiffeId) {
       for (const { pool } of entry.endpoints.all) pool.closeConnections(({ id }) => id !== upstream.spiffeId);
     }

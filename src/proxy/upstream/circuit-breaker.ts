@@ -1,6 +1,6 @@
 /**
- * Circuit breaking: how much may be under way towards one service at once. What goes beyond is answered at once, so that a
- * service with enough on its hands is not buried, and its callers need not wait to learn of it.
+ * Circuit breaking: how much may be under way towards one service at once. Calls beyond that fail at once, so that a
+ * service under load gets no more of it, and its callers need not wait to learn so.
  */
 
 import type { Upstream } from "../route/compile.ts";
@@ -46,7 +46,9 @@ export class CircuitBreaker {
     return false;
   }
 
-  /** Whether copies may have one more connection: those of requests leave it room. It is no overflow where they may not. */
+  /**
+   * Whether copies may have one more connection: those of requests leave it room. It is no overflow where they may not.
+   */
   sparesConnection(): boolean {
     const opened = sum(this.endpoints(), ({ pool }) => pool.openedWithCopies);
     return opened < (this.#bounds.maxConnections ?? Number.POSITIVE_INFINITY);

@@ -1,11 +1,11 @@
 /**
- * How long an endpoint takes to answer, as a moving average that follows a rise at once and a fall slowly (peak EWMA, as
- * Finagle and Linkerd have it): one bad second costs an endpoint traffic now, and it earns it back by behaving.
+ * How long an endpoint takes to answer, as a moving average that follows a rise at once and a fall slowly (peak EWMA,
+ * as Finagle and Linkerd have it): one bad second costs an endpoint traffic now, and it earns it back by behaving.
  */
 
 /** After this time without news, what is remembered weighs 1/e. */
 const DECAY_MS = 10_000;
-/** What is quicker than this counts as this: beneath it, scheduling decides and not the endpoint. */
+/** Faster answers count as this: below it, scheduling decides and not the endpoint. */
 const FLOOR_MS = 5;
 /** Averages within this factor of each other say nothing. */
 const NOTABLE_FACTOR = 2;

@@ -1,6 +1,6 @@
 /**
- * A copy of a request, sent for its own sake: nobody waits for what comes of it, and nothing that befalls it befalls the
- * request that it copies. Its body is kept up to a bound; beyond, and when its time is up, the copy is given up.
+ * A mirrored copy of a request. Nobody waits for its response, and nothing that happens to it affects the request. Its
+ * body is buffered up to a bound; beyond that, and when its time is up, the copy is given up.
  */
 
 import type { HeaderList, RequestHead } from "../codec/message.ts";

@@ -39,8 +39,8 @@ export class OutlierDetector {
   }
 
   /**
-   * An endpoint goes. One that is ejected and comes back in time is so still: whose health check flaps, or whose sidecar
-   * is cut off for a moment, has not recovered by that.
+   * An endpoint goes. If it was ejected and comes back before the ejection ends, it is still ejected: a health check
+   * that flaps, or a sidecar that was cut off for a moment, is no sign of recovery.
    */
   left(key: string, memory: OutlierMemory, nowMs: number): void {
     if (!isEjected(memory, nowMs)) return;

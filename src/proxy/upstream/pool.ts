@@ -55,10 +55,10 @@ export interface PoolBounds {
 
 /** Before the peer's certificate ends, at most: enough for requests that are under way to end. */
 const REPLACE_BEFORE_MS = 30_000;
-/** And the part of its life, for one that lives shortly. */
+/** The same as a part of the certificate's life, for a short-lived one. */
 const REPLACE_BEFORE_PART = 0.1;
 
-/** One that is made so late already lives to the end: another would be no better. */
+/** A connection made this close to the certificate's end is kept to the end: a new one would be no better. */
 function replacementTime(peer: PeerIdentity | undefined, nowMs: number): number {
   if (peer === undefined) return Number.POSITIVE_INFINITY;
   const lifeMs = peer.notAfterMs - peer.notBeforeMs;
@@ -197,7 +197,9 @@ export class Pool {
     for (const connection of [...this.#connections]) connection.codec.drain();
   }
 
-  /** Ends at once, whatever is under way, what leads to a peer that is believed no longer. Returns how many that were. */
+  /**
+   * Ends at once, with all that is under way, the connections to peers no longer trusted. Returns how many there were.
+   */
   closeConnections(isRefused: (peer: PeerIdentity) => boolean): number {
     const refused = [...this.#connections].filter(({ peer }) => peer !== undefined && isRefused(peer));
     for (const { wire } of refused) wire.destroy();

@@ -57,7 +57,7 @@ export function parseRequestHead(
   return fillTarget(head, section.host) ?? head;
 }
 
-/** What of a request head that exceeds its bound is too long: where not even its first line has ended, that. */
+/** The fault of a request head beyond its bound: that of the request line, where not even that has ended. */
 export function tooLargeFault({ bytes, start }: InputBuffer, limits: Limits): StreamFault {
   const lineEnd = bytes.indexOf(CR, start);
   if (lineEnd >= 0 && lineEnd - start <= limits.targetBytesMax) return FAULTS.headTooLarge;

@@ -61,7 +61,7 @@ export class InputPump {
     else this.run();
   }
 
-  /** Whoever asked for a pause is gone; what that leaves to be read shows when the pump runs. */
+  /** The listener that asked for a pause is gone; running the pump shows whether there is more to read. */
   forgetPause(): void {
     this.#paused = false;
   }

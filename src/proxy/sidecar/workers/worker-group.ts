@@ -1,7 +1,7 @@
 /**
- * The data plane as several processes on the same addresses (SO_REUSEPORT). The sidecar keeps what there may be only one
- * of, its place in the mesh, its certificate, its pages; each worker is told what is in force and carries a share of the
- * connections. One that dies takes its own connections with it, and is started again.
+ * The data plane as several processes on the same addresses (SO_REUSEPORT). The sidecar keeps what exists only once:
+ * its registration in the mesh, its certificate, its HTTP pages. Each worker is told what is in force and carries a
+ * share of the connections. One that dies takes its own connections with it, and is started again.
  */
 
 import type { ServiceRef } from "../../../policy/names.ts";
