@@ -50,6 +50,7 @@ export function planCall(runtime: Runtime, call: PlannedCall): CallPlan {
   const allMs = Math.min(ruleMs, callerMs);
   // The clock is read only where there is a deadline.
   const giveUpAtMs = allMs === Number.POSITIVE_INFINITY ? allMs : runtime.monotonicMs() + allMs;
+  const leftMs = (): number => (giveUpAtMs === allMs ? allMs : giveUpAtMs - runtime.monotonicMs());
   const hash = hashOf(call);
   return {
     pick: (tried) => endpoints?.pick({ subset, tried, hash, random: runtime.random }),
@@ -57,6 +58,7 @@ export function planCall(runtime: Runtime, call: PlannedCall): CallPlan {
     budget: retries === undefined ? undefined : endpoints?.retryBudget,
     takesRetry: endpoints && (() => endpoints.breaker.takes("maxRetries")),
     isRetry: firstAttempt > 1,
+    leftMs,
     delayMs: call.delayMs,
     bandwidth: call.bandwidth,
     head: (head, attempt) => {
@@ -67,8 +69,7 @@ export function planCall(runtime: Runtime, call: PlannedCall): CallPlan {
         outgoing.headers.push(PORT_FIELD, String(port.port));
       }
       writeAttempt(outgoing.headers, firstAttempt + attempt - 1);
-      const leftMs = giveUpAtMs === allMs ? allMs : giveUpAtMs - runtime.monotonicMs();
-      const attemptMs = Math.min(leftMs, perTryTimeoutMs);
+      const attemptMs = Math.min(leftMs(), perTryTimeoutMs);
       if (attemptMs !== Number.POSITIVE_INFINITY) writeTimeout(outgoing.headers, attemptMs, record.isGrpc);
       return outgoing;
     },

@@ -66,6 +66,8 @@ export interface CallPlan {
    * so that it never takes a request's place. Absent: it is none.
    */
   readonly isCopy?: boolean;
+  /** How long somebody waits for the response still. Absent: for ever. */
+  readonly leftMs?: () => number;
   /** How long the call is held up on purpose before its first attempt. */
   readonly delayMs?: number | undefined;
   /** Absent: as fast as it can be. */

@@ -198,7 +198,7 @@ export class UpstreamCall implements Call, StreamListener<ResponseHead>, PoolWai
     if (head.status >= 400 || grpcStatus > 0) {
       const outcome: AttemptOutcome = { kind: "status", status: head.status, grpcStatus };
       const { retries } = this.#plan;
-      const waitMs = retryAfterMs(head.headers, this.#runtime.wallMs);
+      const waitMs = retryAfterMs(head.headers, this.#runtime.wallMs, this.#plan.leftMs?.());
       if (waitMs !== undefined && this.#claimRetry(outcome)) {
         this.#retry(waitMs);
         return;

@@ -83,16 +83,16 @@ export function retryBackoff(retries: SnapshotRetries | undefined): NonNullable<
 
 /**
  * How long the server asks to be left alone (RFC 9110 §10.2.3), in milliseconds: 0 where it does not ask, undefined
- * where that is longer than a caller should wait.
+ * where that is longer than a caller should wait, or will: `leftMs`.
  */
-export function retryAfterMs(headers: HeaderList, wallMs: () => number): number | undefined {
+export function retryAfterMs(headers: HeaderList, wallMs: () => number, leftMs = Infinity): number | undefined {
   const text = headerValue(headers, "retry-after");
   if (text === undefined) return 0;
   const dateMs = /^\d{1,9}$/.test(text) ? undefined : parseHttpDate(text, wallMs());
   const waitMs = dateMs === undefined ? Number(text) * 1000 : dateMs - wallMs();
   // What is neither a number nor a date asks for nothing.
   if (Number.isNaN(waitMs)) return 0;
-  return waitMs > RETRY_AFTER_MAX_MS ? undefined : Math.max(0, waitMs);
+  return waitMs > Math.min(RETRY_AFTER_MAX_MS, leftMs) ? undefined : Math.max(0, waitMs);
 }
 
 /** The status of a response that is nothing else (gRPC over HTTP/2, "Trailers-Only"); 0 where there is none. */

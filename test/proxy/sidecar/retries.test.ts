@@ -38,6 +38,7 @@ const RULES = [
   ),
   rule("connect-failure", "attempts: 1, on: [connect-failure]"),
   rule("each", "attempts: 2, on: [5xx]"),
+  rule("hasty", "attempts: 1, on: [5xx]", ", timeout: 4900ms"),
   rule("patient", "attempts: 4, perTryTimeout: 300ms, on: [reset]", ", timeout: 30s"),
 ];
 
@@ -146,6 +147,13 @@ describe("Retry-After", () => {
     catalog.script = [status(503, "retry-after", "3600")];
     const response = await fleet.call("catalog", "/5xx");
     expect([response.status, response.headers.get("retry-after")]).toEqual([503, "3600"]);
+    expect(catalog.requests).toHaveLength(1);
+  });
+
+  test("that is over only after the request's own time goes to the caller as well", async () => {
+    catalog.script = [status(503, "retry-after", "5")];
+    const response = await fleet.call("catalog", "/hasty");
+    expect([response.status, response.headers.get("retry-after")]).toEqual([503, "5"]);
     expect(catalog.requests).toHaveLength(1);
   });
 });

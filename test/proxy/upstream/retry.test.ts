@@ -56,6 +56,10 @@ test("Retry-After is seconds or a date; what is beyond patience is not waited fo
   const waits = (value: string): number | undefined => retryAfterMs(["retry-after", value], () => now);
   expect(retryAfterMs(["server", "x"], () => now)).toBe(0);
   expect(["0", "2", "5", "6", "999999999"].map(waits)).toEqual([0, 2_000, 5_000, undefined, undefined]);
+  expect([2_000, 1_999].map((leftMs) => retryAfterMs(["retry-after", "2"], () => now, leftMs))).toEqual([
+    2_000,
+    undefined,
+  ]);
   expect(waits("Sun, 06 Nov 1994 08:49:37 GMT")).toBe(2_000);
   expect(waits("Sun, 06 Nov 1994 08:49:30 GMT")).toBe(0);
   expect(waits("Sun, 06 Nov 1994 09:49:37 GMT")).toBeUndefined();
