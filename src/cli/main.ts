@@ -3,6 +3,7 @@
  */
 
 import { type Command, CommanderError } from "commander";
+import { nearest } from "../policy/nearest.ts";
 import { COMMANDS, newCommand, runEntry } from "./commands.ts";
 import { EXIT_FAILED, EXIT_USAGE, Failure, UsageError } from "./failure.ts";
 import { safeLines } from "./output/safe-text.ts";
@@ -44,12 +45,14 @@ function program(): Command {
   root
     .command("help")
     .summary("show help for a command")
-    .argument("[command]")
-    .action(async (name: string | undefined) => {
+    .argument("[command...]", "such as apply, or fault inject")
+    .action(async ([name, ...own]: string[]) => {
       const entry = COMMANDS.find((candidate) => candidate.name === name);
-      if (entry !== undefined) return runEntry(entry, ["--help"]);
-      if (name === undefined) root.help();
-      throw new UsageError(`unknown command '${name}'`);
+      if (entry !== undefined) return runEntry(entry, [...own, "--help"]);
+      if (name === undefined) return root.help();
+      const shown = COMMANDS.filter(({ hidden }) => hidden !== true).map((candidate) => candidate.name);
+      const meant = nearest(name, shown);
+      throw new UsageError(`unknown command '${name}'${meant === undefined ? "" : `\n(Did you mean ${meant}?)`}`);
     });
   return root;
 }

@@ -1,5 +1,6 @@
 /** Files that hold secrets or state: readable by their owner only, and replaced whole or not at all. */
 
+import { constants } from "node:fs";
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
@@ -42,6 +43,21 @@ export function isAbsent(error: unknown): boolean {
 export async function readIfPresent(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * As `readIfPresent`, of a regular file alone: for what this program keeps for itself. To open a pipe that stands in its
+ * place would be to wait for a writer, for ever and without a word.
+ */
+export async function readKeptIfPresent(path: string): Promise<string | undefined> {
+  try {
+    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    if (!(await file.stat()).isFile()) throw new Error("it is no regular file");
+    return await file.readFile("utf8");
   } catch (error) {
     if (isAbsent(error)) return undefined;
     throw error;

@@ -38,8 +38,8 @@ const FAULTS = {
     404,
     "NR",
     "route_not_found",
-    () => "The host names no service of the mesh.",
-    "Use <service>, <service>.<namespace> or <service>.<namespace>.<trust-domain>.",
+    () => "The host names no service of the mesh, or one of another namespace that nothing allows this one to call.",
+    "Use <service>, <service>.<namespace> or <service>.<namespace>.<trust-domain>; heddle explain tells which it is.",
   ),
   outside_mesh: row(
     502,

@@ -181,6 +181,21 @@ test("who-can lists the callers, what they may ask, and by which rules", async (
   expect((await mesh.heddle(["who-can", "shop/nobody"])).code).toBe(1);
 });
 
+test("whoever names a service that is none is told which was probably meant", async () => {
+  const slip = await mesh.heddle(["who-can", "shop/catlog"]);
+  expect(slip.stderr).toEndWith("; did you mean shop/catalog?\n");
+  const ends: readonly (readonly [from: string, to: string, told: string])[] = [
+    ["shop/web", "shop/catlog", "did you mean shop/catalog?\n"],
+    ["shop/wbe", "shop/catalog", "did you mean shop/web?\n"],
+    ["shp/web", "shop/catalog", "did you mean shop/web?\n"],
+    ["shop/web", "shop/catalog", ""],
+    ["shop/web", "shop/nobody", ""],
+  ];
+  for (const [from, to, told] of ends) {
+    expect([from, to, (await mesh.heddle(["explain", from, to, "GET", "/"])).stderr]).toEqual([from, to, told]);
+  }
+});
+
 describe("log", () => {
   test("answers who changed access to a service, when and why", async () => {
     const text = await mesh.done("log", "--access", "--destination", "shop/catalog", "--since", "3");

@@ -3,7 +3,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { makePrivateDirectory, readIfPresent, writePrivateFile } from "../../nats/private-file.ts";
+import { makePrivateDirectory, readKeptIfPresent, writePrivateFile } from "../../nats/private-file.ts";
 import { err, ok, type Result } from "../../policy/result.ts";
 import { readCertificate } from "./certificate.ts";
 import { keyMatches } from "./csr.ts";
@@ -89,7 +89,7 @@ export async function loadCredentials(
 ): Promise<Result<WorkloadCredentials | undefined, string>> {
   const path = join(stateDirectory, FILE);
   try {
-    const text = await readIfPresent(path);
+    const text = await readKeptIfPresent(path);
     if (text === undefined) return ok(undefined);
     const { mode, size } = await stat(path);
     if ((mode & 0o077) !== 0) return err(`${path} is open to others, its key is not used: chmod 600 ${path}`);

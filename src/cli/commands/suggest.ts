@@ -8,7 +8,7 @@ import { Failure } from "../failure.ts";
 import { parseServiceArgument } from "../input/service-argument.ts";
 import { namespaceOption } from "../mesh/change-options.ts";
 import { type ConnectionOptions, connectionOptions, withOperator } from "../mesh/context.ts";
-import { currentState } from "../mesh/known-mesh.ts";
+import { currentState, requireService } from "../mesh/known-mesh.ts";
 import { parseSince, trafficSince } from "../mesh/traffic-input.ts";
 import { note, painter, printText } from "../output/output.ts";
 
@@ -48,9 +48,7 @@ async function suggest(text: string, { since, denied, ...options }: SuggestOptio
   await withOperator(options, async (context) => {
     const state = await currentState(context);
     const ref = serviceRef(service.namespace, service.name);
-    if (state.namespaces.get(service.namespace)?.services.has(service.name) !== true) {
-      throw new Failure(`there is no service ${ref}`);
-    }
+    requireService(state, service);
     const calls = await trafficSince(context, { fromMs: since ?? nowMs - WEEK_MS, toMs: nowMs });
     const suggestion = suggestAccess(state, service, calls.calls(), { denied: denied === true });
     noteUncovered(suggestion);

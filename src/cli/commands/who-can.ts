@@ -4,13 +4,13 @@ import type { Command } from "commander";
 import { serviceRef } from "../../policy/names.ts";
 import { CallJudge } from "../../replay/call.ts";
 import { type CallerAccess, callersWithAccess } from "../../replay/who-can.ts";
-import { Failure, UsageError } from "../failure.ts";
+import { UsageError } from "../failure.ts";
 import type { Moment } from "../input/moment.ts";
 import { parseServiceArgument } from "../input/service-argument.ts";
 import { type CallFactOptions, callFactOptions, requestOf } from "../mesh/call-options.ts";
 import { namespaceOption } from "../mesh/change-options.ts";
 import { type ConnectionOptions, connectionOptions, withOperator } from "../mesh/context.ts";
-import { pastState } from "../mesh/known-mesh.ts";
+import { pastState, requireService } from "../mesh/known-mesh.ts";
 import { atOption, MOMENT_HELP, revisionOf } from "../mesh/moment-argument.ts";
 import { note, type OutputFormat, outputOption, print, table } from "../output/output.ts";
 import { safeText } from "../output/safe-text.ts";
@@ -52,9 +52,7 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
       await withOperator(options, async (context) => {
         const state = await pastState(context, await revisionOf(context.ledger, options.at));
         const ref = serviceRef(service.namespace, service.name);
-        if (!state.namespaces.get(service.namespace)?.services.has(service.name)) {
-          throw new Failure(`there is no service ${ref} at revision ${state.revision}`);
-        }
+        requireService(state, service);
         const callers = callersWithAccess(new CallJudge(state), service, only);
         if (callers.length === 0 && options.output === "table")
           note(`nobody may ${only === undefined ? "call" : `${only.method} ${only.path} on`} ${ref}`);

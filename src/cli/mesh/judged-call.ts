@@ -2,9 +2,11 @@
 
 import type { MeshState } from "../../events/state.ts";
 import { type Call, CallJudge, type Judgement } from "../../replay/call.ts";
+import { isOutsider } from "../../replay/source.ts";
+import { note } from "../output/output.ts";
 import { type CallArguments, type CallOptions, callOf } from "./call-options.ts";
 import { type OperatorContext, withOperator } from "./context.ts";
-import { pastState } from "./known-mesh.ts";
+import { pastState, serviceMeant } from "./known-mesh.ts";
 import { revisionOf } from "./moment-argument.ts";
 
 export interface JudgedCall {
@@ -23,6 +25,16 @@ export async function withJudgedCall(
   const call = callOf(described, options);
   await withOperator(options, async (context) => {
     const state = await pastState(context, await revisionOf(context.ledger, options.at));
-    await show(context, { call, state, judgement: new CallJudge(state).judge(call) });
+    const judgement = new CallJudge(state).judge(call);
+    await show(context, { call, state, judgement });
+    const meant = meantInstead(state, call, judgement);
+    if (meant !== undefined) note(`did you mean ${meant}?`);
   });
+}
+
+/** For a call of which one end is no service: the service that was probably meant. */
+function meantInstead(state: MeshState, { source, destination }: Call, { obstacle }: Judgement): string | undefined {
+  if (obstacle === "undeclared_destination") return serviceMeant(state, destination);
+  if (obstacle === "undeclared_source" && !isOutsider(source)) return serviceMeant(state, source);
+  return undefined;
 }

@@ -3,6 +3,9 @@
 import type { EventLog } from "../../events/log.ts";
 import type { MeshState } from "../../events/state.ts";
 import type { KnownMesh } from "../../policy/check.ts";
+import { serviceRef } from "../../policy/names.ts";
+import { nearest } from "../../policy/nearest.ts";
+import type { ServiceName } from "../../projections/call-graph.ts";
 import { nearestCheckpoint } from "../../projections/history-checkpoints.ts";
 import { meshProjection } from "../../projections/projection.ts";
 import { meshStateCodec } from "../../projections/state-codec.ts";
@@ -34,6 +37,30 @@ export async function requireRevision(ledger: LedgerReader, revision: number): P
   const last = await ledger.lastRevision();
   if (revision > last) throw new Failure(`there is no revision ${revision}: the last one is ${last}`);
   return last;
+}
+
+/** Throws `Failure` where the mesh had no such service then. */
+export function requireService(state: MeshState, service: ServiceName): void {
+  if (state.namespaces.get(service.namespace)?.services.has(service.name) === true) return;
+  const meant = serviceMeant(state, service);
+  const advice = meant === undefined ? "" : `; did you mean ${meant}?`;
+  const ref = serviceRef(service.namespace, service.name);
+  throw new Failure(`there is no service ${ref} at revision ${state.revision}${advice}`);
+}
+
+/** The service that a name which is none was probably to be: by its namespace's names, else by the names of namespaces. */
+export function serviceMeant({ namespaces }: MeshState, { namespace, name }: ServiceName): string | undefined {
+  const services = namespaces.get(namespace)?.services;
+  if (services !== undefined) {
+    const meant = nearest(name, services.keys());
+    return meant === undefined ? undefined : serviceRef(namespace, meant);
+  }
+  const having = Array.from(namespaces).filter(([, { services: own }]) => own.has(name));
+  const meant = nearest(
+    namespace,
+    having.map(([own]) => own),
+  );
+  return meant === undefined ? undefined : serviceRef(meant, name);
 }
 
 /** From the nearest checkpoint along history where that helps, otherwise from the beginning. */

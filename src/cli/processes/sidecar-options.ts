@@ -110,7 +110,7 @@ export function declareSidecarOptions(command: Command): Command {
     .addHelpText(
       "after",
       "\nExample:\n  heddle sidecar --service shop/catalog --app 127.0.0.1:8080 --label version=v2\n" +
-        "\nThe application calls others through --outbound: by the Host header, or with HTTP_PROXY set to it.",
+        "\nThe application calls others through --outbound: by the Host header, or with http_proxy set to it.",
     );
 }
 

@@ -170,7 +170,9 @@ export function opening<T>({ host, port }: Address, open: () => T): T {
 }
 
 const LISTEN_ERRORS: Readonly<Record<string, string>> = {
-  EADDRINUSE: "another process does already",
+  EADDRINUSE:
+    "another process does already; a second sidecar of a machine needs addresses of its own " +
+    "(--inbound, --outbound, --admin, --health, --metrics)",
   EADDRNOTAVAIL: "this machine has no such address",
   EACCES: "not allowed: ports below 1024 need privileges",
 };

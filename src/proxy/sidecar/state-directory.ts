@@ -4,10 +4,9 @@
  * mesh left behind is not believed.
  */
 
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { makePrivateDirectory, writePrivateFile } from "../../nats/private-file.ts";
+import { makePrivateDirectory, readKeptIfPresent, writePrivateFile } from "../../nats/private-file.ts";
 import { type EndpointSet, endpointSet, type ServiceSnapshot, serviceSnapshot } from "../../projections/snapshot.ts";
 import { othersTurn } from "./turns.ts";
 
@@ -50,13 +49,9 @@ export class StateDirectory {
 
   /** What an earlier run left; empty where there is nothing, or nothing to be believed. */
   async load(): Promise<SidecarState> {
-    let text: string;
     try {
-      text = await readFile(this.#file, "utf8");
-    } catch {
-      return EMPTY;
-    }
-    try {
+      const text = await readKeptIfPresent(this.#file);
+      if (text === undefined) return EMPTY;
       const state = storedState.parse(JSON.parse(text));
       if (state.mesh === this.mesh) {
         if (state.snapshot !== undefined) this.#snapshot = Buffer.from(JSON.stringify(state.snapshot));

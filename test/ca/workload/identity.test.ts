@@ -6,6 +6,7 @@ import { Issuer } from "../../../src/ca/issuer.ts";
 import type { WorkloadCredentials } from "../../../src/ca/workload/credentials.ts";
 import { createKeyAndRequest } from "../../../src/ca/workload/csr.ts";
 import { createIdentity, type IdentityClock, type Signed } from "../../../src/ca/workload/identity.ts";
+import { putPipe } from "../../support/pipe.ts";
 import { temporaryDirectory } from "../temporary.ts";
 
 const START = Date.parse("2026-11-01T12:00:00Z");
@@ -245,6 +246,7 @@ describe("a restart", () => {
     ["a file open to others", (path) => chmod(path, 0o644), "chmod 600"],
     ["half a file", async (path) => writeFile(path, (await readFile(path, "utf8")).slice(0, 200)), "not JSON"],
     ["another file", (path) => writeFile(path, '{"keyPem": "x"}'), "not what was written"],
+    ["a pipe that nobody writes to", putPipe, "no regular file"],
     [
       "somebody else's chain",
       async (path) => {
