@@ -95,8 +95,8 @@ export const LIMITS = {
   headTimeoutMs: row(
     30 * SECOND,
     [1, HOUR],
-    "From the first byte of a head to its end (slowloris).",
-    "the connection is closed",
+    "From the first byte of a head, or of an HTTP/2 preface, to its end (slowloris).",
+    "408 DPE",
   ),
   protocolDetectionTimeoutMs: row(
     3 * SECOND,
@@ -182,6 +182,14 @@ export const LIMITS = {
 export type LimitName = keyof typeof LIMITS;
 
 export type Limits = { readonly [name in LimitName]: number };
+
+/** Told of every connection that is closed because it met a bound. */
+export type LimitMet = (limit: LimitName) => void;
+
+/** `head-timeout` for `headTimeoutMs`: what users call a limit. */
+export function limitOption(name: LimitName): string {
+  return name.replace(/Ms$/, "").replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
 
 export const LIMIT_NAMES = Object.keys(LIMITS) as readonly LimitName[];
 

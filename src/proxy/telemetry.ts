@@ -4,6 +4,7 @@ import { type ServiceRef, serviceRef } from "../policy/names.ts";
 import type { AccessLog } from "../telemetry/access-log.ts";
 import type { Edge, RequestMetrics, TcpSeries } from "../telemetry/request-metrics.ts";
 import type { RequestRecord } from "../telemetry/request-record.ts";
+import { type FlagSet, NO_FLAGS } from "../telemetry/response-flags.ts";
 import type { SidecarMetrics } from "../telemetry/sidecar-metrics.ts";
 import type { TrafficRecorder } from "../telemetry/traffic-recorder.ts";
 import type { Counter } from "./side.ts";
@@ -49,10 +50,11 @@ export function countRequest(telemetry: Telemetry, record: RequestRecord, edge: 
 }
 
 /** Counts one TCP connection: open from now on, its bytes and its end when it is over. */
-function tcpCounter(series: TcpSeries, calls: Counter): Counter {
-  series.connectionsOpened++;
+function tcpCounter(seriesOf: (flags: FlagSet) => TcpSeries, calls: Counter): Counter {
+  seriesOf(NO_FLAGS).connectionsOpened++;
   return {
     count(record) {
+      const series = seriesOf(record.flags);
       series.receivedBytes += record.bytesReceived;
       series.sentBytes += record.bytesSent;
       series.connectionsClosed++;
@@ -88,6 +90,6 @@ export class EdgeCounters<K extends object> {
   /** A TCP connection that opens now. */
   tcp(edge: Edge): Counter {
     const { requests, traffic } = this.#telemetry;
-    return tcpCounter(requests.tcpEdge(edge), traffic.edge(trafficEdge(edge)));
+    return tcpCounter((flags) => requests.tcpEdge(edge, flags), traffic.edge(trafficEdge(edge)));
   }
 }

@@ -11,7 +11,7 @@
 import { Interned, type Labels } from "./interned.ts";
 import { Histogram, type MetricFamily, type Sample } from "./metric-family.ts";
 import type { RequestRecord } from "./request-record.ts";
-import { formatFlags } from "./response-flags.ts";
+import { type FlagSet, formatFlags, NO_FLAGS } from "./response-flags.ts";
 
 /** Istio's (and Envoy's) default buckets, for milliseconds and bytes alike. */
 export const ISTIO_BUCKETS: readonly number[] = [
@@ -80,9 +80,9 @@ export class RequestMetrics {
     return this.#edges.get(edgeLabels(edge));
   }
 
-  /** As `edge`, for connections whose requests nobody sees. */
-  tcpEdge(edge: Edge): TcpSeries {
-    return this.#tcp.get({ ...edgeLabels(edge), request_protocol: "tcp", response_flags: "-" });
+  /** As `edge`, for connections whose requests nobody sees. `flags`: of those that have ended, what they ended by. */
+  tcpEdge(edge: Edge, flags: FlagSet = NO_FLAGS): TcpSeries {
+    return this.#tcp.get({ ...edgeLabels(edge), request_protocol: "tcp", response_flags: formatFlags(flags) });
   }
 
   /** For `MetricsPage`. */

@@ -71,6 +71,12 @@ export class SidecarMetrics {
     "Peers whose certificate was not believed, by who had called whom.",
     ["direction", "reason"],
   );
+  readonly limitsMet = new CellFamily<"direction" | "limit">(
+    "counter",
+    "heddle_limits_met_total",
+    "Connections of callers that were closed because they met a bound of the sidecar.",
+    ["direction", "limit"],
+  );
   /** Calls that the traffic ledger does not have, though there were such. */
   trafficDropped = 0;
   /** Summaries that the traffic ledger has acknowledged. */
@@ -139,6 +145,7 @@ export class SidecarMetrics {
       this.audited,
       this.jwksFetches,
       this.peersRefused,
+      this.limitsMet,
       this.connectionsRevoked,
       ...processFamilies(),
     ];

@@ -1,7 +1,7 @@
 /** The bounds of the data plane on the command line: `--limit head-timeout=10s`, `HEDDLE_LIMITS`, `--limits`. */
 
 import { formatDuration, parseDuration } from "../../policy/duration.ts";
-import { LIMIT_NAMES, LIMITS, type LimitName, type Limits } from "../../proxy/limits.ts";
+import { LIMIT_NAMES, LIMITS, type LimitName, type Limits, limitOption } from "../../proxy/limits.ts";
 import { UsageError } from "../failure.ts";
 
 const BYTE_UNITS = [
@@ -9,11 +9,6 @@ const BYTE_UNITS = [
   ["MiB", 2 ** 20],
   ["KiB", 2 ** 10],
 ] as const;
-
-/** `head-timeout` for `headTimeoutMs`: the unit is said by the value. */
-export function limitOption(name: LimitName): string {
-  return name.replace(/Ms$/, "").replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-}
 
 /** A value as it is written on the command line. */
 export function formatLimit(name: LimitName, value: number): string {

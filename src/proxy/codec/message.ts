@@ -154,6 +154,11 @@ export interface ServerConnection extends ConnectionInput {
    * longer for a peer that has not said that it heard.
    */
   drain(): void;
+  /**
+   * A head has been coming for too long: answers it. False where none is, or nothing can be answered.
+   * Absent where the protocol has none.
+   */
+  giveUpHead?(): boolean;
 }
 
 /** A connection on which we send requests. */

@@ -5,6 +5,7 @@
 
 import type { PeerIdentity } from "../../ca/workload/svid.ts";
 import type { ServiceRef } from "../../policy/names.ts";
+import { FAULTS } from "../codec/http1/fault.ts";
 import { refusalText } from "../codec/http1/head-writer.ts";
 import { Http1ServerConnection, type Http1ServerOptions } from "../codec/http1/server-connection.ts";
 import { Http2ServerConnection } from "../codec/http2/server-connection.ts";
@@ -12,6 +13,7 @@ import type { AcceptStream, ConnectionInput, ServerConnection, StreamFault } fro
 import { TcpServerConnection } from "../codec/tcp/server-connection.ts";
 import { alertOfStatus, alertRecord } from "../codec/tls/alert.ts";
 import type { AccessPeer } from "../filters/access-input.ts";
+import type { LimitMet } from "../limits.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Address } from "./address.ts";
 import { authorityOf } from "./address.ts";
@@ -68,6 +70,7 @@ export class Downstream implements ConnectionInput {
   readonly wire: Wire;
   readonly #runtime: Runtime;
   readonly #accept: AcceptRequest;
+  readonly #onLimit: LimitMet | undefined;
   readonly #watch: Timer;
   readonly #watchEveryMs: number;
   #codec: ServerConnection | undefined;
@@ -90,9 +93,11 @@ export class Downstream implements ConnectionInput {
     runtime: Runtime,
     accept: AcceptRequest,
     onClosed: (downstream: Downstream) => void,
+    onLimit?: LimitMet,
   ) {
     this.#runtime = runtime;
     this.#accept = accept;
+    this.#onLimit = onLimit;
     this.#activeMs = runtime.monotonicMs();
     this.wire = new Wire(() => {
       this.#watch.cancel();
@@ -135,7 +140,8 @@ export class Downstream implements ConnectionInput {
     }
     const { probe } = this.#codec;
     if (probe !== undefined) {
-      this.#keepAlive = new KeepAlive({ runtime: this.#runtime, wire: this.wire, probe, pings: true });
+      const onGivenUp: LimitMet = (limit) => this.#onLimit?.(limit);
+      this.#keepAlive = new KeepAlive({ runtime: this.#runtime, wire: this.wire, probe, pings: true, onGivenUp });
     }
     if (this.#draining) this.#codec.drain();
     if (early !== undefined) this.#codec.receive(early);
@@ -247,7 +253,7 @@ export class Downstream implements ConnectionInput {
     const { headTimeoutMs, idleTimeoutMs } = this.#runtime.limits;
     const nowMs = this.#runtime.monotonicMs();
     if (this.openStreams > 0) this.#activeMs = nowMs;
-    else if (this.#headSinceMs !== undefined && nowMs - this.#headSinceMs > headTimeoutMs) this.wire.destroy();
+    else if (this.#headSinceMs !== undefined && nowMs - this.#headSinceMs > headTimeoutMs) this.#endHead();
     else if (nowMs - this.#activeMs > idleTimeoutMs) this.#endIdle();
     // What is under way was asked in time; for anything more the peer must show who it is now. Asked at every look,
     // since one that does not answer a drain is no longer waited for when it is asked again.
@@ -269,10 +275,26 @@ export class Downstream implements ConnectionInput {
     return notAfterMs - this.#runtime.wallMs();
   }
 
+  /** Tells whoever dwells in a head that it took too long (RFC 9110 §15.5.9); one that was told is no longer waited for. */
+  #endHead(): void {
+    const codec = this.#codec;
+    if (this.#refused || (codec !== undefined && codec.giveUpHead?.() !== true)) {
+      this.wire.destroy();
+      return;
+    }
+    this.#onLimit?.("headTimeoutMs");
+    if (codec !== undefined) return;
+    const answer = this.#expected === "tls" ? "" : refusalText(FAULTS.headTimeout, this.#runtime.httpDate());
+    this.#refuse({ kind: "refused", fault: FAULTS.headTimeout, answer });
+  }
+
   /** Asks an idle peer to leave; one that was asked and did not answer is no longer waited for. */
   #endIdle(): void {
     if (this.#draining) this.wire.destroy();
-    else this.drain();
+    else {
+      this.#onLimit?.("idleTimeoutMs");
+      this.drain();
+    }
   }
 }
 

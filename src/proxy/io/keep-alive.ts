@@ -5,6 +5,7 @@
  */
 
 import type { PeerProbe } from "../codec/message.ts";
+import type { LimitMet } from "../limits.ts";
 import type { Runtime } from "../runtime.ts";
 import { Timer } from "./timers.ts";
 import type { Wire } from "./wire.ts";
@@ -15,6 +16,7 @@ export interface KeepAliveOptions {
   readonly probe: PeerProbe;
   /** False: only the settings are waited for. Servers of gRPC end connections whose client pings them as often as we do. */
   readonly pings: boolean;
+  readonly onGivenUp?: LimitMet;
 }
 
 export class KeepAlive {
@@ -36,9 +38,10 @@ export class KeepAlive {
   }
 
   #look(): void {
-    const { runtime, wire, probe, pings } = this.#options;
+    const { runtime, wire, probe, pings, onGivenUp } = this.#options;
     if (wire.closed) return;
     if (!probe.settingsAcknowledged) {
+      onGivenUp?.("settingsTimeoutMs");
       probe.giveUp("settings");
       return;
     }
@@ -58,7 +61,11 @@ export class KeepAlive {
       probe.ping();
     }
     const leftMs = this.#pingedMs + keepAliveTimeoutMs - nowMs;
-    if (leftMs <= 0) probe.giveUp("ping");
-    else runtime.timers.arm(this.#timer, Math.min(keepAliveIntervalMs, leftMs));
+    if (leftMs > 0) {
+      runtime.timers.arm(this.#timer, Math.min(keepAliveIntervalMs, leftMs));
+      return;
+    }
+    onGivenUp?.("keepAliveTimeoutMs");
+    probe.giveUp("ping");
   }
 }

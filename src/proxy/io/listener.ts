@@ -1,6 +1,7 @@
 /** Listeners, and the plain one: for the calls of the application beside us. `tls-listener.ts` has the one for peers. */
 
 import type { Socket, SocketHandler } from "bun";
+import type { LimitMet } from "../limits.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Address } from "./address.ts";
 import {
@@ -20,6 +21,7 @@ export interface ListenerOptions {
   readonly ipv6Only?: boolean;
   /** Other processes listen there as well (SO_REUSEPORT): the kernel chooses who gets a connection. */
   readonly shared?: boolean | undefined;
+  readonly onLimit?: LimitMet;
 }
 
 export interface PlainListenerOptions extends ListenerOptions {
@@ -58,7 +60,7 @@ const downstreamHandlers: SocketHandler<Downstream | undefined> = {
 
 /** Listens for plain HTTP: the application's calls. HTTP/1.1 and HTTP/2 are told apart by the first bytes. */
 export function listenPlain(options: PlainListenerOptions): Listener {
-  const { address, runtime, accept } = options;
+  const { address, runtime, accept, onLimit } = options;
   const connections = new Set<Downstream>();
   const server = Bun.listen<Downstream | undefined>({
     ...bindingOf(options),
@@ -67,6 +69,7 @@ export function listenPlain(options: PlainListenerOptions): Listener {
       ...downstreamHandlers,
       open(socket) {
         if (connections.size >= runtime.limits.connectionsMax) {
+          onLimit?.("connectionsMax");
           socket.terminate();
           return;
         }
@@ -81,7 +84,7 @@ export function listenPlain(options: PlainListenerOptions): Listener {
           redirect,
           ...(options.byServerName === undefined ? {} : { byServerName: options.byServerName }),
         };
-        const downstream = new Downstream(facts, runtime, accept, (closed) => connections.delete(closed));
+        const downstream = new Downstream(facts, runtime, accept, (closed) => connections.delete(closed), onLimit);
         connections.add(downstream);
         socket.data = downstream;
         downstream.wire.attach(socket, downstream);

@@ -10,7 +10,7 @@ import type { TrustDomains } from "../../ca/workload/trust-domains.ts";
 import { verifyClient } from "../../ca/workload/verdict.ts";
 import { openPeek, type Peek } from "../intercept/peek.ts";
 import type { Runtime } from "../runtime.ts";
-import { type AcceptRequest, Downstream } from "./downstream.ts";
+import { type AcceptRequest, Downstream, type DownstreamFacts } from "./downstream.ts";
 import { FirstByte } from "./first-byte.ts";
 import { bindingOf, type Listener, type ListenerOptions, listenerOf, remoteAddressOf } from "./listener.ts";
 import { Timer } from "./timers.ts";
@@ -115,6 +115,7 @@ class TlsAcceptor {
 
   opened(socket: Socket<PlainSocketData>): void {
     if (this.connections.size + this.#handshakes >= this.#runtime.limits.connectionsMax) {
+      this.#options.onLimit?.("connectionsMax");
       socket.terminate();
       return;
     }
@@ -151,7 +152,7 @@ class TlsAcceptor {
       timers,
       timeoutMs: accepted.forTcp ? limits.protocolDetectionTimeoutMs : limits.handshakeTimeoutMs,
       onByte: (isTls) => told(() => (isTls ? this.#secure(socket) : this.#takePlain(socket, accepted))),
-      onSilence: () => told(() => (accepted.forTcp ? this.#takePlain(socket, accepted, true) : socket.terminate())),
+      onSilence: () => told(() => (accepted.forTcp ? this.#takePlain(socket, accepted, true) : this.#giveUp(socket))),
     });
     socket.data = first;
     first.begin();
@@ -161,13 +162,24 @@ class TlsAcceptor {
   #takePlain(socket: Socket<PlainSocketData>, { forTcp }: Accepted, isSilent = false): void {
     const [remoteAddress, ip] = [remoteAddressOf(socket), socket.remoteAddress];
     const facts = { remoteAddress, ip, caller: undefined, principal: undefined, scheme: "http", forTcp } as const;
-    const downstream = new Downstream(facts, this.#runtime, this.#accept, (closed) => this.connections.delete(closed));
-    this.connections.add(downstream);
+    const downstream = this.#downstream(facts);
     socket.data = downstream;
     downstream.wire.attach(socket, downstream);
     if (isSilent) downstream.speakRaw();
     socket.resume();
     if (this.draining) downstream.drain();
+  }
+
+  #giveUp(socket: Socket<PlainSocketData> | Socket<TlsSocketData>): void {
+    this.#options.onLimit?.("handshakeTimeoutMs");
+    socket.terminate();
+  }
+
+  #downstream(facts: DownstreamFacts): Downstream {
+    const onClosed = (closed: Downstream): void => void this.connections.delete(closed);
+    const downstream = new Downstream(facts, this.#runtime, this.#accept, onClosed, this.#options.onLimit);
+    this.connections.add(downstream);
+    return downstream;
   }
 
   #secure(socket: Socket<PlainSocketData>): void {
@@ -178,7 +190,7 @@ class TlsAcceptor {
       return;
     }
     this.#handshakes++;
-    const timer = new Timer(() => secured.terminate());
+    const timer = new Timer(() => this.#giveUp(secured));
     timers.arm(timer, limits.handshakeTimeoutMs);
     const tls = {
       cert: identity.certificateChain,
@@ -231,8 +243,7 @@ class TlsAcceptor {
     const caller = { namespace, service, ...(isForeign ? { trustDomain } : {}) };
     const serverName = serverNameOf(facts);
     const known = { remoteAddress, ip, serverName, caller, principal: id, peer, scheme: "https" } as const;
-    const downstream = new Downstream(known, this.#runtime, this.#accept, (closed) => this.connections.delete(closed));
-    this.connections.add(downstream);
+    const downstream = this.#downstream(known);
     socket.data = downstream;
     downstream.wire.attach(socket, downstream);
     downstream.speak(facts.alpnProtocol === "h2" ? "h2" : "http/1.1");

@@ -10,6 +10,7 @@ import type { AcceptRequest, Downstream } from "../io/downstream.ts";
 import { type Listener, listenPlain, type PlainListenerOptions } from "../io/listener.ts";
 import type { TlsIdentity } from "../io/tls.ts";
 import { listenTls, type TlsListenerOptions } from "../io/tls-listener.ts";
+import { type LimitMet, limitOption } from "../limits.ts";
 import { acceptedBy } from "../mtls.ts";
 import { OpenExchanges } from "../open-exchanges.ts";
 import { Outbound } from "../outbound.ts";
@@ -113,7 +114,7 @@ function openEach(options: DataPlaneOptions, sources: ListenerSources, opened: C
 /** The listener of mutual TLS, and its twin of the other address family where calls are intercepted. */
 function openForPeers(
   { inbound, interception, runtime, sharedListeners }: DataPlaneOptions,
-  { policy, identity, domains, revocation, onRefused }: ListenerSources,
+  { telemetry, policy, identity, domains, revocation, onRefused }: ListenerSources,
   accept: AcceptRequest,
   opened: Closable[],
 ) {
@@ -127,6 +128,7 @@ function openForPeers(
     domains,
     revocation,
     onRefused,
+    onLimit: limitCounter(telemetry, "inbound"),
   };
   const twin = interception?.ipv6 === true ? "::" : undefined;
   const peers = opening(inbound, () => listenWithTwin(listenTls, peerOptions, twin));
@@ -137,22 +139,25 @@ function openForPeers(
 /** What the application calls by: any service, any service by the name that TLS asks for, and one listener for each that was named. */
 function openForApplication(
   options: DataPlaneOptions,
-  { policy, upstreams }: ListenerSources,
+  { telemetry, policy, upstreams }: ListenerSources,
   accept: AcceptRequest,
   opened: Closable[],
 ) {
   const { runtime, interception, outbound, outboundTls, sharedListeners: shared } = options;
   const redirect = interception && redirectResolver(interception, upstreams, policy);
   const twin = interception?.ipv6 === true ? "::1" : undefined;
-  const callOptions: PlainListenerOptions = { address: outbound, shared, runtime, accept, redirect };
+  const onLimit = limitCounter(telemetry, "outbound");
+  const callOptions: PlainListenerOptions = { address: outbound, shared, runtime, accept, onLimit, redirect };
   const calls = opening(outbound, () => listenWithTwin(listenPlain, callOptions, twin));
   opened.push(...calls);
   const tls =
     outboundTls &&
-    opening(outboundTls, () => listenPlain({ address: outboundTls, shared, runtime, accept, byServerName: true }));
+    opening(outboundTls, () =>
+      listenPlain({ address: outboundTls, shared, runtime, accept, onLimit, byServerName: true }),
+    );
   if (tls !== undefined) opened.push(tls);
   const bound = options.upstreams.map((upstream) => {
-    const listener = opening(upstream.address, () => listenFor(upstream, options, policy, accept));
+    const listener = opening(upstream.address, () => listenFor(upstream, options, policy, { accept, onLimit }));
     opened.push(listener);
     return listener;
   });
@@ -181,14 +186,14 @@ function listenFor(
   { namespace, name, port, address }: BoundListener,
   { runtime, trustDomain, sharedListeners }: DataPlaneOptions,
   policy: () => Policy | undefined,
-  accept: AcceptRequest,
+  owner: Pick<PlainListenerOptions, "accept" | "onLimit">,
 ): Listener {
   const service = serviceRef(namespace, name);
   return listenPlain({
     address,
     shared: sharedListeners,
     runtime,
-    accept,
+    ...owner,
     boundTo: { service, authority: `${name}.${namespace}.${trustDomain}`, port },
     rawTcp: () => {
       const { ports = [] } = policy()?.routes.upstreams.find(({ ref }) => ref === service) ?? {};
@@ -199,6 +204,10 @@ function listenFor(
 
 function openConnections(listeners: readonly Listener[]): number {
   return listeners.reduce((sum, { connections }) => sum + connections.size, 0);
+}
+
+function limitCounter({ sidecar }: Telemetry, direction: "inbound" | "outbound"): LimitMet {
+  return (limit) => void sidecar.limitsMet.cell({ direction, limit: limitOption(limit) }).value++;
 }
 
 function acceptInto(runtime: Runtime, side: Side, open: OpenExchanges): AcceptRequest {

@@ -5,7 +5,7 @@ import { connect, type SecureVersion, type TLSSocket } from "node:tls";
 import { type Listener, listenPlain } from "../../../src/proxy/io/listener.ts";
 import type { TlsIdentity } from "../../../src/proxy/io/tls.ts";
 import { listenTls } from "../../../src/proxy/io/tls-listener.ts";
-import type { Limits } from "../../../src/proxy/limits.ts";
+import type { LimitName, Limits } from "../../../src/proxy/limits.ts";
 import { systemRuntime } from "../../../src/proxy/runtime.ts";
 import { type Answering, answering } from "../../support/answering.ts";
 import { CLIENT_HELLO, frame, headers, POST, uint32 } from "../../support/http2-frames.ts";
@@ -31,11 +31,14 @@ interface Started {
   readonly listener: Listener;
   readonly port: number;
   readonly refused: string[];
+  /** Bounds that were met, in that order. */
+  readonly met: LimitName[];
   readonly app: Answering;
 }
 
 function start(limits: Partial<Limits> = {}, identity: () => TlsIdentity | undefined = () => orders): Started {
   const refused: string[] = [];
+  const met: LimitName[] = [];
   const app = answering();
   const listener = listenTls({
     address: { host: "127.0.0.1", port: 0 },
@@ -43,9 +46,10 @@ function start(limits: Partial<Limits> = {}, identity: () => TlsIdentity | undef
     accept: app.accept,
     identity,
     onRefused: (_peer, { message }) => void refused.push(message),
+    onLimit: (limit) => void met.push(limit),
   });
   open.push(listener);
-  return { listener, port: listener.address.port, refused, app };
+  return { listener, port: listener.address.port, refused, met, app };
 }
 
 interface Offer {
@@ -166,11 +170,12 @@ describe("stays out, with a reason for the log:", () => {
 
 describe("bounds:", () => {
   test("a handshake that never comes is ended, and its place is free again", async () => {
-    const { port } = start({ handshakeTimeoutMs: 60, connectionsMax: 2 });
+    const { port, met } = start({ handshakeTimeoutMs: 60, connectionsMax: 2 });
     const idle = await Promise.all([RawClient.connect(port), RawClient.connect(port)]);
     const third = await RawClient.connect(port);
     await third.untilEnded();
     for (const client of idle) await client.untilEnded();
+    expect(met).toEqual(["connectionsMax", "handshakeTimeoutMs", "handshakeTimeoutMs"]);
     expect(await ask(port, { identity: web, alpn: ["http/1.1"] })).toContain("/who");
   });
 

@@ -3,8 +3,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { formatLimit, limitOption } from "../../../src/cli/input/limit-option.ts";
-import { LIMIT_NAMES, LIMITS, type LimitName, type Limits } from "../../../src/proxy/limits.ts";
+import { formatLimit } from "../../../src/cli/input/limit-option.ts";
+import { LIMIT_NAMES, LIMITS, type LimitName, type Limits, limitOption } from "../../../src/proxy/limits.ts";
 import { systemRuntime } from "../../../src/proxy/runtime.ts";
 import { Applications } from "../../../src/proxy/sidecar/applications.ts";
 import { block, CLIENT_HELLO, END_HEADERS, FrameLog, frame } from "../../support/http2-frames.ts";
@@ -105,9 +105,17 @@ async function flags(): Promise<string[]> {
 
 describe("what takes too long", () => {
   test("headTimeoutMs: a head that does not end", async () => {
-    const client = await hops.connect();
-    client.send("GET / HT");
-    await client.untilEnded(15_000);
+    // The second may yet become HTTP/2.
+    for (const begun of ["GET / HT", "P"]) {
+      const client = await hops.connect();
+      client.send(begun);
+      await client.untilEnded(15_000);
+      expect(client.text).toStartWith("HTTP/1.1 408 ");
+      expect(client.text.toLowerCase()).toContain("\r\nconnection: close\r\n");
+    }
+    await eventually(async () => expect((await flags()).filter((one) => one === "408 DPE")).toHaveLength(2));
+    const page = await (await fetch(`${hops.web.admin}/metrics`)).text();
+    expect(page).toContain('heddle_limits_met_total{direction="outbound",limit="head-timeout"} 2');
   });
 
   test("streamIdleTimeoutMs: nothing comes", async () => {

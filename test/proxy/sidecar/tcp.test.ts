@@ -113,7 +113,11 @@ test("without a rule that allows it, the connection is refused; HTTP to a tcp se
   await mesh.apply(ALLOW);
 });
 
-test("what went through is counted as TCP", async () => {
+test("what went through is counted as TCP, and what was not let end in peace by what ended it", async () => {
   const page = await (await fetch(`${web.admin}/metrics`)).text();
   expect(page).toMatch(/istio_tcp_connections_opened_total\{[^}]*destination_service_name="db"[^}]*\} [1-9]/);
+  // Of the client above that was reset.
+  expect(page).toMatch(
+    /istio_tcp_connections_closed_total\{[^}]*destination_service_name="db"[^}]*response_flags="DC"[^}]*\} [1-9]/,
+  );
 });

@@ -12,6 +12,7 @@ export const FAULTS = {
   fieldColon: protocolError(400, "field_colon_missing"),
   fieldValue: protocolError(400, "field_value_invalid"),
   headTooLarge: protocolError(431, "head_too_large"),
+  headTimeout: protocolError(408, "head_timeout"),
   tooManyFields: protocolError(431, "too_many_fields"),
   trailersTooLarge: protocolError(431, "trailers_too_large"),
 

@@ -116,6 +116,12 @@ export class Http1ServerConnection implements ServerConnection, ServerStreamOwne
     if (this.#phase === "head" && this.#input.length === 0) this.#close();
   }
 
+  giveUpHead(): boolean {
+    if (this.activity !== "head") return false;
+    this.#refuse(FAULTS.headTimeout);
+    return true;
+  }
+
   // What streams ask for
 
   closesAfter(mustClose: boolean): boolean {
