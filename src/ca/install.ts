@@ -13,7 +13,7 @@ import { decodePem, encodePem, fingerprint } from "./workload/pem.ts";
 import { trustDomainId } from "./workload/spiffe-id.ts";
 import * as x509 from "./x509.ts";
 
-/** An issuing certificate with less than this to live would have to be replaced before anybody has slept. */
+/** An issuing certificate with less than this to live is refused: it would have to be replaced at once. */
 const LIFE_MIN_MS = 24 * 3_600_000;
 /** RFC 8446 and the web's own rules have no use for less. */
 const RSA_BITS_MIN = 2_048;

@@ -10,7 +10,7 @@ import * as x509 from "./x509.ts";
 
 /** A leaf shorter than this would spend its life being renewed. */
 export const LEAF_TTL_MIN_MS = 10_000;
-/** Part of a leaf's life by which its validity begins earlier, at most: one that lives shortly would be half over at once. */
+/** Most of a leaf's life that backdating may take up: a short-lived leaf would otherwise be half over at once. */
 const SKEW_PART_MAX = 1 / 4;
 
 export interface LeafRequest {
@@ -57,8 +57,8 @@ export class Issuer {
 
   /**
    * Signs a leaf for the public key in `csr` (PEM, or DER). From the request come the key and the proof that the asker
-   * holds it, nothing else: names and extensions that it asks for are not even read. The error is for the asker to read.
-   * Throws where `spiffeId` is none or `ttlMs` is too short: both come from us.
+   * holds it, nothing else: names and extensions that it asks for are not even read. The error is for the asker to
+   * read. Throws where `spiffeId` is none or `ttlMs` is too short: both come from us.
    */
   async sign(csr: string | Uint8Array, request: LeafRequest): Promise<Result<SignedLeaf, string>> {
     const publicKey = await provenKey(csr);

@@ -20,7 +20,10 @@ export interface AuthorityOptions {
   readonly trustDomain: string;
   /** Unix milliseconds. */
   readonly nowMs: number;
-  /** Fingerprint of the root to sign under, which must be kept; absent: the one to begin a mesh with, made where there is none. */
+  /**
+   * Fingerprint of the root to sign under, which must be kept; absent: the one to begin a mesh with, made where there
+   * is none.
+   */
   readonly root?: string | undefined;
 }
 
@@ -61,8 +64,8 @@ export async function openAuthorityIn(custody: KeyCustody, options: AuthorityOpt
 }
 
 /**
- * A root to take the place of another one: one that is kept and that nobody has heard of yet, which an attempt that broke
- * off has left, or a new one. Its issuing certificate is made with it.
+ * A root to take the place of another one: one that is kept and that nobody has heard of yet, which an attempt that
+ * broke off has left, or a new one. Its issuing certificate is made with it.
  * @param known fingerprints of the roots that the mesh has, or had
  */
 export async function nextAuthority(
@@ -147,7 +150,8 @@ async function currentIssuer(
   const usable = kept && withKey(kept);
   if (usable !== undefined && (await isGood(usable, root, nowMs))) return usable;
   if (rootNotAfterMs <= nowMs) {
-    // Nothing can be signed any more; the mesh must come up all the same, since that is how it gets another root.
+    // An expired root signs nothing, but the replica must start all the same: otherwise the mesh could get no other
+    // root.
     if (usable !== undefined) return usable;
     throw new CustodyError(`the root expired at ${new Date(rootNotAfterMs).toISOString()}, and has nothing signed`);
   }

@@ -1,10 +1,12 @@
-/** How much signing is done at once, and for whom: one workload that goes wild must not starve the others. */
+/** How much signing is done at once, and for whom: one workload that floods it must not starve the others. */
 
 import { Allowances } from "../projections/allowances.ts";
 
 /** Signatures under way at once: as many as keep the cores busy. More would only make all of them late. */
 const UNDER_WAY_MAX = 8;
-/** Requests taken and not answered yet; at a millisecond or two each, the last is answered before its asker gives up. */
+/**
+ * Requests taken and not answered yet; at a millisecond or two each, the last is answered before its asker gives up.
+ */
 const TAKEN_MAX = 1_024;
 /** Requests that one service may make at once: as many instances may start together. */
 const BURST = 200;

@@ -3,9 +3,9 @@
 import { EXIT_FAILED } from "./failure.ts";
 
 /**
- * Sees to it that nobody's leaving ends what is under way: a change that was sent, or a mesh that runs. Only a command
- * that does nothing but show (`endsUnread`) ends with its reader, as in `heddle log | head`. Output that could not be
- * written is said, and fails the command; remarks that could not are lost.
+ * Keeps a closed pipe from ending what is under way: a change that was sent, or a mesh that runs. Only a command that
+ * merely shows something (`endsUnread`) ends with its reader, as in `heddle log | head`. Output that could not be
+ * written is reported and fails the command; remarks that could not be written are lost.
  */
 export function guardStandardStreams(endsUnread: boolean): void {
   let isTold = false;

@@ -1,7 +1,7 @@
 /**
- * The mesh's accounts as its servers take them: what this version of the program wants to cross their border, and whose
- * keys are void. Kept true by whoever holds the accounts' keys; the servers' full resolver takes the news while they
- * run, and ends the connections of whoever is revoked at once.
+ * Keeps the mesh's accounts on its NATS servers up to date: which subjects may cross from one account to the other, and
+ * which keys are revoked. Done by every replica that holds the accounts' keys; the servers' full resolver takes an
+ * update while they run, and ends the connections of revoked users at once.
  */
 
 import { isDeepStrictEqual } from "node:util";

@@ -76,7 +76,7 @@ async function look(bus: NatsBus, options: FollowOptions, next: number): Promise
   }
 }
 
-/** Any number of rings before somebody listens are one. */
+/** A doorbell: rings that come before the next look count as one. */
 class Bell {
   #ringing = Promise.withResolvers<void>();
 

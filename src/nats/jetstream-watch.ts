@@ -1,6 +1,6 @@
 /**
- * Whether JetStream is still there. nats-server gives it up when its disk is full, goes on as if nothing were, and takes
- * it up again only when it is started: until then nothing can be recorded, read or enforced anew.
+ * Whether JetStream is still there. nats-server gives it up when its disk is full, goes on as if nothing were, and
+ * takes it up again only when it is started: until then nothing can be recorded, read or enforced anew.
  */
 
 import { statfs } from "node:fs/promises";
@@ -60,7 +60,7 @@ export function watchJetStream(options: JetStreamWatchOptions): () => void {
   };
 }
 
-/** Only where the server can be reached: one that is away is nobody's to judge. */
+/** Looks only where the server can be reached: of one that is away, nothing is known. */
 export async function isJetStreamOff(directory: Directory): Promise<boolean> {
   try {
     const server = await directory.server();

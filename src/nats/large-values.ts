@@ -1,7 +1,7 @@
 /**
- * Values of a bucket that may be larger than one message: what does not fit is kept in parts, under keys beside its own,
- * and its own key says how many there are and what they come to. Parts are written first, into one of two sets in turn,
- * so that whoever reads meanwhile has the value of before; what does not come to its digest is no value.
+ * Values of a bucket that may be larger than one message: what does not fit is kept in parts, under keys beside its
+ * own, and its own key holds their number and digest. Parts are written first, into one of two sets in turn, so that a
+ * reader meanwhile gets the previous value; parts that do not match the digest are no value.
  */
 
 import { createHash } from "node:crypto";

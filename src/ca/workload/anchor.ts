@@ -1,4 +1,4 @@
-/** Which root a certificate of our own leads to. Beside the verdict on peers, which is TLS's and not asked here. */
+/** Which root a certificate of our own leads to. Peers are judged elsewhere (`verdict.ts`). */
 
 import { X509Certificate } from "node:crypto";
 import { decodePem, encodePem, fingerprint } from "./pem.ts";

@@ -71,7 +71,7 @@ const storedParts = z.strictObject({
   bundle: z.array(z.string()).max(BUNDLE_ROOTS_MAX),
 });
 
-/** Key, chain and bundle in one file, so that they are never of two minds. Rejects where the disk does. */
+/** Writes key, chain and bundle to one file, so that they always belong together. Rejects where the disk does. */
 export async function saveCredentials(stateDirectory: string, credentials: WorkloadCredentials): Promise<void> {
   const { keyPem, chainPem, bundle } = credentials;
   await makePrivateDirectory(stateDirectory);

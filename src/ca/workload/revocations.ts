@@ -1,4 +1,4 @@
-/** Which certificates are believed no longer, though they are good by themselves. Asked once per connection. */
+/** Which certificates are revoked, though they are valid by themselves. Asked once per connection. */
 
 import { type ServiceRef, serviceRef } from "../../policy/names.ts";
 import type { PeerIdentity } from "./svid.ts";

@@ -38,7 +38,10 @@ export function refusal(reason: PeerRefusal["reason"], message: string): Result<
 /** Larger leaves are not read: ours have some 500 bytes, and this runs on bytes that a stranger chose. */
 const LEAF_BYTES_MAX = 16 * 1024;
 
-/** What keeps a certificate from being a leaf SVID (X509-SVID §4, and CONVENTIONS of this mesh); undefined: nothing. */
+/**
+ * What keeps a certificate from being a leaf SVID (X509-SVID §4, and this mesh's form of a SPIFFE ID); undefined:
+ * nothing.
+ */
 function leafFault(leaf: Certificate): string | undefined {
   if (leaf.ca) return "it is a signing certificate (cA true)";
   if (leaf.keyUsage === undefined || !leaf.keyUsageCritical) return "it has no critical keyUsage";
@@ -79,8 +82,8 @@ export function svidIdentity(der: Uint8Array, nowMs: number): Result<PeerIdentit
 }
 
 /**
- * What the leaf of a chain (PEM) of our own says of itself; undefined where it is no certificate of a workload. Its form
- * and time are not judged.
+ * What the leaf of a chain (PEM) of our own says of itself; undefined where it is no certificate of a workload. Its
+ * form and time are not judged.
  */
 export function certificateFacts(chainPem: string): PeerIdentity | undefined {
   const [der] = decodePem("CERTIFICATE", chainPem) ?? [];

@@ -24,7 +24,7 @@ interface BisectOptions extends ConnectionOptions {
   readonly output: OutputFormat;
 }
 
-/** What git takes for "cannot be tested". */
+/** The exit code by which `git bisect run` means "cannot be tested". */
 const EXIT_SKIP = 125;
 /** Shells say with these that there is no such command, or that it cannot be run; beyond, that a signal ended it. */
 const EXIT_NOT_RUN = 126;
@@ -97,8 +97,8 @@ async function bisect(context: OperatorContext, tried: readonly string[], option
 }
 
 /**
- * Nobody's change is blamed by a command that always says the same: an end that no trial bears out is tried itself.
- * Rejects with `Failure` where it is not what it was said to be.
+ * Keeps a command that always gives the same verdict from blaming a change: an end of the range that no trial has
+ * confirmed is tried as well. Rejects with `Failure` where it is not what it was said to be.
  */
 async function requireBothEnds(
   ends: Readonly<Record<"good" | "bad", number>>,

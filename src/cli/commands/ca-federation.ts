@@ -68,7 +68,7 @@ async function bundleText(path: string): Promise<string> {
   });
 }
 
-/** Rejects with `Failure`. Whom to believe is nothing to be told by whoever stands on the way. */
+/** By HTTPS only: nobody on the path may say whom the mesh trusts. Rejects with `Failure`. */
 async function fetchBundle(url: string): Promise<string> {
   const { protocol, hostname } = new URL(url);
   if (protocol !== "https:" && !isLoopback(hostname)) {

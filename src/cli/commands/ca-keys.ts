@@ -28,7 +28,7 @@ interface InstallOptions extends KeysOptions, ConnectionOptions {
   readonly reason: string;
 }
 
-/** Where keys are, and whose. */
+/** Where the authority keeps its keys, and for which mesh. */
 interface Keys {
   readonly custody: FileCustody;
   readonly trustDomain: string;

@@ -62,7 +62,7 @@ function answerText(call: Call, judgement: Judgement, isNow: boolean): string {
   return lines.join("\n");
 }
 
-/** Rules know no query. */
+/** The path without its query, which rules do not look at. */
 function pathOf(target: string): string {
   return target.split("?")[0] ?? target;
 }

@@ -50,7 +50,7 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
     .parseAsync(args, { from: "user" });
 }
 
-/** A mesh that cannot be reached is a finding as well; what was typed wrongly is not. */
+/** Turns a mesh that cannot be reached into a finding; mistakes in the command line still throw. */
 async function check(options: CheckOptions): Promise<Finding[]> {
   let connected = false;
   try {
@@ -99,7 +99,7 @@ async function observeControl(context: OperatorContext): Promise<HealthFacts["co
   }
 }
 
-/** Looked at where mutual TLS is not strict: nowhere else does a call come from nobody. */
+/** Read only where mutual TLS is not strict: elsewhere every caller has an identity. */
 async function strangers(context: OperatorContext, state: MeshState): Promise<HealthFacts["strangers"]> {
   if (weakMtls(documentsOf(state).map(({ document }) => document)).length === 0) return undefined;
   const toMs = Date.now();

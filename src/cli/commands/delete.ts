@@ -56,7 +56,10 @@ function keyArgument(text: string, namespace: string | undefined): DocumentKey {
   throw new UsageError(key.error);
 }
 
-/** Of a file's documents those that can go. The rest is no mistake: files are applied and removed as they stand. */
+/**
+ * Those of a file's documents that are there to delete. Others are no mistake: files are applied and deleted as they
+ * are.
+ */
 function removable(keys: readonly DocumentKey[], state: MeshState): DocumentKey[] {
   return keys.filter((key) => {
     if (parseDocumentKey(key)?.namespace === MESH_NAMESPACE) {

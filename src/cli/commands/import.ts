@@ -74,7 +74,7 @@ async function importLedger(file: string, options: ImportOptions): Promise<void>
     }
   } finally {
     await server?.stop();
-    // Where it was listening meanwhile is nobody's business.
+    // The port that it listened on was for the import only.
     if (server !== undefined) await directory.remember({ url: usualUrl });
   }
 }

@@ -44,7 +44,7 @@ interface LogOptions extends ConnectionOptions {
 type Ledger = Omit<EventLog, "append">;
 
 const LIMIT_DEFAULT = 50;
-/** Whoever looks for a text in a long ledger is shown what was found after this, and not only when all is read. */
+/** A search of a long ledger shows what it has found after this time, and does not wait until all is read. */
 const FOUND_SHOWN_MS = 500;
 
 const HELP = `

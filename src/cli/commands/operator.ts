@@ -110,7 +110,7 @@ async function revoke(name: string, options: RevokeOptions): Promise<void> {
     if (operator.role === "admin" && last !== undefined && admins.length === 1) {
       note(`${last.name} is the only admin left: if that key is lost, nobody can let anybody in (heddle operator add)`);
     }
-    // Who was revoked cannot ask any more, and has no need to.
+    // An operator who revoked its own key can ask nothing any more.
     if (isOneself) return;
     await reportRevoked(context, operator.publicKey, name);
   });

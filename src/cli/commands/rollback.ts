@@ -36,7 +36,7 @@ interface Span {
   readonly current: MeshState;
 }
 
-/** Of what stays as it is, so much is said. */
+/** Names that the remark about what stays as it is lists. */
 const STANDING_MAX = 10;
 
 const HELP = `
@@ -79,7 +79,8 @@ async function rollback(context: OperatorContext, moment: Moment, options: Rollb
   const others = await changesOfOthers(context, span, commands);
   if (others.length > 0 && options.withOthers !== true) tellOthers(others, options.dryRun === true);
   tellStanding(span, scope, commands);
-  // Of others, what was read and told is undone and no more: what they do meanwhile is refused by the control plane.
+  // Of others' changes, only those that were read and shown are undone; the control plane refuses if there are newer
+  // ones.
   const consented = others.length === 0 ? commands : commands.map((command) => consenting(command, span.current));
   const proposals = await propose(context, consented, options.reason);
   await undertake(
@@ -95,7 +96,9 @@ interface Scope {
   readonly namespace?: string | undefined;
 }
 
-/** A command for each namespace that is meant: those named, or those whose documents differ or where faults began since. */
+/**
+ * A command for each namespace that is meant: those named, or those whose documents differ or where faults began since.
+ */
 export function rollbackCommands(
   span: Span,
   toRevision: number,

@@ -19,7 +19,7 @@ import { sendDirectly } from "../mesh/proposal.ts";
 import { note, type OutputFormat, outputOption, print, table } from "../output/output.ts";
 import { safeText } from "../output/safe-text.ts";
 
-/** What ends later than years have four digits is meant to last for ever, and is a slip. */
+/** A token that is to live for more than a century is a slip; one without an end is asked for by no TTL at all. */
 const TTL_MAX_MS = 100 * 365 * 24 * 3_600_000;
 /** Characters of a token's name that have to be given at least. */
 const ID_LENGTH_MIN = 4;

@@ -95,7 +95,8 @@ function proofText(
   compared: RememberedLedger | undefined,
 ): string {
   const paint = painter(process.stdout);
-  // An export may begin later than the ledger: what came before is named by its hash, and proved by nothing.
+  // An export may begin later than the ledger: of what came before it holds the hash only, which proves nothing by
+  // itself.
   const before = problems.length === 0 ? mark.revision - changes : 0;
   const from = before > 0 ? ` from revision ${before + 1} on` : "";
   const read = `${changes} changes${from} in ${heads.size} namespaces, ${signed} of them signed by operators`;

@@ -60,7 +60,7 @@ export async function requireDirectory(dir: string | undefined): Promise<Directo
   throw new Failure(`there is no mesh in ${path}: start one with \`heddle up\`, or name its directory with --dir`);
 }
 
-/** Rejects a directory whose ledger is only a part of one: to decide anything on it would fork it for good. */
+/** Rejects a directory whose import was interrupted: a decision on a partial ledger would fork it for good. */
 export function requireWholeLedger({ path, context: { importing } }: Directory): void {
   if (importing === undefined) return;
   throw new Failure(

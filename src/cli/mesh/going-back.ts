@@ -15,9 +15,11 @@ import type { OperatorContext } from "./context.ts";
 import type { Proposal } from "./proposal.ts";
 import { trafficSince } from "./traffic-input.ts";
 
-/** Calls that count as live: recorded since. Reports come once a minute, so that an hour of a big mesh is read at once. */
+/**
+ * Calls that count as live: recorded since. Reports come once a minute, so that an hour of a big mesh is read at once.
+ */
 const LIVE_MS = 3_600_000;
-/** Changes of others that are told one by one, and characters of each. */
+/** Changes of others that are listed one by one, and characters of each. */
 const CHANGES_MAX = 10;
 const CHANGE_LENGTH_MAX = 160;
 
@@ -45,7 +47,7 @@ export async function effects(
     const calls = await trafficSince(context, { fromMs: nowMs - LIVE_MS, toMs: nowMs });
     return { access, live: whatIf(calls.calls(), before, after) };
   } catch (error) {
-    // Whoever goes back is in a hurry: what is nice to know must not stop them.
+    // A rollback is often urgent: a preview that cannot be had must not stop it.
     if (!(error instanceof Failure)) throw error;
     note(`${painter(process.stderr)("yellow", "note:")} which live calls this touches is not known: ${error.message}`);
     return { access };

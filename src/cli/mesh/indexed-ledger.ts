@@ -1,6 +1,6 @@
 /**
- * The ledger by what occurs in it: which stretches can hold what somebody asks for, and which changes were to a
- * document. Where the control plane has no index of a stretch yet, it counts as holding anything.
+ * Reads the ledger by its indexes: which stretches can hold what is asked for, and which changes were to a document. A
+ * stretch that the control plane has not indexed yet may hold anything, and is read.
  */
 
 import type { RecordedChange } from "../../events/change.ts";

@@ -6,7 +6,7 @@ import { type LogStyle, logTable } from "./log-output.ts";
 export interface ListingOptions {
   readonly style: Omit<LogStyle, "nowMs" | "heads" | "lanes">;
   readonly show: (text: string) => void;
-  /** What was found is not kept back for longer than this. */
+  /** What was found is printed after this at the latest. */
   readonly everyMs: number;
   /** Milliseconds since 1970. */
   readonly now: () => number;

@@ -43,7 +43,7 @@ export function note(text: string): void {
 const STYLES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const;
 export type Style = keyof typeof STYLES;
 
-/** Colours text, or does not. */
+/** Wraps text in a colour, or returns it as it is where there are none. */
 export type Paint = (style: Style, text: string) => string;
 
 /** For a stream: colour on a terminal, never under a non-empty NO_COLOR (no-color.org) or on a dumb terminal. */

@@ -1,4 +1,4 @@
-/** One sidecar of a name at a time: two would write over each other's certificate and policy, and each other's place. */
+/** One sidecar of a name at a time: two would overwrite each other's state and contend for the name in the mesh. */
 
 import { join } from "node:path";
 import { makePrivateDirectory } from "../../nats/private-file.ts";
@@ -6,8 +6,9 @@ import { LockHeld, takeLock } from "../../nats/process-lock.ts";
 import { Failure } from "../failure.ts";
 
 /**
- * Takes a sidecar's state directory for this process; the promise is of what gives it back. Rejects with `Failure` while
- * another sidecar has it. A directory that cannot be written to is nobody's: there is nothing to write over in it.
+ * Takes a sidecar's state directory for this process; the promise is of what gives it back. Rejects with `Failure`
+ * while another sidecar has it. A directory that cannot be written to is nobody's: there is nothing to write over in
+ * it.
  */
 export async function lockInstance(directory: string, instance: string): Promise<() => Promise<void>> {
   try {

@@ -1,4 +1,4 @@
-/** How a process that runs until it is told to end is told so. */
+/** The signals by which a process that runs until it is told to end is told so. */
 
 import { readFileSync } from "node:fs";
 
@@ -6,8 +6,8 @@ import { readFileSync } from "node:fs";
 const HANGUP_BIT = 1n;
 
 /**
- * Has `onStop` called at each SIGTERM and SIGINT, and when the terminal goes away, which would otherwise end the process
- * on the spot. Whoever started it under `nohup` wants it to stay then: that is left as it is.
+ * Has `onStop` called at each SIGTERM and SIGINT, and when the terminal goes away, which would otherwise end the
+ * process on the spot. Whoever started it under `nohup` wants it to stay then: that is left as it is.
  */
 export function onStopSignals(onStop: () => void): void {
   process.on("SIGTERM", onStop).on("SIGINT", onStop);

@@ -97,7 +97,7 @@ async function useExternal(directory: Directory, url: string, options: UpServerO
     const server = (await directory.server()) ?? { url };
     await (await connectBus({ ...server, credentials, name: "heddle up", onError: () => {} })).close();
   } catch (error) {
-    // As it was: what was said may have been a slip.
+    // The former address is kept: the new one may have been a slip.
     const { url: formerUrl, tls: formerTls, external } = before;
     const former = { url: formerUrl, tls: formerTls, external, listen, serverCertificate, publicUrl };
     await directory.remember({ ...former, controlCreds: before.controlCreds });
