@@ -2,16 +2,15 @@ import type { Limits } from "../../limits.ts";
 import type {
   ClientStream,
   ConnectionOutput,
-  HeaderList,
   RequestHead,
   ResponseHead,
   StreamFault,
   StreamListener,
 } from "../message.ts";
-import { BodyWriter } from "./body-writer.ts";
 import { FAULTS } from "./fault.ts";
 import { announcesTrailers, type Framing, hasField, requestHeadText } from "./head-writer.ts";
-import { afterSending, type SendState } from "./send-state.ts";
+import { afterSending } from "./send-state.ts";
+import { SendingStream } from "./sending-stream.ts";
 
 /** What a stream needs of its connection. */
 export interface ClientStreamOwner {
@@ -24,26 +23,23 @@ export interface ClientStreamOwner {
 }
 
 /** Our side of one exchange on an HTTP/1.1 connection: the request. Ignores every call once it is over. */
-export class Http1ClientStream implements ClientStream {
+export class Http1ClientStream extends SendingStream implements ClientStream {
   readonly listener: StreamListener<ResponseHead>;
   /** The request as sent; undefined before its head. */
   request: RequestHead | undefined;
 
   readonly #owner: ClientStreamOwner;
-  readonly #body = new BodyWriter();
-  #state: SendState = "head";
   /** `asked`: the connection may become a tunnel, nothing may be sent before the response decides. */
   #tunnel: "none" | "asked" | "open" = "none";
-  #over = false;
-  #wantsDrain = false;
 
   constructor(owner: ClientStreamOwner, listener: StreamListener<ResponseHead>) {
+    super(owner.output, owner.limits);
     this.#owner = owner;
     this.listener = listener;
   }
 
   get requestDone(): boolean {
-    return this.#state === "done";
+    return this.state === "done";
   }
 
   /** Requests have no 1xx: there is nothing to send. */
@@ -52,81 +48,62 @@ export class Http1ClientStream implements ClientStream {
   }
 
   sendHead(head: RequestHead, end: boolean): void {
-    if (this.#over) return;
-    this.#state = afterSending(this.#state, end ? "head with end" : "head");
+    if (this.over) return;
+    this.state = afterSending(this.state, end ? "head with end" : "head");
     if (end && (head.contentLength ?? 0) > 0) {
-      this.#owner.abandon(this, FAULTS.lengthMismatch);
+      this.abandon(FAULTS.lengthMismatch);
       return;
     }
     const framing = requestFraming(head, end);
     this.request = head;
-    this.#body.begin(framing, head.contentLength ?? 0);
+    this.body.begin(framing, head.contentLength ?? 0);
     if (!end && asksForTunnel(head) && (head.contentLength ?? 0) === 0 && framing !== "chunked") this.#tunnel = "asked";
-    this.#owner.output.write(requestHeadText(head, framing));
+    this.output.write(requestHeadText(head, framing));
     if (end) this.#owner.requestEnded(this);
   }
 
   sendData(chunk: Uint8Array, end: boolean): boolean {
-    if (this.#over || (this.#state === "done" && this.#tunnel === "none")) return true;
-    this.#state = afterSending(this.#state, end ? "data with end" : "data");
-    const { output, limits } = this.#owner;
-    const early = this.#tunnel === "asked" && chunk.byteLength > 0;
-    if (early || !this.#body.data(output, chunk, end)) {
-      this.#owner.abandon(this, early ? FAULTS.earlyTunnelData : FAULTS.lengthMismatch);
+    if (this.over || (this.state === "done" && this.#tunnel === "none")) return true;
+    this.state = afterSending(this.state, end ? "data with end" : "data");
+    if (this.#tunnel === "asked" && chunk.byteLength > 0) {
+      this.abandon(FAULTS.earlyTunnelData);
       return true;
     }
-    if (end) {
-      this.#owner.requestEnded(this);
-      return true;
-    }
-    // Once told to wait, the owner waits for `onDrain`: what was on its way and fits again must not call that off.
-    if (output.queuedBytes > limits.writeHighWaterBytes) this.#wantsDrain = true;
-    return !this.#wantsDrain;
-  }
-
-  sendTrailers(trailers: HeaderList): void {
-    if (this.#over) return;
-    this.#state = afterSending(this.#state, "trailers");
-    if (this.#body.trailers(this.#owner.output, trailers)) this.#owner.requestEnded(this);
-    else this.#owner.abandon(this, FAULTS.lengthMismatch);
-  }
-
-  reset(_fault: StreamFault): void {
-    if (!this.#over) this.#owner.abandon(this, undefined);
-  }
-
-  pause(): void {
-    if (!this.#over) this.#owner.setPaused(this, true);
-  }
-
-  resume(): void {
-    if (!this.#over) this.#owner.setPaused(this, false);
-  }
-
-  /** The socket took what was queued. */
-  drained(): void {
-    if (!this.#wantsDrain || this.#over || this.#state === "done") return;
-    if (this.#owner.output.queuedBytes > this.#owner.limits.writeHighWaterBytes) return;
-    this.#wantsDrain = false;
-    this.listener.onDrain();
+    return this.write(chunk, end);
   }
 
   /** The response opened the tunnel: what is sent from here on goes as it is. */
   openTunnel(): void {
     this.#tunnel = "open";
-    this.#body.begin("tunnel", 0);
+    this.body.begin("tunnel", 0);
   }
 
   /** The response declined the tunnel: with it, a request that had nothing else to send is over. */
   declineTunnel(): void {
     if (this.#tunnel !== "asked") return;
     this.#tunnel = "none";
-    this.#state = "done";
+    this.state = "done";
   }
 
   /** From here on, nothing is sent. */
   detach(): void {
-    this.#over = true;
+    this.over = true;
+  }
+
+  protected override sent(): void {
+    this.#owner.requestEnded(this);
+  }
+
+  protected override abandon(fault: StreamFault | undefined): void {
+    this.#owner.abandon(this, fault);
+  }
+
+  protected override setPaused(paused: boolean): void {
+    this.#owner.setPaused(this, paused);
+  }
+
+  protected override tellDrained(): void {
+    this.listener.onDrain();
   }
 }
 

@@ -1,17 +1,16 @@
 import type { Limits } from "../../limits.ts";
 import type {
   ConnectionOutput,
-  HeaderList,
   RequestHead,
   ResponseHead,
   ServerStream,
   StreamFault,
   StreamListener,
 } from "../message.ts";
-import { BodyWriter } from "./body-writer.ts";
 import { FAULTS } from "./fault.ts";
 import { announcesTrailers, type Framing, informationalText, responseHeadText } from "./head-writer.ts";
-import { afterSending, type SendState } from "./send-state.ts";
+import { afterSending } from "./send-state.ts";
+import { SendingStream } from "./sending-stream.ts";
 
 /** What a stream needs of its connection. */
 export interface ServerStreamOwner {
@@ -31,7 +30,7 @@ export interface ServerStreamOwner {
 }
 
 /** Our side of one request on an HTTP/1.1 connection: the response. Ignores every call once it is over. */
-export class Http1ServerStream implements ServerStream {
+export class Http1ServerStream extends SendingStream implements ServerStream {
   /** Whom the request's events go to. Set by the connection, right after the stream was accepted. */
   listener: StreamListener<RequestHead> | undefined;
   /** The client was told to go on (100), or did not ask. */
@@ -43,12 +42,9 @@ export class Http1ServerStream implements ServerStream {
   readonly #request: RequestHead;
   /** An HTTP/1.0 client that asked to keep the connection must hear that it is kept. */
   readonly #saysKeepAlive: boolean;
-  readonly #body = new BodyWriter();
-  #state: SendState = "head";
-  #over = false;
-  #wantsDrain = false;
 
   constructor(owner: ServerStreamOwner, request: RequestHead) {
+    super(owner.output, owner.limits);
     this.#owner = owner;
     this.#request = request;
     this.#saysKeepAlive = request.version === "1.0";
@@ -58,40 +54,40 @@ export class Http1ServerStream implements ServerStream {
 
   /** True from the final head on. */
   get responding(): boolean {
-    return this.#state !== "head";
+    return this.state !== "head";
   }
 
   /** The client will notice when what it has of the response is not all of it. */
   get showsItsEnd(): boolean {
-    return this.#body.showsItsEnd;
+    return this.body.showsItsEnd;
   }
 
   sendInformational(head: ResponseHead): void {
-    if (this.#over) return;
-    this.#state = afterSending(this.#state, "informational");
+    if (this.over) return;
+    this.state = afterSending(this.state, "informational");
     if (head.status < 100 || head.status > 199 || head.status === 101) {
       throw new RangeError(`not an informational status: ${head.status}`);
     }
     if (head.status === 100) this.continued = true;
     // RFC 9110 §15.2: an HTTP/1.0 client knows no 1xx.
-    if (this.#request.version !== "1.0") this.#owner.output.write(informationalText(head));
+    if (this.#request.version !== "1.0") this.output.write(informationalText(head));
   }
 
   sendHead(head: ResponseHead, end: boolean): void {
-    if (this.#over) return;
-    this.#state = afterSending(this.#state, end ? "head with end" : "head");
+    if (this.over) return;
+    this.state = afterSending(this.state, end ? "head with end" : "head");
     const owner = this.#owner;
     const switched = this.#switches(head.status);
     const framing = switched ? "tunnel" : this.#framing(head, end);
     const announced = framing === "length" ? (head.contentLength ?? 0) : 0;
     if (end && announced > 0) {
-      owner.abandon(this, FAULTS.lengthMismatch);
+      this.abandon(FAULTS.lengthMismatch);
       return;
     }
     this.mayTunnel = switched;
     const close = !switched && owner.closesAfter(framing === "until-close" || this.#declinesConnect(switched));
-    this.#body.begin(framing, announced);
-    owner.output.write(
+    this.body.begin(framing, announced);
+    this.output.write(
       responseHeadText(head, {
         framing,
         contentLength: framing === "length" ? announced : bodilessLength(head, framing),
@@ -101,63 +97,37 @@ export class Http1ServerStream implements ServerStream {
       }),
     );
     if (switched || !end) owner.headSent(this, switched);
-    if (end) this.#end();
+    if (end) this.sent();
   }
 
   sendData(chunk: Uint8Array, end: boolean): boolean {
-    if (this.#over) return true;
-    this.#state = afterSending(this.#state, end ? "data with end" : "data");
-    const { output, limits } = this.#owner;
-    if (!this.#body.data(output, chunk, end)) {
-      this.#owner.abandon(this, FAULTS.lengthMismatch);
-      return true;
-    }
-    if (end) {
-      this.#end();
-      return true;
-    }
-    // Once told to wait, the owner waits for `onDrain`: what was on its way and fits again must not call that off.
-    if (output.queuedBytes > limits.writeHighWaterBytes) this.#wantsDrain = true;
-    return !this.#wantsDrain;
-  }
-
-  sendTrailers(trailers: HeaderList): void {
-    if (this.#over) return;
-    this.#state = afterSending(this.#state, "trailers");
-    if (this.#body.trailers(this.#owner.output, trailers)) this.#end();
-    else this.#owner.abandon(this, FAULTS.lengthMismatch);
-  }
-
-  reset(_fault: StreamFault): void {
-    if (!this.#over) this.#owner.abandon(this, undefined);
-  }
-
-  pause(): void {
-    if (!this.#over) this.#owner.setPaused(this, true);
-  }
-
-  resume(): void {
-    if (!this.#over) this.#owner.setPaused(this, false);
-  }
-
-  /** The socket took what was queued. */
-  drained(): void {
-    if (!this.#wantsDrain || this.#over || this.#state === "done") return;
-    if (this.#owner.output.queuedBytes > this.#owner.limits.writeHighWaterBytes) return;
-    this.#wantsDrain = false;
-    this.listener?.onDrain();
+    if (this.over) return true;
+    this.state = afterSending(this.state, end ? "data with end" : "data");
+    return this.write(chunk, end);
   }
 
   /** From here on, nothing is sent and nothing is heard. */
   detach(): StreamListener<RequestHead> | undefined {
     const listener = this.listener;
-    this.#over = true;
+    this.over = true;
     this.listener = undefined;
     return listener;
   }
 
-  #end(): void {
+  protected override sent(): void {
     this.#owner.responseEnded(this);
+  }
+
+  protected override abandon(fault: StreamFault | undefined): void {
+    this.#owner.abandon(this, fault);
+  }
+
+  protected override setPaused(paused: boolean): void {
+    this.#owner.setPaused(this, paused);
+  }
+
+  protected override tellDrained(): void {
+    this.listener?.onDrain();
   }
 
   #switches(status: number): boolean {
