@@ -24,6 +24,14 @@ export async function clustersOf({ admin }: { readonly admin: string }): Promise
   return (await (await fetch(`${admin}/clusters`)).json()) as ClusterView[];
 }
 
+/** Resolves when a sidecar goes by this revision, or a later one. */
+export async function untilInForce({ admin }: { readonly admin: string }, revision: number): Promise<void> {
+  await eventually(async () => {
+    const dump = (await (await fetch(`${admin}/config_dump`)).json()) as { snapshot: { revision: number } };
+    if (dump.snapshot.revision < revision) throw new Error(`revision ${dump.snapshot.revision}, not ${revision}`);
+  });
+}
+
 export class CallingWeb {
   protected constructor(
     readonly mesh: TestMesh,
@@ -33,6 +41,11 @@ export class CallingWeb {
   /** Web's listener for every service. */
   get outboundPort(): number {
     return this.web.sidecar.outboundAddress.port;
+  }
+
+  /** Applies policy that has something to say to web, and resolves when web's sidecar goes by it. */
+  async apply(text: string): Promise<void> {
+    await untilInForce(this.web, await this.mesh.apply(text));
   }
 
   /** Waits until web's sidecar knows `count` endpoints of `shop/<service>`. */

@@ -1,7 +1,7 @@
 /** One caller, `shop/web`, and services of as many instances as a test asks for, whose applications do as they are told. */
 
 import type { ClusterView } from "../../src/proxy/sidecar/data-plane.ts";
-import { clustersOf } from "./calling-web.ts";
+import { clustersOf, untilInForce } from "./calling-web.ts";
 import { eventually, TestMesh, type TestSidecar } from "./mesh.ts";
 import { openToWeb } from "./policy.ts";
 import type { SidecarSpec } from "./sidecars.ts";
@@ -65,11 +65,7 @@ export class Fleet {
 
   /** Declares a service anew, and resolves when its caller goes by that. */
   async redeclare(name: string, service: FleetService): Promise<void> {
-    const revision = await this.declare(name, service);
-    await eventually(async () => {
-      const dump = (await (await fetch(`${this.web.admin}/config_dump`)).json()) as { snapshot: { revision: number } };
-      if (dump.snapshot.revision < revision) throw new Error(`revision ${dump.snapshot.revision}, not ${revision}`);
-    });
+    await untilInForce(this.web, await this.declare(name, service));
   }
 
   /** Starts instances of a service, one after the other, and resolves when its caller knows all of them. */

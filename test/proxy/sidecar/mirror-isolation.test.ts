@@ -47,8 +47,7 @@ beforeAll(async () => {
     appPort: silent.port,
     labels: { version: "v2" },
   });
-  await hops.mesh.apply(service("connectionPool: { maxRequests: 2, maxPendingRequests: 1 }"));
-  await hops.mesh.converged();
+  await hops.apply(service("connectionPool: { maxRequests: 2, maxPendingRequests: 1 }"));
   await hops.reaches(2);
 });
 afterAll(async () => {
@@ -75,8 +74,7 @@ test("a target that never answers takes no room that policy gives to requests", 
 });
 
 test("there are no more copies than the sidecar's bound, and requests go on", async () => {
-  await hops.mesh.apply(service(""));
-  await hops.mesh.converged();
+  await hops.apply(service(""));
   // At once, for a copy is given up after 15 s.
   let metrics = "";
   for (let round = 0; round < 20 && !metrics.includes('outcome="overflow"'); round++) {

@@ -55,8 +55,7 @@ test("whoever has none gets one, and stays with it; a shift moves only towards w
   expect(new Set(users.map(({ instance }) => instance))).toEqual(new Set(["v1", "next"]));
   for (const { instance, key } of users) expect(await served(key)).toEqual({ instance, cookies: [] });
 
-  await hops.mesh.apply(policy(70));
-  await hops.mesh.converged();
+  await hops.apply(policy(70));
   const after = await Promise.all(
     users.map(async ({ key, instance }) => ({ instance, now: (await served(key)).instance })),
   );
