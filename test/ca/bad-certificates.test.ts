@@ -224,7 +224,9 @@ describe("as a client of ours", () => {
   test("no certificate", async () => {
     const before = inbound.lines.length;
     expect(await visit({})).toBe("");
-    await eventually(() => expect(inbound.lines[before]?.reason).toContain("no certificate"));
+    await eventually(() =>
+      expect(inbound.lines[before]?.reason).toBe("the client showed no certificate: this port takes mutual TLS"),
+    );
   });
 
   test("TLS 1.2, plaintext, and bytes that are neither", async () => {
@@ -235,7 +237,15 @@ describe("as a client of ours", () => {
       expect(await answerOf(socket)).not.toContain("HTTP/");
     }
     await eventually(() => expect(inbound.lines.length).toBe(before + 4));
-    expect(new Set(inbound.lines.slice(before).map(({ refusal }) => refusal))).toEqual(new Set(["handshake_failed"]));
+    const lines = inbound.lines.slice(before);
+    expect(new Set(lines.map(({ refusal }) => refusal))).toEqual(new Set(["handshake_failed"]));
+    const plaintext = "the client speaks plaintext, and this port takes mutual TLS only (mtls: strict)";
+    expect(lines.map(({ reason }) => reason)).toEqual([
+      "the client offers TLS older than 1.3 only",
+      plaintext,
+      "the TLS handshake failed: excessive message size",
+      plaintext,
+    ]);
   });
 
   test("whoever only looks whether somebody listens is no refusal", async () => {

@@ -10,6 +10,7 @@ import type { TrustDomains } from "../../ca/workload/trust-domains.ts";
 import { verifyClient } from "../../ca/workload/verdict.ts";
 import { openPeek, type Peek } from "../intercept/peek.ts";
 import type { Runtime } from "../runtime.ts";
+import { brokenHandshake } from "./broken-handshake.ts";
 import { type AcceptRequest, Downstream, type DownstreamFacts } from "./downstream.ts";
 import { FirstByte } from "./first-byte.ts";
 import { bindingOf, type Listener, type ListenerOptions, listenerOf, remoteAddressOf } from "./listener.ts";
@@ -51,19 +52,14 @@ const SESSION_RESUMED: PeerRefusal = {
   reason: "session_resumed",
   message: "the client resumed a session in place of showing its certificate",
 };
-const HANDSHAKE_FAILED: PeerRefusal = {
-  reason: "handshake_failed",
-  message:
-    "the TLS handshake broke off: plaintext, TLS older than 1.3, no certificate that can be read, or the client gave up",
-};
 
 const ALPN = alpnProtocols("h2", "http/1.1");
 
 /** A peer between `accept` and the verdict on its certificate. */
 interface Handshake {
   readonly kind: "handshake";
-  /** The peer has said something. */
-  heard: boolean;
+  /** The first byte that the peer sent; undefined: nothing yet. */
+  firstByte: number | undefined;
   readonly identity: TlsIdentity;
   readonly timer: Timer;
   /** Asked while the connection stands: a closed socket knows no peer. */
@@ -98,7 +94,7 @@ class TlsAcceptor {
     this.#runtime = options.runtime;
     this.#accept = options.accept;
     this.#handlers = {
-      handshake: (socket, success) => (success ? this.#handshaken(socket) : this.#brokenOff(socket)),
+      handshake: (socket, success, error) => (success ? this.#handshaken(socket) : this.#brokenOff(socket, error)),
       data: (socket, chunk) => downstreamOf(socket)?.wire.received(chunk),
       drain: (socket) => downstreamOf(socket)?.wire.drainedSocket(),
       end(socket) {
@@ -107,7 +103,7 @@ class TlsAcceptor {
       },
       close: (socket, error) => {
         if (socket.data instanceof Downstream) socket.data.wire.closedSocket(error);
-        else this.#brokenOff(socket);
+        else this.#brokenOff(socket, error);
       },
       error: (socket, error) => downstreamOf(socket)?.wire.failed(error),
     };
@@ -202,7 +198,7 @@ class TlsAcceptor {
       ALPNProtocols: ALPN,
     };
     const [remoteAddress, ip] = [remoteAddressOf(socket), socket.remoteAddress];
-    const data: Handshake = { kind: "handshake", heard: false, identity, timer, remoteAddress, ip };
+    const data: Handshake = { kind: "handshake", firstByte: undefined, identity, timer, remoteAddress, ip };
     // The plain socket has handed its connection over: only the secured one can still end it.
     socket.data = data;
     const [, secured] = socket.upgradeTLS<TlsSocketData>(
@@ -251,11 +247,12 @@ class TlsAcceptor {
   }
 
   /** The connection is gone before the handshake was over. A peer that sent nothing was only probing the port. */
-  #brokenOff(socket: Socket<TlsSocketData>): void {
+  #brokenOff(socket: Socket<TlsSocketData>, error: Error | null | undefined): void {
     const handshake = socket.data;
     if (handshake === undefined || handshake instanceof Downstream) return;
     this.#endHandshake(socket);
-    if (handshake.heard) this.#options.onRefused(handshake.remoteAddress, HANDSHAKE_FAILED);
+    const { remoteAddress, firstByte } = handshake;
+    if (firstByte !== undefined) this.#options.onRefused(remoteAddress, brokenHandshake(firstByte, error));
     socket.terminate();
   }
 
@@ -285,7 +282,7 @@ export function listenTls(options: TlsListenerOptions): Listener {
       data(socket, chunk) {
         const { data } = socket;
         if (data instanceof Downstream) data.wire.received(chunk);
-        else if (data !== undefined && !(data instanceof FirstByte)) data.heard = true;
+        else if (data !== undefined && !(data instanceof FirstByte)) data.firstByte ??= chunk[0];
       },
       drain: (socket) => downstreamOf(socket)?.wire.drainedSocket(),
       end: (socket) => downstreamOf(socket)?.wire.receivedEnd(),

@@ -74,6 +74,11 @@ function commandRoutes(port: AdminPort): Record<string, Handler> {
 /** `Host` as somebody on this machine writes it; a page whose name was made to resolve to loopback says its own. */
 const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
 
+/** What a page in somebody's browser sends to loopback says so; a person who types the address does not come from one. */
+function isPage({ headers }: Request): boolean {
+  return headers.has("origin") || (headers.get("sec-fetch-site") ?? "none") !== "none";
+}
+
 interface Pages {
   readonly get: Record<string, Handler>;
   readonly post: Record<string, Handler>;
@@ -87,8 +92,7 @@ function listen(address: Address, { get, post, loopbackOnly }: Pages): AdminList
     port: address.port,
     fetch(request) {
       const { pathname, hostname } = new URL(request.url);
-      // A page in somebody's browser can post to loopback, and always says where it comes from.
-      if (request.headers.has("origin") || (loopbackOnly && !LOOPBACK_HOST.test(hostname))) {
+      if (isPage(request) || (loopbackOnly && !LOOPBACK_HOST.test(hostname))) {
         return new Response("not for browsers\n", { status: 403 });
       }
       const { method } = request;

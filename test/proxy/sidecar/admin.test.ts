@@ -32,6 +32,9 @@ test("commands are POST only, and not for browsers", async () => {
   const origin = { origin: "http://evil.example" };
   expect((await admin("/drain_listeners", { method: "POST", headers: origin })).status).toBe(403);
   expect((await admin("/config_dump", { headers: origin })).status).toBe(403);
+  const fetchedBy = (site: string) => ({ method: "POST", headers: { "sec-fetch-site": site } });
+  expect((await admin("/drain_listeners", fetchedBy("cross-site"))).status).toBe(403);
+  expect((await admin("/config_dump", { headers: { "sec-fetch-site": "none" } })).status).toBe(200);
   expect(await (await admin("/healthz/ready")).text()).toBe("ready\n");
 });
 
