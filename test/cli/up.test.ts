@@ -122,6 +122,18 @@ test("starts, tells how to go on, stops cleanly, and starts again with everythin
   expect(await revisions()).toBe(3);
 }, 60_000);
 
+test("says whose credentials the directory has, and when they are no good any more", async () => {
+  const first = await up("--port", "0", "--operator", "grace");
+  const other = join(root, "ada.creds");
+  await line.heddle(["operator", "add", "ada", "--role", "admin", "--out", other]);
+  const revoked = await line.heddle(["operator", "revoke", "grace", "--yes", "--creds", other]);
+  expect([revoked.code, revoked.stderr]).toEqual([0, expect.stringContaining("grace is shut out")]);
+  first.process.kill("SIGTERM");
+  await first.process.exited;
+  const second = await up();
+  expect(second.stdout()).toContain("grace, who is revoked: commands need the --creds of another one");
+}, 60_000);
+
 test("brings back the control replica and nats-server after kill -9, and loses nothing", async () => {
   const { stderr } = await up("--port", "0");
   await apply("orders");

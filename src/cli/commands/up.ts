@@ -3,6 +3,8 @@
 import { join } from "node:path";
 import type { Command } from "commander";
 import { MESH_DEFAULTS } from "../../events/state.ts";
+import { PermissionDenied } from "../../nats/bus.ts";
+import { connectBus } from "../../nats/connection.ts";
 import { createDirectory, type Directory, openDirectory } from "../../nats/directory.ts";
 import { TRUST_DOMAIN } from "../../policy/names.ts";
 import { EXIT_FAILED, Failure, UsageError } from "../failure.ts";
@@ -125,13 +127,26 @@ function controlArguments(directory: Directory, { controlListen }: Options): str
   return ["--dir", directory.path, ...(controlListen === undefined ? [] : ["--listen", controlListen])];
 }
 
+/** The operator whose credentials the directory has, who may have been revoked since they were made. */
+async function operatorFact(directory: Directory): Promise<string> {
+  const credentials = await directory.operatorCredentials();
+  const { name } = credentials;
+  const server = await directory.server();
+  if (server === undefined) return name;
+  try {
+    await (await connectBus({ ...server, credentials, name: "heddle up", onError: () => {} })).close();
+  } catch (error) {
+    if (error instanceof PermissionDenied) return `${name}, who is revoked: commands need the --creds of another one`;
+  }
+  return `${name} (admin)`;
+}
+
 async function greeting(directory: Directory, metricsUrl: string): Promise<string> {
   const paint = painter(process.stdout);
-  const { name } = await directory.operatorCredentials();
   const isDefault = isDefaultDirectory(directory);
   const facts = [
     ["mesh", directory.context.trustDomain],
-    ["operator", `${name} (admin)`],
+    ["operator", await operatorFact(directory)],
     ["state", directory.path],
     ["NATS", directory.context.url ?? ""],
     ...(directory.context.publicUrl === undefined ? [] : [["", `${directory.context.publicUrl} for others`]]),
