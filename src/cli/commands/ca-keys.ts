@@ -131,6 +131,7 @@ async function protectKeys(
     throw new Failure("say either --new-key-file, the secret to encrypt the keys under, or --clear");
   }
   const files = await custody.reseal(next);
+  if (files.length === 0) throw new Failure("there are no keys yet: a control replica makes them at its first start");
   for (const file of files) note(`${file}: ${next === undefined ? "in the clear" : "encrypted"}`);
   note("control replicas that run keep the keys that they have opened; start the next ones with the new secret");
 }
