@@ -275,6 +275,8 @@ export const instanceStatus = z.object({
   certificateRoot: z.string().max(64).optional(),
   /** RFC 3339. */
   startedAt: z.string(),
+  /** RFC 3339: its own clock as it spoke. Absent from versions that did not say. */
+  time: z.string().max(64).optional(),
   version: z.string().max(64),
 });
 

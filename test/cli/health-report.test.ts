@@ -225,6 +225,20 @@ const ROWS: [what: string, facts: HealthFacts, check: string, verdict: Finding["
     "shop/web web-1",
   ],
   [
+    "a clock that is behind, by what an instance said half a minute before",
+    instances({ ...instance({ time: at(-30_000 - 3_600_000 - 7_000) }), silentMs: 7_000 }),
+    "clocks of instances agree",
+    "warn",
+    "shop/web web-1 is 1h behind",
+  ],
+  [
+    "a clock that is ahead",
+    instances(instance({ time: at(-30_000 + 90_400) })),
+    "clocks of instances agree",
+    "warn",
+    "shop/web web-1 is 1m30s ahead",
+  ],
+  [
     "an expired one",
     instances(instance({ certificateExpiry: at(-1) })),
     "instances have a certificate",
@@ -297,6 +311,12 @@ describe("what is wrong is found, and nothing else:", () => {
   test("a slow answer is no wrong clock", () => {
     for (const timeMs of [NOW_MS - 30_000, NOW_MS - 15_000, NOW_MS + 4_000]) {
       expect(healthReport(checked({ timeMs })).filter(({ verdict }) => verdict !== "ok")).toEqual([]);
+    }
+  });
+
+  test("an instance's word that was held up is no wrong clock", () => {
+    for (const time of [at(-30_000 - 29_000), at(-30_000), at(-1_000), undefined]) {
+      expect(healthReport(instances(instance({ time }))).filter(({ verdict }) => verdict !== "ok")).toEqual([]);
     }
   });
 

@@ -354,6 +354,7 @@ export class Sidecar {
       ...(serial === undefined ? {} : { certificateSerial: serial }),
       ...(this.#root === undefined ? {} : { certificateRoot: this.#root }),
       startedAt: this.#startedAt,
+      time: new Date(this.#options.runtime.wallMs()).toISOString(),
       version,
     };
   }
