@@ -5,7 +5,7 @@
  */
 
 import { RequestRecord } from "../telemetry/request-record.ts";
-import { type FlagSet, flagSet, NO_FLAGS } from "../telemetry/response-flags.ts";
+import { type FlagSet, NO_FLAGS } from "../telemetry/response-flags.ts";
 import type {
   HeaderList,
   RequestHead,
@@ -21,7 +21,7 @@ import { IdleWatch } from "./idle-watch.ts";
 import type { Downstream } from "./io/downstream.ts";
 import { Timer } from "./io/timers.ts";
 import type { OpenExchanges, Reviewed } from "./open-exchanges.ts";
-import { recordGrpcStatus, recordRequest } from "./record.ts";
+import { recordEnd, recordFault, recordGrpcStatus, recordRequest, recordResponse } from "./record.ts";
 import { RESETS } from "./resets.ts";
 import {
   type FaultName,
@@ -52,6 +52,8 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
   #call: Call | undefined;
   #timeout: Timer | undefined;
   #idle: IdleWatch | undefined;
+  /** How long policy lets it be idle; the bound of a tunnel as well. */
+  #routeIdleMs: number | undefined;
   /** Policy would no longer let this request in; it may end in its own time until then. */
   #withdrawal: Timer | undefined;
   /** What came before it was decided what becomes of the request. */
@@ -114,7 +116,8 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
     this.#requestBytesMax = admission.requestBytesMax;
     this.#changeResponse = admission.changeResponse;
     this.#service = admission.service;
-    const { idleTimeoutMs = this.#runtime.limits.streamIdleTimeoutMs } = admission;
+    this.#routeIdleMs = admission.idleTimeoutMs;
+    const idleTimeoutMs = this.#routeIdleMs ?? this.#runtime.limits.streamIdleTimeoutMs;
     // What ends before it could grow idle need not be watched.
     if (idleTimeoutMs < this.#limitTime(admission.timeoutMs, admission.callerTimeoutMs)) this.#watchIdle(idleTimeoutMs);
     const call = startCall(this.#runtime, admission.plan, this);
@@ -173,10 +176,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
 
   onFault(fault: StreamFault): void {
     if (this.#over) return;
-    const broken = fault.kind === "protocol-error";
-    this.#record.flags |= broken ? flagSet("DPE") : flagSet("DC");
-    this.#record.details = broken ? fault.detail : "downstream_remote_disconnect";
-    if (broken && fault.status !== undefined && !this.#responding) this.#record.status = fault.status;
+    recordFault(this.#record, fault, this.#responding);
     this.#call?.cancel();
     this.#finish();
   }
@@ -190,16 +190,14 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
   upstreamHead(head: ResponseHead, end: boolean): void {
     const record = this.#record;
     if (this.#request !== undefined) settleUpgrade(this.#request, head, this.#downstream.facts);
-    record.status = head.status;
-    record.details = "via_upstream";
+    recordResponse(this.#runtime, record, head, this.#requestEndNs);
     record.flags |= this.#call?.flags ?? NO_FLAGS;
-    record.upstreamServiceNs = this.#runtime.monotonicNs() - (this.#requestEndNs || record.startNs);
     this.#responding = true;
     this.#idle?.moved();
     this.#tunnel = head.status === 101 || (this.#request?.method === "CONNECT" && isSuccess(head.status));
     if (this.#tunnel) {
       this.#timeout?.cancel();
-      this.#watchIdle(this.#runtime.limits.tunnelIdleTimeoutMs);
+      this.#watchIdle(this.#routeIdleMs ?? this.#runtime.limits.tunnelIdleTimeoutMs);
     }
     this.#changeResponse?.(head.headers, "backend");
     // RFC 9110 §6.6.1: who receives a response without a date, and has a clock, says when that was.
@@ -391,9 +389,7 @@ export class Exchange implements StreamListener<RequestHead>, CallOwner, HeldReq
     this.#timeout?.cancel();
     this.#idle?.stop();
     const record = this.#record;
-    const endpoint = this.#call?.endpoint?.endpoint;
-    if (endpoint !== undefined) record.upstreamHost = `${endpoint.host}:${endpoint.port}`;
-    record.endNs = this.#runtime.monotonicNs();
+    recordEnd(this.#runtime, record, this.#call?.endpoint?.endpoint);
     this.#side.finished(record, this.#edge);
   }
 }

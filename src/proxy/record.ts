@@ -2,8 +2,9 @@
 
 import { RequestRecord } from "../telemetry/request-record.ts";
 import { flagSet } from "../telemetry/response-flags.ts";
-import type { HeaderList, RequestHead, StreamFault } from "./codec/message.ts";
+import type { HeaderList, RequestHead, ResponseHead, StreamFault } from "./codec/message.ts";
 import { asksForTcp, headerValue } from "./headers.ts";
+import type { Address } from "./io/address.ts";
 import type { Downstream } from "./io/downstream.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Side } from "./side.ts";
@@ -46,6 +47,32 @@ export function recordRequest(
 export function recordGrpcStatus(record: RequestRecord, headers: HeaderList): void {
   const text = headerValue(headers, "grpc-status");
   if (text !== undefined && /^\d{1,2}$/.test(text)) record.grpcStatus = Number(text);
+}
+
+/** The upstream's response has begun. `requestEndNs`: when the request was over; 0: it is not yet. */
+export function recordResponse(
+  runtime: Runtime,
+  record: RequestRecord,
+  { status }: ResponseHead,
+  requestEndNs: number,
+): void {
+  record.status = status;
+  record.details = "via_upstream";
+  record.upstreamServiceNs = runtime.monotonicNs() - (requestEndNs || record.startNs);
+}
+
+/** The downstream broke the protocol, or is gone. `responding`: a response has begun, so that its status stands. */
+export function recordFault(record: RequestRecord, fault: StreamFault, responding: boolean): void {
+  const broken = fault.kind === "protocol-error";
+  record.flags |= broken ? flagSet("DPE") : flagSet("DC");
+  record.details = broken ? fault.detail : "downstream_remote_disconnect";
+  if (broken && fault.status !== undefined && !responding) record.status = fault.status;
+}
+
+/** `endpoint`: who was asked; undefined: nobody. */
+export function recordEnd(runtime: Runtime, record: RequestRecord, endpoint: Address | undefined): void {
+  if (endpoint !== undefined) record.upstreamHost = `${endpoint.host}:${endpoint.port}`;
+  record.endNs = runtime.monotonicNs();
 }
 
 /** Records a request that could not be read. */

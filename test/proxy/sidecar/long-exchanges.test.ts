@@ -15,10 +15,16 @@ const socket = Bun.serve({
 
 let fleet: Fleet;
 beforeAll(async () => {
-  fleet = await Fleet.start({ catalog: { rules: "{ timeout: 2s }" }, chat: { rules: "{ timeout: 2s }" } });
+  fleet = await Fleet.start({
+    catalog: { rules: "{ timeout: 2s }" },
+    chat: { rules: "{ timeout: 2s }" },
+    quiet: { rules: "{ idleTimeout: 2s }" },
+  });
   await fleet.add("catalog", { catalog: {} });
   await fleet.mesh.startSidecar({ service: "shop/chat", appPort: socket.port ?? 0 });
+  await fleet.mesh.startSidecar({ service: "shop/quiet", appPort: socket.port ?? 0 });
   await eventually(async () => expect(await fleet.endpoints("chat")).toHaveLength(1));
+  await eventually(async () => expect(await fleet.endpoints("quiet")).toHaveLength(1));
 }, 30_000);
 afterAll(async () => {
   await fleet.stop();
@@ -44,9 +50,14 @@ test("a response that has begun is cut when its time is up, and the log says why
   });
 }, 20_000);
 
+/** The runtime's own option for headers is missing from the standard's types. */
+function webSocketTo(service: string): WebSocket {
+  const options = { headers: { host: service } } as unknown as string;
+  return new WebSocket(`${fleet.web.outbound.replace("http", "ws")}/`, options);
+}
+
 test("a WebSocket goes on: the timeout is for the answer that opens it", async () => {
-  const options = { headers: { host: "chat" } } as unknown as string;
-  const client = new WebSocket(`${fleet.web.outbound.replace("http", "ws")}/`, options);
+  const client = webSocketTo("chat");
   const startMs = performance.now();
   const ended = Promise.withResolvers<string>();
   client.onclose = () => ended.resolve("closed");
@@ -57,4 +68,15 @@ test("a WebSocket goes on: the timeout is for the answer that opens it", async (
   client.onopen = () => client.send("first");
   expect(await ended.promise).toBe("open");
   client.close();
+}, 20_000);
+
+test("one on which nobody speaks ends by its route's idleTimeout", async () => {
+  const client = webSocketTo("quiet");
+  const events: string[] = [];
+  client.onopen = () => void events.push("open");
+  const closed = new Promise<void>((resolve) => {
+    client.onclose = () => resolve();
+  });
+  await closed;
+  expect(events).toEqual(["open"]);
 }, 20_000);
