@@ -25,5 +25,11 @@ function messageOf(firstByte: number, error: Error | null | undefined): string {
     return "the client speaks plaintext, and this port takes mutual TLS only (mtls: strict)";
   const found = /:([A-Z0-9_]+)$/.exec(error?.message ?? "")?.[1];
   if (found === undefined) return "the client did not go through with the TLS handshake: it gave up, or took too long";
-  return WORDS.get(found) ?? `the TLS handshake failed: ${found.toLowerCase().replaceAll("_", " ")}`;
+  const alert = /^(?:SSLV3|TLSV1)_ALERT_(.+)$/.exec(found)?.[1];
+  if (alert !== undefined) return `the client broke the TLS handshake off: ${inWords(alert)} (TLS alert)`;
+  return WORDS.get(found) ?? `the TLS handshake failed: ${inWords(found)}`;
+}
+
+function inWords(name: string): string {
+  return name.toLowerCase().replaceAll("_", " ");
 }
