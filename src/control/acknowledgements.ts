@@ -4,11 +4,10 @@
  * would be cut off when it comes back.
  */
 
-import type { ServiceRef } from "../policy/names.ts";
 import type { InstanceRegistry } from "../projections/endpoints.ts";
 import type { SnapshotPublisher } from "../projections/snapshot-store.ts";
 import type { RotationReply } from "./protocol.ts";
-import { instanceKey, type Roster, type RosterEntry } from "./roster.ts";
+import { instanceKey, type Roster, type RosterEntry, unheardInstances } from "./roster.ts";
 
 export interface AcknowledgementOptions {
   readonly roster: Roster;
@@ -50,7 +49,7 @@ export class Acknowledgements {
    * one without a snapshot, whose service is not declared, carries no traffic and does not.
    */
   missing(requirement: Requirement): Unacknowledged[] {
-    const { roster, publisher, now, ttlMs } = this.#options;
+    const { roster, registry, publisher, now, ttlMs } = this.#options;
     if (now() - this.#listeningSinceMs < ttlMs) {
       return [{ instance: "*", service: "*", why: "this control replica has only just begun to listen" }];
     }
@@ -60,7 +59,7 @@ export class Acknowledgements {
       const why = this.#fault(entry, requirement);
       if (why !== undefined) missing.push({ instance: entry.status.instance, service: entry.service, why });
     }
-    for (const [service, instance] of this.#unheard()) {
+    for (const { service, instance } of unheardInstances(roster, registry)) {
       missing.push({ instance, service, why: "has not been heard since this control replica started" });
     }
     return missing;
@@ -76,15 +75,5 @@ export class Acknowledgements {
     if (root === undefined || status.certificateRoot === root) return undefined;
     if (status.certificateExpiry === undefined) return undefined;
     return `its certificate is not under the new root yet${suffix}`;
-  }
-
-  /** Instances that other replicas have heard and this one has not. */
-  *#unheard(): Generator<[ServiceRef, string]> {
-    const { roster, registry } = this.#options;
-    for (const service of registry.services()) {
-      for (const { instance } of registry.endpointsOf(service)) {
-        if (roster.get(instanceKey(service, instance)) === undefined) yield [service, instance];
-      }
-    }
   }
 }

@@ -8,7 +8,7 @@ import type { InstanceRegistry } from "../projections/endpoints.ts";
 import type { InstanceStatus } from "../projections/snapshot.ts";
 import type { SnapshotPublisher } from "../projections/snapshot-store.ts";
 import type { WaitReply } from "./protocol.ts";
-import { type InstanceKey, instanceKey, type Roster, type RosterEntry } from "./roster.ts";
+import { type InstanceKey, instanceKey, type Roster, type RosterEntry, unheardInstances } from "./roster.ts";
 
 /** Waits under way at once; each holds a timer and a set of names. */
 const WAITS_MAX = 1_000;
@@ -128,7 +128,7 @@ export class Convergence {
   }
 
   #advanceGoal(goal: Goal): void {
-    const { publisher, roster, now } = this.#options;
+    const { publisher, roster, registry, now } = this.#options;
     if (goal.needed === undefined) {
       if (publisher.publishedRevision < goal.revision) return;
       goal.needed = this.#expectations();
@@ -143,7 +143,7 @@ export class Convergence {
         lastMs = Math.max(lastMs ?? 0, entry.revisionMs);
       }
     }
-    for (const { key } of this.#unheard()) goal.lagging.add(key);
+    for (const { key } of unheardInstances(roster, registry)) goal.lagging.add(key);
     if (goal.lagging.size === 0) goal.reached(lastMs);
   }
 
@@ -155,20 +155,9 @@ export class Convergence {
     return new Map([...services].map((service) => [service, publisher.expectedRevision(service) ?? 0]));
   }
 
-  /** Instances that are presumed alive, since another replica has heard them, and have not spoken to this one yet. */
-  *#unheard(): Generator<{ key: InstanceKey; instance: string; service: ServiceRef }> {
-    const { roster, registry } = this.#options;
-    for (const service of registry.services()) {
-      for (const { instance } of registry.endpointsOf(service)) {
-        const key = instanceKey(service, instance);
-        if (roster.get(key) === undefined) yield { key, instance, service };
-      }
-    }
-  }
-
   /** Everybody who is not there, in words; also who is away, which keeps nobody waiting. */
   #laggards(goal: Goal): Laggard[] {
-    const { roster, now } = this.#options;
+    const { roster, registry, now } = this.#options;
     if (goal.needed === undefined) {
       const why = `the snapshots of revision ${goal.revision} are not published yet`;
       return [{ instance: "*", service: MESH_NAMESPACE, revision: this.#options.publisher.publishedRevision, why }];
@@ -180,7 +169,7 @@ export class Convergence {
       const why = lagText(entry, goal, roster.isConnected(entry, now()), now());
       laggards.push({ instance, service: entry.service, revision, why });
     }
-    for (const { instance, service } of this.#unheard()) {
+    for (const { instance, service } of unheardInstances(roster, registry)) {
       laggards.push({ instance, service, revision: 0, why: "has not been heard since this control replica started" });
     }
     return laggards;

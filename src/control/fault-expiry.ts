@@ -10,6 +10,7 @@ import type { MeshState } from "../events/state.ts";
 import { canonicalJson } from "../policy/canonical.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Ledger } from "./ledger.ts";
+import { repeat } from "./periodic.ts";
 
 /** Between two looks at the clock. */
 const LOOK_EVERY_MS = 500;
@@ -26,7 +27,6 @@ export interface FaultExpiryOptions {
 
 export class FaultExpiry {
   readonly #options: FaultExpiryOptions;
-  #looking: Promise<void> | undefined;
 
   constructor(options: FaultExpiryOptions) {
     this.#options = options;
@@ -34,15 +34,7 @@ export class FaultExpiry {
 
   /** Looks from time to time, until what is returned is called. */
   start(): () => Promise<void> {
-    const timer = setInterval(() => {
-      this.#looking ??= this.#look().finally(() => {
-        this.#looking = undefined;
-      });
-    }, LOOK_EVERY_MS);
-    return async () => {
-      clearInterval(timer);
-      await this.#looking;
-    };
+    return repeat(LOOK_EVERY_MS, () => this.#look());
   }
 
   async #look(): Promise<void> {

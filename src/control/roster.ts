@@ -5,6 +5,7 @@
  */
 
 import { type ServiceRef, serviceRef } from "../policy/names.ts";
+import type { InstanceRegistry } from "../projections/endpoints.ts";
 import { INSTANCES_PER_SERVICE } from "../projections/endpoints.ts";
 import type { InstanceStatus } from "../projections/snapshot.ts";
 
@@ -28,6 +29,26 @@ export interface RosterEntry {
   readonly heardMs: number;
   /** When it first said that it enforces the revision that it now does. */
   readonly revisionMs: number;
+}
+
+/** An instance that is known by what another replica has stored, and has not spoken to this one yet. */
+export interface UnheardInstance {
+  readonly key: InstanceKey;
+  readonly service: ServiceRef;
+  readonly instance: string;
+}
+
+/** Instances that are presumed alive, since another replica has heard them, and have not spoken to this one yet. */
+export function* unheardInstances(
+  roster: Roster,
+  registry: Pick<InstanceRegistry, "services" | "endpointsOf">,
+): Generator<UnheardInstance> {
+  for (const service of registry.services()) {
+    for (const { instance } of registry.endpointsOf(service)) {
+      const key = instanceKey(service, instance);
+      if (roster.get(key) === undefined) yield { key, service, instance };
+    }
+  }
 }
 
 /** What a status told that is of interest to those who wait for a revision. */

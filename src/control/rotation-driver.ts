@@ -14,6 +14,7 @@ import { MESH_NAMESPACE } from "../policy/names.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Acknowledgements, Unacknowledged } from "./acknowledgements.ts";
 import type { Ledger } from "./ledger.ts";
+import { repeat } from "./periodic.ts";
 
 /** Between two looks at who has acknowledged. */
 const LOOK_EVERY_MS = 500;
@@ -35,7 +36,6 @@ type Step =
 
 export class RotationDriver {
   readonly #options: RotationDriverOptions;
-  #looking: Promise<void> | undefined;
   #waiting: readonly Unacknowledged[] = [];
   /** What was last complained about, so that it is not said twice a second. */
   #complaint: string | undefined;
@@ -46,15 +46,7 @@ export class RotationDriver {
 
   /** Looks from time to time, until what is returned is called. */
   start(state: () => MeshState): () => Promise<void> {
-    const timer = setInterval(() => {
-      this.#looking ??= this.#look(state()).finally(() => {
-        this.#looking = undefined;
-      });
-    }, LOOK_EVERY_MS);
-    return async () => {
-      clearInterval(timer);
-      await this.#looking;
-    };
+    return repeat(LOOK_EVERY_MS, () => this.#look(state()));
   }
 
   /** Why the next step is not taken yet, as of the last look. */

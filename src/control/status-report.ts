@@ -6,6 +6,7 @@ import type { MeshState } from "../events/state.ts";
 import { notEnforced } from "../policy/enforcement.ts";
 import { type ServiceRef, serviceRef } from "../policy/names.ts";
 import type { InstanceRegistry } from "../projections/endpoints.ts";
+import { sortedEntries } from "../projections/state-codec.ts";
 import type { StatusReply } from "./protocol.ts";
 import type { Roster } from "./roster.ts";
 
@@ -20,8 +21,8 @@ export interface StatusSources {
 
 export function statusReport({ state, expectedRevision, roster, registry, nowMs }: StatusSources): StatusReply {
   const services: StatusReply["services"] = [];
-  for (const [namespace, { services: declared }] of byName(state.namespaces)) {
-    for (const [name] of byName(declared)) {
+  for (const [namespace, { services: declared }] of sortedEntries(state.namespaces)) {
+    for (const [name] of sortedEntries(declared)) {
       const ref = serviceRef(namespace, name);
       const expected = expectedRevision(ref) ?? 0;
       services.push({ namespace, name, expectedRevision: expected });
@@ -44,8 +45,4 @@ export function statusReport({ state, expectedRevision, roster, registry, nowMs 
       };
     }),
   };
-}
-
-function byName<T>(map: ReadonlyMap<string, T>): [string, T][] {
-  return [...map].sort(([a], [b]) => (a < b ? -1 : 1));
 }

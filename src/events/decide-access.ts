@@ -6,7 +6,7 @@ import { serviceRef } from "../policy/names.ts";
 import { ok, type Result } from "../policy/result.ts";
 import { API_VERSION } from "../policy/schema.ts";
 import type { CommandBody, Refusal } from "./commands.ts";
-import { type Plan, planDocument, problem, refuse } from "./decision-plan.ts";
+import { type Plan, planDocument, problem, refuse, refuseForeign } from "./decision-plan.ts";
 import { EMPTY_NAMESPACE, type MeshState } from "./state.ts";
 
 /** The rule goes to the end of the policy: its place matters to readers only, since any deny outweighs any allow. */
@@ -16,10 +16,8 @@ export function planAccess(
   body: Extract<CommandBody, { kind: "access" }>,
 ): Result<Plan, Refusal> {
   const { service, policy: name, rule } = body;
-  if (service.namespace !== namespace) {
-    const ref = serviceRef(service.namespace, service.name);
-    return refuse(problem("service", `${ref} belongs to another namespace, and this command is for ${namespace}`));
-  }
+  const foreign = refuseForeign(service, namespace);
+  if (foreign !== undefined) return foreign;
   const policy = (state.namespaces.get(namespace) ?? EMPTY_NAMESPACE).accessPolicies.get(name);
   const key = keyOf("AccessPolicy", namespace, name);
   if (policy !== undefined && policy.service !== service.name) {

@@ -4,7 +4,7 @@ import { serviceRef } from "../policy/names.ts";
 import { nearest } from "../policy/nearest.ts";
 import { ok, type Result } from "../policy/result.ts";
 import type { CommandBody, Refusal } from "./commands.ts";
-import { type Plan, problem, recording, refuse } from "./decision-plan.ts";
+import { type Plan, problem, recording, refuse, refuseForeign } from "./decision-plan.ts";
 import type { DomainEvent } from "./domain-events.ts";
 import { EMPTY_NAMESPACE, type MeshState } from "./state.ts";
 
@@ -19,9 +19,8 @@ export function planFaultInject(
   { kind: _, service, ...said }: Body<"fault-inject">,
 ): Result<Plan, Refusal> {
   const ref = serviceRef(service.namespace, service.name);
-  if (service.namespace !== namespace) {
-    return refuse(problem("service", `${ref} belongs to another namespace, and this command is for ${namespace}`));
-  }
+  const foreign = refuseForeign(service, namespace);
+  if (foreign !== undefined) return foreign;
   const { services, faults } = state.namespaces.get(namespace) ?? EMPTY_NAMESPACE;
   if (!services.has(service.name)) {
     const meant = nearest(service.name, services.keys());

@@ -3,7 +3,7 @@
 import { serviceRef } from "../policy/names.ts";
 import { ok, type Result } from "../policy/result.ts";
 import type { CommandBody, Decision, Refusal } from "./commands.ts";
-import { problem, refuse } from "./decision-plan.ts";
+import { problem, refuse, refuseForeign } from "./decision-plan.ts";
 import { tokenId } from "./describe.ts";
 import { itemList } from "./item-list.ts";
 import { EMPTY_NAMESPACE, type IdentityRevocation, type MeshState } from "./state.ts";
@@ -18,10 +18,8 @@ const INSTANCES_MAX = 1_000;
 /** No events where everything is as the command wants it already. */
 export function decideIdentity(state: MeshState, namespace: string, body: IdentityCommand): Result<Decision, Refusal> {
   const { service } = body;
-  if (service.namespace !== namespace) {
-    const ref = serviceRef(service.namespace, service.name);
-    return refuse(problem("service", `${ref} belongs to another namespace, and this command is for ${namespace}`));
-  }
+  const foreign = refuseForeign(service, namespace);
+  if (foreign !== undefined) return foreign;
   const { revocations, services } = state.namespaces.get(namespace) ?? EMPTY_NAMESPACE;
   const known = revocations.get(service.name);
   if (body.kind === "reinstate-identity") return reinstate(known, body);

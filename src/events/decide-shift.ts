@@ -7,7 +7,7 @@ import { ok, type Result } from "../policy/result.ts";
 import { API_VERSION, type RouteRule, type ServiceSpec } from "../policy/schema.ts";
 import { type Backends, backendKey, backendWeights, otherServiceOf, withWeights } from "./backend-weights.ts";
 import type { CommandBody, Refusal } from "./commands.ts";
-import { type Plan, planDocument, problem, refuse } from "./decision-plan.ts";
+import { type Plan, planDocument, problem, refuse, refuseForeign } from "./decision-plan.ts";
 import { EMPTY_NAMESPACE, type MeshState, type NamespaceState } from "./state.ts";
 import { sameSplit, splitTraffic } from "./traffic-split.ts";
 
@@ -24,9 +24,8 @@ interface Place {
 export function planShift(state: MeshState, namespace: string, body: ShiftBody): Result<Plan, Refusal> {
   const { service } = body;
   const ref = serviceRef(service.namespace, service.name);
-  if (service.namespace !== namespace) {
-    return refuse(problem("service", `${ref} belongs to another namespace, and this command is for ${namespace}`));
-  }
+  const foreign = refuseForeign(service, namespace);
+  if (foreign !== undefined) return foreign;
   const inNamespace = state.namespaces.get(namespace) ?? EMPTY_NAMESPACE;
   const spec = inNamespace.services.get(service.name)?.value;
   if (spec === undefined) {

@@ -5,7 +5,7 @@ import { nearest } from "../policy/nearest.ts";
 import type { Result } from "../policy/result.ts";
 import type { CommandBody, Refusal } from "./commands.ts";
 import { usedKeyProblems } from "./decide-operators.ts";
-import { type Plan, problem, recording, refuse } from "./decision-plan.ts";
+import { type Plan, problem, recording, refuse, refuseForeign } from "./decision-plan.ts";
 import type { MeshState } from "./state.ts";
 
 type Body<K extends CommandBody["kind"]> = Extract<CommandBody, { kind: K }>;
@@ -15,10 +15,8 @@ export function planTokenCreate(
   namespace: string,
   { service, publicKey, expiresAt, usesMax }: Body<"token-create">,
 ): Result<Plan, Refusal> {
-  const ref = serviceRef(service.namespace, service.name);
-  if (service.namespace !== namespace) {
-    return refuse(problem("service", `${ref} belongs to another namespace, and this command is for ${namespace}`));
-  }
+  const foreign = refuseForeign(service, namespace);
+  if (foreign !== undefined) return foreign;
   const used = usedKeyProblems(state, publicKey);
   if (used.length > 0) return refuse(...used);
   const terms = { ...(expiresAt === undefined ? {} : { expiresAt }), ...(usesMax === undefined ? {} : { usesMax }) };

@@ -1,6 +1,7 @@
 /** What each kind of command comes down to, before events are chosen: the documents that it wants. */
 
 import { documentKey, documentNamespace } from "../policy/document-key.ts";
+import { serviceRef } from "../policy/names.ts";
 import { nearest } from "../policy/nearest.ts";
 import { formatPath } from "../policy/problems.ts";
 import type { DocumentPath } from "../policy/remark.ts";
@@ -62,6 +63,16 @@ export function placeIn(key: string, path: DocumentPath): string {
 export function wanting(document: PolicyDocument): WantedDocument {
   const { kind, metadata } = document;
   return { name: { kind, namespace: documentNamespace(document), name: metadata.name }, document };
+}
+
+/** Refuses a service of another namespace than the command is for; undefined where it is of this one. */
+export function refuseForeign(
+  { namespace: own, name }: { readonly namespace: string; readonly name: string },
+  namespace: string,
+): ReturnType<typeof refuse> | undefined {
+  if (own === namespace) return undefined;
+  const ref = serviceRef(own, name);
+  return refuse(problem("service", `${ref} belongs to another namespace, and this command is for ${namespace}`));
 }
 
 /** A plan for what no document says. */

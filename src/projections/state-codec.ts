@@ -159,6 +159,7 @@ function revocationToJson({ whole, issuedBefore, serials, instances }: IdentityR
   };
 }
 
-function sortedEntries<T>(map: ReadonlyMap<string, T>): [string, T][] {
+/** The entries of a map, by key in code units. */
+export function sortedEntries<T>(map: ReadonlyMap<string, T>): [string, T][] {
   return [...map].sort(([a], [b]) => (a < b ? -1 : 1));
 }

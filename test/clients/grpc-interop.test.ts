@@ -6,6 +6,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Subprocess } from "bun";
 import { CalledService } from "../support/called-service.ts";
+import { freePort } from "../support/free-port.ts";
 import { eventually } from "../support/mesh.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { needs, run } from "./tool.ts";
@@ -56,11 +57,3 @@ describe.skipIf(noClient || noServer)(noClient ? title : serverTitle, () => {
     expect([code, err]).toEqual([0, expect.not.stringContaining("FATAL")]);
   });
 });
-
-/** The server takes a port and tells none: one that was free a moment ago. */
-function freePort(): number {
-  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  const { port } = listener;
-  listener.stop(true);
-  return port;
-}

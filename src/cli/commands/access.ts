@@ -7,9 +7,8 @@ import { UsageError } from "../failure.ts";
 import { type ConditionOptions, conditionOptions, readConditions } from "../input/access-options.ts";
 import { parseCallers, parseServiceArgument } from "../input/service-argument.ts";
 import { type ChangeOptions, changeOptions } from "../mesh/change-options.ts";
-import { reportDone } from "../mesh/change-report.ts";
+import { changeAtOnce } from "../mesh/change-report.ts";
 import { withOperator } from "../mesh/context.ts";
-import { sendDirectly } from "../mesh/proposal.ts";
 
 interface AccessOptions extends ChangeOptions, ConditionOptions {
   readonly audit?: true;
@@ -48,8 +47,7 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
       const body = { kind: "access", service, policy, rule } as const;
       await withOperator(options, async (context) => {
         const command = { namespace: service.namespace, body };
-        const done = await sendDirectly(context, command, { ...options, dryRun: options.dryRun === true });
-        await reportDone(context, { proposals: [done] }, options);
+        await changeAtOnce(context, command, options);
       });
     })
     .parseAsync(args, { from: "user" });

@@ -8,9 +8,8 @@ import { MESH_NAMESPACE, TRUST_DOMAIN } from "../../policy/names.ts";
 import { Failure, UsageError } from "../failure.ts";
 import { isLoopback } from "../input/address.ts";
 import { type ChangeOptions, changeOptions } from "../mesh/change-options.ts";
-import { reportDone } from "../mesh/change-report.ts";
+import { changeAtOnce } from "../mesh/change-report.ts";
 import { withOperator } from "../mesh/context.ts";
-import { sendDirectly } from "../mesh/proposal.ts";
 
 interface FederateOptions extends ChangeOptions {
   readonly bundle: string;
@@ -55,8 +54,7 @@ export function caFederation(command: Command): void {
 async function send(body: CommandBody, options: ChangeOptions): Promise<void> {
   await withOperator(options, async (context) => {
     const command = { namespace: MESH_NAMESPACE, body };
-    const done = await sendDirectly(context, command, { ...options, dryRun: options.dryRun === true });
-    await reportDone(context, { proposals: [done] }, options);
+    await changeAtOnce(context, command, options);
   });
 }
 

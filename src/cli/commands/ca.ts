@@ -5,9 +5,8 @@ import type { CommandBody } from "../../events/commands.ts";
 import { MESH_NAMESPACE } from "../../policy/names.ts";
 import { Failure } from "../failure.ts";
 import { type ChangeOptions, changeOptions } from "../mesh/change-options.ts";
-import { reportDone } from "../mesh/change-report.ts";
+import { changeAtOnce } from "../mesh/change-report.ts";
 import { type ConnectionOptions, connectionOptions, type OperatorContext, withOperator } from "../mesh/context.ts";
-import { sendDirectly } from "../mesh/proposal.ts";
 import { note, type OutputFormat, outputOption, painter, print } from "../output/output.ts";
 import { caBundle } from "./ca-bundle.ts";
 import { caFederation } from "./ca-federation.ts";
@@ -68,8 +67,7 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
 async function change(action: Action, options: RotateOptions): Promise<void> {
   await withOperator(options, async (context) => {
     const command = { namespace: MESH_NAMESPACE, body: { kind: "rotate-root", action } } as const;
-    const done = await sendDirectly(context, command, { ...options, dryRun: options.dryRun === true });
-    await reportDone(context, { proposals: [done] }, options);
+    await changeAtOnce(context, command, options);
     if (options.watch === true && options.dryRun !== true) await watch(context);
   });
 }

@@ -26,7 +26,7 @@ import { givenCredentials } from "../mesh/given-credentials.ts";
 import { chosenServer, type ServerOptions, serverOptions } from "../mesh/server-options.ts";
 import { isFree } from "../processes/free-port.ts";
 import { ready } from "../processes/readiness.ts";
-import { onStopSignals } from "../processes/stop-signals.ts";
+import { stopRequested } from "../processes/stop-signals.ts";
 import { VERSION } from "../program.ts";
 
 const CERTIFICATE_TTL_MIN_MS = 60_000;
@@ -88,7 +88,7 @@ async function runControl(options: Options): Promise<void> {
   const target = await controlTarget(options);
   const logger = await openLogger(logLevelOf(process.env.HEDDLE_LOG));
   const listen = await listenAddress(options.listen, logger);
-  const stopping = stopRequested();
+  const stopping = stopOrOrphaned();
   const connectAs = (name: string): Promise<NatsBus> =>
     connectBus({
       ...target.server,
@@ -218,11 +218,9 @@ async function listenAddress(text: string | undefined, logger: Logger): Promise<
   return { ...DEFAULT_LISTEN, port: 0 };
 }
 
-/** Aborts at the first signal to stop, and when the process that started this one is gone. A second signal ends it. */
-function stopRequested(): AbortSignal {
-  const controller = new AbortController();
-  const onSignal = (): void => (controller.signal.aborted ? process.exit(EXIT_FAILED) : controller.abort());
-  onStopSignals(onSignal);
+/** Aborts at the first signal to stop, and when the process that started this one is gone. */
+function stopOrOrphaned(): AbortSignal {
+  const controller = stopRequested();
   process.on("disconnect", () => controller.abort());
   return controller.signal;
 }

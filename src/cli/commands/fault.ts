@@ -14,11 +14,10 @@ import { grpcStatusCode } from "../input/grpc-status-name.ts";
 import { formatRelative, type Moment } from "../input/moment.ts";
 import { parseCallers, parseServiceArgument } from "../input/service-argument.ts";
 import { type ChangeOptions, changeOptions, namespaceOption } from "../mesh/change-options.ts";
-import { reportDone } from "../mesh/change-report.ts";
+import { changeAtOnce } from "../mesh/change-report.ts";
 import { type ConnectionOptions, connectionOptions, withOperator } from "../mesh/context.ts";
 import { currentState } from "../mesh/known-mesh.ts";
 import { atOption, meshAt } from "../mesh/moment-argument.ts";
-import { sendDirectly } from "../mesh/proposal.ts";
 import { type OutputFormat, outputOption, print, table } from "../output/output.ts";
 import { safeText } from "../output/safe-text.ts";
 
@@ -160,8 +159,7 @@ async function clear(text: string, options: ChangeOptions): Promise<void> {
 
 async function send(namespace: string, body: CommandBody, options: ChangeOptions): Promise<void> {
   await withOperator(options, async (context) => {
-    const done = await sendDirectly(context, { namespace, body }, { ...options, dryRun: options.dryRun === true });
-    await reportDone(context, { proposals: [done] }, options);
+    await changeAtOnce(context, { namespace, body }, options);
   });
 }
 

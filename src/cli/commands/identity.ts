@@ -10,11 +10,10 @@ import { formatRelative } from "../input/moment.ts";
 import { parseServiceArgument } from "../input/service-argument.ts";
 import { trustDomainOf } from "../input/trust-domain.ts";
 import { type ChangeOptions, changeOptions, namespaceOption } from "../mesh/change-options.ts";
-import { reportDone } from "../mesh/change-report.ts";
+import { changeAtOnce } from "../mesh/change-report.ts";
 import { askStatus } from "../mesh/command-client.ts";
 import { type ConnectionOptions, connectionOptions, type OperatorContext, withOperator } from "../mesh/context.ts";
 import { currentState } from "../mesh/known-mesh.ts";
-import { sendDirectly } from "../mesh/proposal.ts";
 import { type OutputFormat, outputOption, print, table } from "../output/output.ts";
 import { safeText } from "../output/safe-text.ts";
 
@@ -106,8 +105,7 @@ async function revoke(name: string, options: RevokeOptions): Promise<void> {
       ...(instance === undefined ? {} : { instance }),
     } as const;
     const command = { namespace: service.namespace, body };
-    const done = await sendDirectly(context, command, { ...options, dryRun: options.dryRun === true });
-    await reportDone(context, { proposals: [done] }, options);
+    await changeAtOnce(context, command, options);
   });
 }
 
@@ -117,8 +115,7 @@ async function reinstate(name: string, options: RevokeOptions): Promise<void> {
   const body = { kind: "reinstate-identity", service, ...(instance === undefined ? {} : { instance }) } as const;
   await withOperator(options, async (context) => {
     const command = { namespace: service.namespace, body };
-    const done = await sendDirectly(context, command, { ...options, dryRun: options.dryRun === true });
-    await reportDone(context, { proposals: [done] }, options);
+    await changeAtOnce(context, command, options);
   });
 }
 

@@ -1,12 +1,12 @@
 /** `heddle impact`: the traffic of the services that a change is about, before it and after it. */
 
-import { type Command, InvalidArgumentError } from "commander";
-import { parseDuration } from "../../policy/duration.ts";
+import type { Command } from "commander";
 import { ChangeImpact, type ServiceImpact } from "../../replay/impact.ts";
 import { changeAt } from "../../replay/revision-at.ts";
 import type { Signals } from "../../replay/signals.ts";
 import { Failure } from "../failure.ts";
 import { formatRelative, type Moment } from "../input/moment.ts";
+import { parseWindow } from "../input/window-option.ts";
 import { type ConnectionOptions, connectionOptions, type OperatorContext, withOperator } from "../mesh/context.ts";
 import { requireRevision } from "../mesh/known-mesh.ts";
 import { momentOption, revisionOf } from "../mesh/moment-argument.ts";
@@ -22,7 +22,6 @@ interface ImpactOptions extends ConnectionOptions {
 }
 
 const WINDOW_MS = 30 * 60_000;
-const WINDOW_MAX_MS = 24 * 3_600_000;
 
 const HELP = `
 Sidecars report once a minute, so that what a change did shows a minute or two after it. What rose by more than chance
@@ -83,10 +82,4 @@ function impactTable(impacts: readonly ServiceImpact[], paint: Paint): string {
     ];
   });
   return table(["service", "calls/s", "errors", "refused", "p50", "p99"], rows);
-}
-
-function parseWindow(text: string): number {
-  const durationMs = parseDuration(text);
-  if (durationMs !== undefined && durationMs > 0 && durationMs <= WINDOW_MAX_MS) return durationMs;
-  throw new InvalidArgumentError("It must be a duration such as 30m, at most 24h.");
 }

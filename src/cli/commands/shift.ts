@@ -5,9 +5,8 @@ import { DNS_LABEL } from "../../policy/names.ts";
 import { UsageError } from "../failure.ts";
 import { parseServiceArgument } from "../input/service-argument.ts";
 import { type ChangeOptions, changeOptions } from "../mesh/change-options.ts";
-import { reportDone } from "../mesh/change-report.ts";
+import { changeAtOnce } from "../mesh/change-report.ts";
 import { withOperator } from "../mesh/context.ts";
-import { sendDirectly } from "../mesh/proposal.ts";
 
 interface ShiftOptions extends ChangeOptions {
   /** Index of a rule of the service's route. */
@@ -38,8 +37,7 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
       const body = { kind: "shift", service, ...rule, percent: parseShares(shares) } as const;
       await withOperator(options, async (context) => {
         const command = { namespace: service.namespace, body };
-        const done = await sendDirectly(context, command, { ...options, dryRun: options.dryRun === true });
-        await reportDone(context, { proposals: [done] }, options);
+        await changeAtOnce(context, command, options);
       });
     })
     .parseAsync(args, { from: "user" });

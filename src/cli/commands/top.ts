@@ -1,8 +1,8 @@
 /** `heddle top`: the golden signals of services, or of who calls whom, as sidecars last reported them. */
 
-import { type Command, InvalidArgumentError, Option } from "commander";
-import { parseDuration } from "../../policy/duration.ts";
+import { type Command, Option } from "commander";
 import { edgeSignals, type NamedSignals, serviceSignals } from "../../replay/signals.ts";
+import { parseWindow } from "../input/window-option.ts";
 import { namespaceOption } from "../mesh/change-options.ts";
 import { type ConnectionOptions, connectionOptions, type OperatorContext, withOperator } from "../mesh/context.ts";
 import { trafficSince } from "../mesh/traffic-input.ts";
@@ -21,7 +21,6 @@ interface TopOptions extends ConnectionOptions {
 
 /** Sidecars report once a minute, each at a moment of its own: two minutes have one report of each. */
 const WINDOW_MS = 2 * 60_000;
-const WINDOW_MAX_MS = 24 * 3_600_000;
 const REFRESH_MS = 5_000;
 /** Home, and clear what is below: the table is drawn over itself. */
 const REDRAW = "\u001b[H\u001b[J";
@@ -85,10 +84,4 @@ function topTable(signals: readonly NamedSignals[]): string {
     milliseconds(p99Ms ?? undefined),
   ]);
   return table(["service", "calls/s", "errors", "refused", "p50", "p99"], rows);
-}
-
-function parseWindow(text: string): number {
-  const durationMs = parseDuration(text);
-  if (durationMs !== undefined && durationMs > 0 && durationMs <= WINDOW_MAX_MS) return durationMs;
-  throw new InvalidArgumentError("It must be a duration such as 10m, at most 24h.");
 }

@@ -7,13 +7,13 @@ import { PermissionDenied } from "../../nats/bus.ts";
 import { connectBus } from "../../nats/connection.ts";
 import { createDirectory, type Directory, openDirectory } from "../../nats/directory.ts";
 import { TRUST_DOMAIN } from "../../policy/names.ts";
-import { EXIT_FAILED, Failure, UsageError } from "../failure.ts";
+import { Failure, UsageError } from "../failure.ts";
 import { parseAddress } from "../input/address.ts";
 import { operatorNameProblem, parseOperatorName } from "../input/operator-name.ts";
 import { directoryPath, isDefaultDirectory, requireWholeLedger } from "../mesh/context.ts";
 import { note, painter, printText } from "../output/output.ts";
 import { startControlChild } from "../processes/control-child.ts";
-import { onStopSignals } from "../processes/stop-signals.ts";
+import { stopRequested } from "../processes/stop-signals.ts";
 import { type SupervisedChild, Supervisor } from "../processes/supervisor.ts";
 import { checkServerOptions, serverLauncher, type UpServerOptions } from "../processes/up-server.ts";
 
@@ -51,7 +51,7 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
 }
 
 async function up(options: Options): Promise<void> {
-  const stopping = stopRequested();
+  const stopping = stopRequested().signal;
   if (options.controlListen !== undefined) parseAddress(options.controlListen, "--control-listen", LOOPBACK);
   await checkServerOptions(options);
   const directory = await openOrCreate(options);
@@ -87,14 +87,6 @@ async function up(options: Options): Promise<void> {
     await Supervisor.stopInTurn(running.reverse());
   }
   process.exit(0);
-}
-
-/** Aborts at the first signal to stop; a second one does not wait. */
-function stopRequested(): AbortSignal {
-  const controller = new AbortController();
-  const onSignal = (): void => (controller.signal.aborted ? process.exit(EXIT_FAILED) : controller.abort());
-  onStopSignals(onSignal);
-  return controller.signal;
 }
 
 async function openOrCreate({ dir, operator, trustDomain }: Options): Promise<Directory> {

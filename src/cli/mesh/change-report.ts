@@ -19,7 +19,7 @@ import type { ChangeOptions } from "./change-options.ts";
 import type { OperatorContext } from "./context.ts";
 import { awaitRevision, requireApplied } from "./convergence.ts";
 import { liveText } from "./going-back.ts";
-import { carryOut, differenceText, type Proposal } from "./proposal.ts";
+import { carryOut, differenceText, type NamespaceCommand, type Proposal, sendDirectly } from "./proposal.ts";
 
 export interface Undertaking {
   readonly proposals: readonly Proposal[];
@@ -48,13 +48,19 @@ export async function undertake(
 }
 
 /** The same for a command that has acted already, or was only a dry run. */
-export async function reportDone(
-  context: OperatorContext,
-  undertaking: Undertaking,
-  options: ChangeOptions,
-): Promise<void> {
+async function reportDone(context: OperatorContext, undertaking: Undertaking, options: ChangeOptions): Promise<void> {
   present(undertaking, { ...options, yes: true });
   await conclude(context, undertaking, options);
+}
+
+/** Carries out one command that acts at once, and says what came of it. */
+export async function changeAtOnce(
+  context: OperatorContext,
+  command: NamespaceCommand,
+  options: ChangeOptions,
+): Promise<void> {
+  const done = await sendDirectly(context, command, { ...options, dryRun: options.dryRun === true });
+  await reportDone(context, { proposals: [done] }, options);
 }
 
 /** The difference, which is what a person agrees to, and what is to be said about it. */
