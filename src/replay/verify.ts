@@ -117,6 +117,8 @@ class Check {
   readonly #marks = new Map<number, LedgerMark>();
   readonly #hashes = new Map<number, string>();
   readonly #wanted: ReadonlySet<number>;
+  /** Digests of the commands that were signed, with the revision of each. */
+  readonly #commands = new Map<string, number>();
   /** What says whether an operator has started a change of roots that has not ended; called off, it still has to. */
   #roots: Roots = { roots: new Map(), rotation: undefined };
   /** Part of a ledger does not tell what was begun before it begins. */
@@ -214,10 +216,20 @@ class Check {
       return;
     }
     this.#signed += 1;
+    this.#once(recorded);
     const mismatch = this.options.mismatchOf(recorded);
     if (mismatch !== undefined) this.#say("forged", revision, `revision ${revision} was altered: ${mismatch}`);
     const stranger = this.#strangeness(recorded, publicKey ?? "");
     if (stranger !== undefined) this.#say("stranger", revision, `revision ${revision}: ${stranger}`);
+  }
+
+  /** A signature is no proof that its command was meant again: a grant that was revoked since would come back by it. */
+  #once({ revision, change }: RecordedChange): void {
+    const { digest } = change.data.command;
+    const before = this.#commands.get(digest);
+    if (before === undefined) this.#commands.set(digest, revision);
+    else
+      this.#say("duplicated", revision, `revision ${revision} carries out again what was signed for revision ${before}`);
   }
 
   /** The control plane begins a ledger, counts and rotates; what is policy or power, somebody signs. */
