@@ -1,6 +1,8 @@
 /** `apply` as a process against a real mesh, and what becomes of it when others change the same or the person says no. */
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { withOperator } from "../../src/cli/mesh/context.ts";
+import { carryOut, type NamespaceCommand, propose } from "../../src/cli/mesh/proposal.ts";
 import { CliMesh, SHOP } from "./cli-mesh.ts";
 
 // Each command is a process, on a machine that may be busy.
@@ -176,4 +178,22 @@ test("a person may say no, and sees colours", async () => {
   expect(run.shown).toContain("\u001b[32m+ declared declined/web");
   expect(run.shown).toContain("heddle: nothing was changed");
   expect(await mesh.log.lastRevision()).toBe(before);
+});
+
+test("interrupted between two namespaces, it says which stands and which was not sent", async () => {
+  const spec = { ports: [{ port: 80, protocol: "http" as const }] };
+  const commands = ["halted-a", "halted-b"].map((namespace): NamespaceCommand => {
+    const web = { apiVersion: "heddle/v1", kind: "Service", metadata: { namespace, name: "web" }, spec } as const;
+    return { namespace, body: { kind: "apply", documents: [web] } };
+  });
+  const listeners = process.listenerCount("SIGINT");
+  await withOperator({ dir: mesh.path }, async (context) => {
+    const proposals = await propose(context, commands, "");
+    const carrying = carryOut(context, proposals, "");
+    process.emit("SIGINT");
+    await expect(carrying).rejects.toThrow(
+      /^interrupted\nchanged before that, and in force: halted-a at revision \d+\nnot sent: halted-b$/,
+    );
+  });
+  expect(process.listenerCount("SIGINT")).toBe(listeners);
 });

@@ -9,6 +9,7 @@ import { describe } from "../../events/describe.ts";
 import type { DomainEvent } from "../../events/domain-events.ts";
 import type { MeshState } from "../../events/state.ts";
 import { Failure } from "../failure.ts";
+import { Interruption } from "../input/interruption.ts";
 import { formatRelative } from "../input/moment.ts";
 import { markOf } from "../output/event-mark.ts";
 import { note, type Paint } from "../output/output.ts";
@@ -82,7 +83,7 @@ function requireSize({ namespace, body }: NamespaceCommand): void {
 
 /**
  * Carries proposals out, one namespace after the other, exactly as they were decided. Rejects with `Failure` at the
- * first that does not land, saying which did.
+ * first that does not land, and where it is interrupted between two, saying which did.
  */
 export async function carryOut(
   context: OperatorContext,
@@ -90,6 +91,8 @@ export async function carryOut(
   reason: string,
 ): Promise<Proposal[]> {
   const landed: Proposal[] = [];
+  const restAfter = (count: number): string[] => proposals.slice(count).map(({ command }) => command.namespace);
+  using interruption = new Interruption();
   for (const { command, decided } of proposals) {
     try {
       const seen = { revision: decided.basedOn, digest: decided.digest };
@@ -97,9 +100,12 @@ export async function carryOut(
       landed.push({ command, decided: requireDecided(command.namespace, reply) });
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      const rest = proposals.slice(landed.length + 1).map((proposal) => proposal.command.namespace);
-      throw new Failure([error.message, ...accountOf(landed, rest)].join("\n"), { cause: error });
+      throw new Failure([error.message, ...accountOf(landed, restAfter(landed.length + 1))].join("\n"), {
+        cause: error,
+      });
     }
+    if (interruption.isAsked)
+      throw new Failure(["interrupted", ...accountOf(landed, restAfter(landed.length))].join("\n"));
   }
   return landed;
 }

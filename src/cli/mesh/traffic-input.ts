@@ -144,8 +144,13 @@ function warn(message: string): void {
 }
 
 function unreachable(error: unknown): unknown {
-  if (error instanceof PermissionDenied || error instanceof RequestTimeout) {
-    const why = "the mesh keeps no traffic ledger, or these credentials are older than it and may not read it";
+  if (error instanceof PermissionDenied) {
+    const why = "these credentials may not read the traffic ledger: those that are older than it have to be made anew";
+    return new Failure(why, { cause: error });
+  }
+  // Where there is no such stream nobody answers either: another account cannot be told so.
+  if (error instanceof RequestTimeout) {
+    const why = "the traffic ledger did not answer in time: NATS is too busy, or this mesh keeps none; ask again";
     return new Failure(why, { cause: error });
   }
   return error;
