@@ -229,7 +229,11 @@ class Check {
     const before = this.#commands.get(digest);
     if (before === undefined) this.#commands.set(digest, revision);
     else
-      this.#say("duplicated", revision, `revision ${revision} carries out again what was signed for revision ${before}`);
+      this.#say(
+        "duplicated",
+        revision,
+        `revision ${revision} carries out again what was signed for revision ${before}`,
+      );
   }
 
   /** The control plane begins a ledger, counts and rotates; what is policy or power, somebody signs. */

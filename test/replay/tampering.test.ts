@@ -76,7 +76,12 @@ const ATTACKS: Row[] = [
   ["two of different namespaces are swapped", () => swapped(6, 7), "edited", 6, "noted"],
   ["two are swapped with their numbers", () => stored.toSpliced(3, 2, ...stored.slice(3, 5).reverse()), "reordered", 4],
   ["one is there twice", () => renumbered([...stored, ...stored.slice(3, 4)]), "duplicated", 9],
-  ["an old one is carried out again, and chained", () => rechained([...stored, ...stored.slice(1, 2)]), "duplicated", 9],
+  [
+    "an old one is carried out again, and chained",
+    () => rechained([...stored, ...stored.slice(1, 2)]),
+    "duplicated",
+    9,
+  ],
   ["one is there twice under its own number", () => stored.toSpliced(4, 0, ...stored.slice(3, 4)), "reordered", 4],
   [
     "it is signed by another key",
