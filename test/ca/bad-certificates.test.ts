@@ -4,7 +4,7 @@
  */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { connect as connectTcp } from "node:net";
+import { connect as connectTcp, createServer as createTcpServer, type Server } from "node:net";
 import { connect as connectTls, createServer, type TLSSocket } from "node:tls";
 import { compileRevocations } from "../../src/ca/workload/revocations.ts";
 import * as x509 from "../../src/ca/x509.ts";
@@ -291,6 +291,10 @@ describe("as a server that we dial", () => {
     const { certificateChain: cert, privateKey: key } = presented;
     const server = createServer({ cert, key, ca: root.pem, requestCert: true, ALPNProtocols: ["h2"] }, () => {});
     server.on("tlsClientError", () => {});
+    return callTo(server);
+  }
+
+  async function callTo(server: Server): Promise<string> {
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const address = server.address();
     const port = typeof address === "object" ? (address?.port ?? 0) : 0;
@@ -315,6 +319,19 @@ describe("as a server that we dial", () => {
     server.close();
     return detail;
   }
+
+  test("one that speaks TLS 1.2, or none", async () => {
+    const before = outbound.lines.length;
+    const { certificateChain: cert, privateKey: key } = await leaf({ uris: [idOf("orders")] });
+    const old = createServer({ cert, key, maxVersion: "TLSv1.2" });
+    old.on("tlsClientError", () => {});
+    const plain = createTcpServer((socket) => socket.end("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"));
+    for (const server of [old, plain]) expect(await callTo(server)).toBe("tls_handshake_failed");
+    expect(outbound.lines.slice(before).map(({ reason }) => reason)).toEqual([
+      "the server broke the TLS handshake off: protocol version (TLS alert)",
+      "the server speaks no TLS: plaintext, where mutual TLS was expected",
+    ]);
+  });
 
   test.each(CASES.map(([name, present, words, ours = words]) => [name, present, ours] as const))(
     "%s",

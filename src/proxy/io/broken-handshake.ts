@@ -1,35 +1,53 @@
-/** Why a peer's TLS handshake with us came to nothing, in words for whoever looks after that peer. */
+/** Why a TLS handshake with a peer came to nothing, in words for whoever looks after that peer. */
 
 import type { PeerRefusal } from "../../ca/workload/svid.ts";
 
 /** A TLS connection begins with a handshake record (RFC 8446 §5.1). */
 const TLS_HANDSHAKE = 0x16;
 
-/** By BoringSSL's own names for what it found. */
-const WORDS: ReadonlyMap<string, string> = new Map([
+/** By BoringSSL's own names for what it found in what a client sent. */
+const OF_CLIENTS: ReadonlyMap<string, string> = new Map([
   ["UNSUPPORTED_PROTOCOL", "the client offers TLS older than 1.3 only"],
   ["PEER_DID_NOT_RETURN_A_CERTIFICATE", "the client showed no certificate: this port takes mutual TLS"],
   ["NO_SHARED_CIPHER", "the client offers no cipher suite that is taken here"],
 ]);
 
+const NO_TLS = "the server speaks no TLS: plaintext, where mutual TLS was expected";
+/** And in what a server answered. */
+const OF_SERVERS: ReadonlyMap<string, string> = new Map([
+  ["WRONG_VERSION_NUMBER", NO_TLS],
+  ["HTTP_REQUEST", NO_TLS],
+  ["UNSUPPORTED_PROTOCOL", "the server speaks TLS older than 1.3 only"],
+]);
+
 /**
- * @param firstByte what the client sent first
+ * Of a client that came to us.
+ * @param firstByte what it sent first
  * @param error of the handshake, whose message ends in BoringSSL's name for it; absent where time ran out
  */
-export function brokenHandshake(firstByte: number, error: Error | null | undefined): PeerRefusal {
-  return { reason: "handshake_failed", message: messageOf(firstByte, error) };
+export function brokenByClient(firstByte: number, error: Error | null | undefined): PeerRefusal {
+  const isTls = firstByte === TLS_HANDSHAKE;
+  const plaintext = "the client speaks plaintext, and this port takes mutual TLS only (mtls: strict)";
+  return { reason: "handshake_failed", message: isTls ? inWords("client", OF_CLIENTS, error) : plaintext };
 }
 
-function messageOf(firstByte: number, error: Error | null | undefined): string {
-  if (firstByte !== TLS_HANDSHAKE)
-    return "the client speaks plaintext, and this port takes mutual TLS only (mtls: strict)";
+/** Of a server that we dialled. */
+export function brokenByServer(error: Error | null | undefined): PeerRefusal {
+  return { reason: "handshake_failed", message: inWords("server", OF_SERVERS, error) };
+}
+
+function inWords(
+  peer: "client" | "server",
+  known: ReadonlyMap<string, string>,
+  error: Error | null | undefined,
+): string {
   const found = /:([A-Z0-9_]+)$/.exec(error?.message ?? "")?.[1];
-  if (found === undefined) return "the client did not go through with the TLS handshake: it gave up, or took too long";
+  if (found === undefined) return `the ${peer} did not go through with the TLS handshake: it gave up, or took too long`;
   const alert = /^(?:SSLV3|TLSV1)_ALERT_(.+)$/.exec(found)?.[1];
-  if (alert !== undefined) return `the client broke the TLS handshake off: ${inWords(alert)} (TLS alert)`;
-  return WORDS.get(found) ?? `the TLS handshake failed: ${inWords(found)}`;
+  if (alert !== undefined) return `the ${peer} broke the TLS handshake off: ${lower(alert)} (TLS alert)`;
+  return known.get(found) ?? `the TLS handshake failed: ${lower(found)}`;
 }
 
-function inWords(name: string): string {
+function lower(name: string): string {
   return name.toLowerCase().replaceAll("_", " ");
 }

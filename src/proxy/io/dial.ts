@@ -12,6 +12,7 @@ import type { Limits } from "../limits.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Address } from "./address.ts";
 import { authorityOf } from "./address.ts";
+import { brokenByServer } from "./broken-handshake.ts";
 import { KeepAlive } from "./keep-alive.ts";
 import { Timer } from "./timers.ts";
 import {
@@ -74,14 +75,19 @@ class Dial {
     }
   }
 
-  handshaken(socket: Socket<Dial>, error: Error | null): void {
+  handshaken(socket: Socket<Dial>, success: boolean, error: Error | null): void {
     const { tls, runtime } = this.options;
     if (tls === undefined || this.#settled) return;
     const facts = socket as unknown as TlsSocketFacts;
+    const raw = peerLeaf(facts);
+    if (!success && raw === undefined) {
+      this.#refuse(brokenByServer(error));
+      return;
+    }
     const verdict = verifyServer({
       authorized: facts.authorized,
       authorizationError: (error as { code?: string } | null)?.code,
-      raw: peerLeaf(facts),
+      raw,
       expectedSpiffeId: tls.expectedSpiffeId,
       revocation: tls.revocation,
       nowMs: runtime.wallMs(),
@@ -90,8 +96,12 @@ class Dial {
       this.#ready(socket, facts.alpnProtocol === "h2" ? "h2" : "http/1.1", verdict.value);
       return;
     }
-    tls.onRefused?.(authorityOf(this.options.address), verdict.error);
-    this.fail(`tls_${verdict.error.reason}`);
+    this.#refuse(verdict.error);
+  }
+
+  #refuse(refusal: PeerRefusal): void {
+    this.options.tls?.onRefused?.(authorityOf(this.options.address), refusal);
+    this.fail(`tls_${refusal.reason}`);
   }
 
   fail(detail: string): void {
@@ -143,7 +153,7 @@ function clientCodec(
 
 const handlers: SocketHandler<Dial> = {
   open: (socket) => socket.data.opened(socket),
-  handshake: (socket, _success, error) => socket.data.handshaken(socket, error),
+  handshake: (socket, success, error) => socket.data.handshaken(socket, success, error),
   data: (socket, chunk) => socket.data.wire?.received(chunk),
   drain: (socket) => socket.data.wire?.drainedSocket(),
   end(socket) {

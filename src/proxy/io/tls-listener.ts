@@ -10,7 +10,7 @@ import type { TrustDomains } from "../../ca/workload/trust-domains.ts";
 import { verifyClient } from "../../ca/workload/verdict.ts";
 import { openPeek, type Peek } from "../intercept/peek.ts";
 import type { Runtime } from "../runtime.ts";
-import { brokenHandshake } from "./broken-handshake.ts";
+import { brokenByClient } from "./broken-handshake.ts";
 import { type AcceptRequest, Downstream, type DownstreamFacts } from "./downstream.ts";
 import { FirstByte } from "./first-byte.ts";
 import { bindingOf, type Listener, type ListenerOptions, listenerOf, remoteAddressOf } from "./listener.ts";
@@ -252,7 +252,7 @@ class TlsAcceptor {
     if (handshake === undefined || handshake instanceof Downstream) return;
     this.#endHandshake(socket);
     const { remoteAddress, firstByte } = handshake;
-    if (firstByte !== undefined) this.#options.onRefused(remoteAddress, brokenHandshake(firstByte, error));
+    if (firstByte !== undefined) this.#options.onRefused(remoteAddress, brokenByClient(firstByte, error));
     socket.terminate();
   }
 

@@ -1,7 +1,7 @@
 /** What is said of handshakes that came to nothing; that the runtime names them so, `test/ca/bad-certificates.test.ts` shows. */
 
 import { expect, test } from "bun:test";
-import { brokenHandshake } from "../../../src/proxy/io/broken-handshake.ts";
+import { brokenByClient, brokenByServer } from "../../../src/proxy/io/broken-handshake.ts";
 
 const PREFIX = "error:10000412:SSL routines:OPENSSL_internal:";
 
@@ -19,8 +19,16 @@ test.each([
   [0x16, undefined, /gave up, or took too long/],
 ])("first byte %p, %p", (firstByte, message, words) => {
   const error = message === undefined ? undefined : new Error(message);
-  expect(brokenHandshake(firstByte, error)).toEqual({
+  expect(brokenByClient(firstByte, error)).toEqual({
     reason: "handshake_failed",
     message: expect.stringMatching(words),
   });
+});
+
+test.each([
+  [`${PREFIX}WRONG_VERSION_NUMBER`, /speaks no TLS/],
+  [`${PREFIX}TLSV1_ALERT_PROTOCOL_VERSION`, /^the server broke the TLS handshake off: protocol version \(TLS alert\)$/],
+  ["", /the server did not go through/],
+])("of a server: %p", (message, words) => {
+  expect(brokenByServer(new Error(message)).message).toMatch(words);
 });
