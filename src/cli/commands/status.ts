@@ -149,7 +149,9 @@ function statusText(status: MeshStatus, paint: Paint, nowMs: number): string {
   return [
     `mesh ${safeText(trustDomain)}: the ledger is at revision ${ledgerRevision}, control at ${controlRevision}`,
     "",
-    instances.length === 0 ? "no instances have announced themselves" : instanceTable(instances, paint, nowMs),
+    instances.length === 0
+      ? "no instances have announced themselves: a sidecar does within seconds of its start"
+      : instanceTable(instances, paint, nowMs),
     ...section("without instances:", idle, paint),
     ...section("refused:", rejections, paint),
     ...section("left out of balancing:", avoided, paint),

@@ -4,7 +4,7 @@ import { type Command, InvalidArgumentError } from "commander";
 import { parseRevision, timeoutOption } from "../mesh/change-options.ts";
 import { askWait } from "../mesh/command-client.ts";
 import { type ConnectionOptions, connectionOptions, withOperator } from "../mesh/context.ts";
-import { convergenceText, requireApplied } from "../mesh/convergence.ts";
+import { convergenceWords, requireApplied } from "../mesh/convergence.ts";
 import { requireRevision } from "../mesh/known-mesh.ts";
 import { type OutputFormat, outputOption, print } from "../output/output.ts";
 
@@ -37,7 +37,8 @@ export async function run(command: Command, args: readonly string[]): Promise<vo
           revision === 0
             ? { applied: true, lagging: [] }
             : await askWait(context, { revision, timeoutMs: options.timeout });
-        print(options.output, { revision, ...reply }, () => convergenceText(revision, reply));
+        const words = options.output === "table" ? await convergenceWords(context, revision, reply) : "";
+        print(options.output, { revision, ...reply }, () => words);
         requireApplied(revision, reply);
       });
     })
