@@ -1,4 +1,4 @@
-/** Events in words, for logs, diffs and the dashboard: each sentence continues "alice …". */
+/** Events in words, for logs, diffs and messages: each sentence continues "alice …". */
 
 import { renderInline } from "../policy/render.ts";
 import type { RouteRule } from "../policy/schema.ts";

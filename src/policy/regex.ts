@@ -128,9 +128,10 @@ class Parser {
   }
 
   #choice(): Node {
-    const items = [this.#sequence()];
+    const first = this.#sequence();
+    const items = [first];
     while (this.#take("|")) items.push(this.#sequence());
-    return items.length === 1 ? (items[0] as Node) : { kind: "choice", items };
+    return items.length === 1 ? first : { kind: "choice", items };
   }
 
   #sequence(): Node {

@@ -1,11 +1,11 @@
 /** A whole mesh under constant load: control replicas on a real ledger, and sidecars of an HTTP, a gRPC and a TCP service. */
 
-import { createServer, type Server } from "node:net";
 import type { ControlOptions } from "../../src/control/replica.ts";
 import { type NodeChild, startNode } from "../clients/node-child.ts";
 import { applying, type ControlMesh, send, startMesh } from "../control/mesh.ts";
 import { clustersOf } from "./calling-web.ts";
 import { ConstantLoad } from "./constant-load.ts";
+import { type EchoServer, startEchoServer } from "./echo-server.ts";
 import { eventually } from "./mesh.ts";
 import { type NodeApp, startNodeApp } from "./node-app.ts";
 import { type SidecarSpec, startTestSidecar, type TestSidecar } from "./sidecars.ts";
@@ -33,24 +33,26 @@ export class LoadedMesh {
 
   private constructor(
     readonly control: ControlMesh,
-    private readonly applications: { http: NodeApp; grpc: NodeChild; tcp: Server },
+    private readonly applications: { http: NodeApp; grpc: NodeChild; tcp: EchoServer },
   ) {}
 
   /** Resolves when one replica answers and every service can be called. */
   static async start(options: Partial<ControlOptions> = {}, sidecar: Partial<SidecarSpec> = {}): Promise<LoadedMesh> {
-    const [control, http, grpc] = await Promise.all([startMesh(), startNodeApp(), startNode("grpc-server.mjs")]);
-    const tcp = createServer((socket) => socket.on("error", () => {}).pipe(socket));
-    await new Promise<void>((resolve) => tcp.listen(0, "127.0.0.1", resolve));
+    const [control, http, grpc, tcp] = await Promise.all([
+      startMesh(),
+      startNodeApp(),
+      startNode("grpc-server.mjs"),
+      startEchoServer(),
+    ]);
     const mesh = new LoadedMesh(control, { http, grpc, tcp });
     await control.startReplica(options);
     const reply = await send(control.ada, applying(POLICY));
     if (reply.kind !== "decided") throw new Error(JSON.stringify(reply));
-    const address = tcp.address();
     const ports = {
       web: 1,
       app: http.port,
       grpc: Number(grpc.greeting),
-      db: typeof address === "object" ? (address?.port ?? 0) : 0,
+      db: tcp.port,
     };
     for (const [index, [name, appPort]] of Object.entries(ports).entries()) {
       const bound = { namespace: "shop", name: "db", address: { host: "127.0.0.1", port: 0 } };

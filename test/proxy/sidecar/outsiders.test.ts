@@ -4,12 +4,13 @@
  */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { connect as connectTcp, createServer, type Server, type Socket } from "node:net";
+import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { CallJudge, type Obstacle } from "../../../src/replay/call.ts";
 import { callersWithAccess } from "../../../src/replay/who-can.ts";
 import { type Forged, forge, forgeAuthority } from "../../ca/forge.ts";
 import { askedCall } from "../../support/asked-call.ts";
+import { type EchoServer, startEchoServer } from "../../support/echo-server.ts";
 import { eventually, TestMesh, type TestSidecar } from "../../support/mesh.ts";
 import { type NodeApp, startNodeApp } from "../../support/node-app.ts";
 
@@ -77,7 +78,7 @@ const NAMES = [undefined, "pay.example.org", "other.example.org"] as const;
 
 let mesh: TestMesh;
 let app: NodeApp;
-let tcp: Server;
+let tcp: EchoServer;
 let web: TestSidecar;
 let till: TestSidecar;
 let open: TestSidecar;
@@ -85,10 +86,7 @@ const leaves = new Map<string, { readonly leaf: Forged; readonly issuer: Forged 
 
 beforeAll(async () => {
   [mesh, app] = await Promise.all([TestMesh.start(), startNodeApp("v1")]);
-  tcp = createServer((socket) => socket.on("error", () => {}).pipe(socket));
-  await new Promise<void>((resolve) => tcp.listen(0, "127.0.0.1", resolve));
-  const address = tcp.address();
-  const tcpPort = typeof address === "object" ? (address?.port ?? 0) : 0;
+  tcp = await startEchoServer();
   await mesh.apply(POLICY);
   const [partner, stranger] = [await forgeAuthority("partner"), await forgeAuthority("stranger")];
   for (const [uri, { issuer }] of [
@@ -101,7 +99,7 @@ beforeAll(async () => {
   await mesh.command("_mesh", { kind: "federate", trustDomain: "partner.example", roots: [partner.root.pem] });
   till = await mesh.startSidecar({ service: "shop/till", appPort: app.port });
   open = await mesh.startSidecar({ service: "shop/open", appPort: app.port });
-  for (const service of ["shop/db", "shop/vault"]) await mesh.startSidecar({ service, appPort: tcpPort });
+  for (const service of ["shop/db", "shop/vault"]) await mesh.startSidecar({ service, appPort: tcp.port });
   const upstreams = ["db", "vault"].map((name) => ({
     namespace: "shop",
     name,

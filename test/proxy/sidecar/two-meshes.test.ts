@@ -1,8 +1,9 @@
 /** A service of one mesh, called by a workload of another: each with its own NATS, authority and policy. */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { connect, createServer, type Server } from "node:net";
+import { connect } from "node:net";
 import { clustersOf } from "../../support/calling-web.ts";
+import { type EchoServer, startEchoServer } from "../../support/echo-server.ts";
 import { eventually, TestMesh, type TestSidecar } from "../../support/mesh.ts";
 import { type NodeApp, startNodeApp } from "../../support/node-app.ts";
 
@@ -37,23 +38,20 @@ function theirs(name: string, protocol: string, { sidecar }: TestSidecar, who = 
 let sellers: TestMesh;
 let buyers: TestMesh;
 let app: NodeApp;
-let tcp: Server;
+let tcp: EchoServer;
 let buyer: TestSidecar;
 let catalog: TestSidecar;
 let db: TestSidecar;
 
 beforeAll(async () => {
   [sellers, buyers, app] = await Promise.all([TestMesh.start(SELLERS), TestMesh.start(BUYERS), startNodeApp("v1")]);
-  tcp = createServer((socket) => socket.on("error", () => {}).pipe(socket));
-  await new Promise<void>((resolve) => tcp.listen(0, "127.0.0.1", resolve));
-  const address = tcp.address();
-  const tcpPort = typeof address === "object" ? (address?.port ?? 0) : 0;
+  tcp = await startEchoServer();
   await sellers.apply(
     service("shop", "catalog", "http") + allow("shop", "catalog", `from: ["${BUYER}"], methods: [GET]`),
   );
   await sellers.apply(service("shop", "db", "tcp") + allow("shop", "db", `from: ["${BUYER}"]`));
   catalog = await sellers.startSidecar({ service: "shop/catalog", appPort: app.port });
-  db = await sellers.startSidecar({ service: "shop/db", appPort: tcpPort });
+  db = await sellers.startSidecar({ service: "shop/db", appPort: tcp.port });
   await buyers.apply(service("trade", "buyer", "http") + theirs("catalog", "http", catalog) + theirs("db", "tcp", db));
   const upstream = { namespace: "partners", name: "db", address: { host: "127.0.0.1", port: 0 } };
   buyer = await buyers.startSidecar({ service: "trade/buyer", appPort: 1, upstreams: [upstream] });
