@@ -4,7 +4,7 @@ import { keyOf } from "../policy/document-key.ts";
 import { serviceRef } from "../policy/names.ts";
 import { nearest } from "../policy/nearest.ts";
 import { ok, type Result } from "../policy/result.ts";
-import { API_VERSION, type RouteRule, type ServiceSpec } from "../policy/schema.ts";
+import { API_VERSION, type RoutePrecedence, type RouteRule, type ServiceSpec } from "../policy/schema.ts";
 import { type Backends, backendKey, backendWeights, otherServiceOf, withWeights } from "./backend-weights.ts";
 import type { CommandBody, Refusal } from "./commands.ts";
 import { type Plan, planDocument, problem, refuse, refuseForeign } from "./decision-plan.ts";
@@ -17,6 +17,7 @@ type ShiftBody = Extract<CommandBody, { kind: "shift" }>;
 interface Place {
   readonly route: string;
   readonly rules: readonly RouteRule[];
+  readonly precedence: RoutePrecedence | undefined;
   readonly index: number;
   readonly rule: RouteRule | undefined;
 }
@@ -43,20 +44,24 @@ export function planShift(state: MeshState, namespace: string, body: ShiftBody):
   if (place.value.rule?.backends !== undefined && sameSplit(old, split.value)) {
     return ok({ wanted: [], warnings: [`traffic of ${ref} is already split so`] });
   }
-  const { route, rules, index, rule } = place.value;
+  const { route, rules, precedence, index, rule } = place.value;
   const shifted = { ...rule, backends: withWeights(backends.value, Object.fromEntries(split.value)) };
   return planDocument({
     apiVersion: API_VERSION,
     kind: "Route",
     metadata: { namespace, name: route },
-    spec: { service: service.name, rules: rules.toSpliced(index, 1, shifted) },
+    spec: {
+      service: service.name,
+      ...(precedence === undefined ? {} : { precedence }),
+      rules: rules.toSpliced(index, 1, shifted),
+    },
   });
 }
 
 /** A service has at most one route; without one, a route of the service's own name is made. */
 function findPlace(state: NamespaceState, namespace: string, { service, rule }: ShiftBody): Result<Place, Refusal> {
   const existing = [...state.routes].find(([, route]) => route.service === service.name);
-  const [route, { rules: stated }] = existing ?? [service.name, { rules: [] }];
+  const [route, { rules: stated, precedence }] = existing ?? [service.name, { rules: [], precedence: undefined }];
   const rules = stated.map(({ value }) => value);
   if (existing === undefined) {
     const taken = state.routes.get(route);
@@ -66,9 +71,9 @@ function findPlace(state: NamespaceState, namespace: string, { service, rule }: 
     }
   }
   const index = rule ?? rules.findLastIndex(({ match }) => match === undefined);
-  if (rule === undefined && index < 0) return ok({ route, rules, index: rules.length, rule: undefined });
+  if (rule === undefined && index < 0) return ok({ route, rules, precedence, index: rules.length, rule: undefined });
   const found = rules[index];
-  if (found !== undefined) return ok({ route, rules, index, rule: found });
+  if (found !== undefined) return ok({ route, rules, precedence, index, rule: found });
   const has = rules.length === 0 ? "has no rules yet" : `has rules 0 to ${rules.length - 1}`;
   return refuse(problem("rule", `there is no rule ${index}: ${keyOf("Route", namespace, route)} ${has}`));
 }

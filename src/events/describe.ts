@@ -184,8 +184,9 @@ function routeSentence(
   event: EventOf<"RouteDefined" | "TrafficShifted" | "RouteTimeoutSet" | "RouteRetriesSet" | "RouteRemoved">,
 ): string {
   if (event.type === "RouteDefined") {
-    const { service, rules } = event.spec;
-    return `defined the route of ${event.namespace}/${service}: ${itemList(rules.map((rule, index) => `rule ${index} → ${destination(rule)}`))}`;
+    const { service, precedence, rules } = event.spec;
+    const order = precedence === undefined ? "" : " (the most exact rule first)";
+    return `defined the route of ${event.namespace}/${service}${order}: ${itemList(rules.map((rule, index) => `rule ${index} → ${destination(rule)}`))}`;
   }
   const service = `${event.namespace}/${event.service}`;
   switch (event.type) {

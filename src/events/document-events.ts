@@ -157,7 +157,8 @@ function serviceEvents(target: Target, before: ServiceSpec | undefined, after: S
 /** Rule by rule where every difference can be said narrowly; the whole route anew otherwise. */
 function routeEvents(target: Target, before: RouteSpec | undefined, after: RouteSpec): DomainEvent[] {
   const defined: DomainEvent = { type: "RouteDefined", ...target, spec: after };
-  if (before?.service !== after.service || before.rules.length !== after.rules.length) return [defined];
+  const sameFrame = before?.service === after.service && before.precedence === after.precedence;
+  if (!sameFrame || before.rules.length !== after.rules.length) return [defined];
   const events: DomainEvent[] = [];
   for (const [rule, to] of after.rules.entries()) {
     const from = before.rules[rule];

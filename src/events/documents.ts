@@ -2,7 +2,13 @@
 
 import { compareDocumentNames, type DocumentName, keyOf, parseDocumentKey } from "../policy/document-key.ts";
 import { type DocumentKey, MESH_NAMESPACE } from "../policy/names.ts";
-import { type AccessPolicySpec, API_VERSION, type PolicyDocument, type PolicyKind } from "../policy/schema.ts";
+import {
+  type AccessPolicySpec,
+  API_VERSION,
+  type PolicyDocument,
+  type PolicyKind,
+  type RouteSpec,
+} from "../policy/schema.ts";
 import {
   type AccessPolicyState,
   EMPTY_NAMESPACE,
@@ -86,7 +92,7 @@ function namespacedDocument(
     case "Route": {
       const route = state.routes.get(name);
       if (route === undefined) return undefined;
-      return { document: { apiVersion: API_VERSION, kind, metadata, spec: specOf(route) }, origin: route.origin };
+      return { document: { apiVersion: API_VERSION, kind, metadata, spec: routeSpecOf(route) }, origin: route.origin };
     }
     case "AccessPolicy": {
       const policy = state.accessPolicies.get(name);
@@ -102,6 +108,10 @@ function namespacedDocument(
       return { document: { apiVersion: API_VERSION, kind, metadata, spec: limit.value }, origin: limit.origin };
     }
   }
+}
+
+function routeSpecOf(route: RouteState): RouteSpec {
+  return { ...specOf(route), ...(route.precedence === undefined ? {} : { precedence: route.precedence }) };
 }
 
 function policySpecOf(policy: AccessPolicyState): AccessPolicySpec {

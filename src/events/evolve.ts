@@ -246,7 +246,8 @@ function defineRoute(before: RouteState | undefined, spec: RouteSpec, origin: Or
   const rules = spec.rules.map((value): WithOrigin<RouteRule> => {
     return { value, origin: kept.get(canonicalJson(value))?.shift() ?? origin };
   });
-  return { service: spec.service, rules, origin };
+  const { service, precedence } = spec;
+  return { service, ...(precedence === undefined ? {} : { precedence }), rules, origin };
 }
 
 function withRouteRule(

@@ -9,6 +9,7 @@ import type {
   MeshSpec,
   RateLimitSpec,
   RouteMatch,
+  RoutePrecedence,
   RouteRule,
   ServiceSpec,
 } from "../policy/schema.ts";
@@ -29,6 +30,8 @@ export interface WithOrigin<T> {
 
 export interface RouteState {
   readonly service: string;
+  /** Absent: rules are tried in their order. */
+  readonly precedence?: RoutePrecedence | undefined;
   readonly rules: readonly WithOrigin<RouteRule>[];
   readonly origin: Origin;
 }

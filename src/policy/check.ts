@@ -174,8 +174,8 @@ class Check {
   #route(document: RouteDocument): void {
     this.#soleRoute(document);
     const target = this.#target(document);
-    const { rules } = document.spec;
-    const catchAll = rules.findIndex(matchesEverything);
+    const { rules, precedence } = document.spec;
+    const catchAll = precedence === undefined ? rules.findIndex(matchesEverything) : -1;
     for (const [index, rule] of rules.entries()) {
       const path = ["spec", "rules", index];
       if (catchAll >= 0 && index > catchAll) {

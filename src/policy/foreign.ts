@@ -20,12 +20,12 @@ const FOREIGN_KINDS: Readonly<
   HTTPRoute: {
     owner: "the Gateway API",
     here: "Route",
-    how: "spec.service and spec.rules replace parentRefs and rules",
+    how: "spec.service and spec.rules replace parentRefs and rules, precedence: gateway-api keeps their order",
   },
   GRPCRoute: {
     owner: "the Gateway API",
     here: "Route",
-    how: "spec.service and spec.rules replace parentRefs and rules",
+    how: "spec.service and spec.rules replace parentRefs and rules, precedence: gateway-api keeps their order",
   },
   Server: { owner: "Linkerd", here: "Service", how: "write spec.ports: [{ port: 8080, protocol: http }]" },
   ServiceProfile: { owner: "Linkerd", here: "Route", how: "write timeouts and retries in spec.rules" },

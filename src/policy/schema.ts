@@ -81,7 +81,14 @@ export { type MeshSpec, meshSpec, namespaceDefaults } from "./schema/mesh.ts";
 export { type MtlsMode, mtlsMode } from "./schema/mtls.ts";
 export { type RateLimitSpec, rateLimitSpec } from "./schema/rate-limit.ts";
 export { RETRY_CONDITIONS, type RetryCondition } from "./schema/retries.ts";
-export { type RouteRule, type RouteSpec, routeRule, routeSpec } from "./schema/route.ts";
+export {
+  type RoutePrecedence,
+  type RouteRule,
+  type RouteSpec,
+  routePrecedence,
+  routeRule,
+  routeSpec,
+} from "./schema/route.ts";
 export { type HeaderChanges, headerChanges, redirect, respond, rewrite } from "./schema/route-filters.ts";
 export { type ServiceSpec, serviceSpec } from "./schema/service.ts";
 

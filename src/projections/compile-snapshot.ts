@@ -37,6 +37,7 @@ import {
 import { compileRevocations } from "./compile-revocations.ts";
 import { compileFault, compileRouteRule } from "./compile-route.ts";
 import { compilePorts } from "./mtls-modes.ts";
+import { mostExactFirst } from "./route-precedence.ts";
 import {
   type RuleOrigin,
   type ServiceSnapshot,
@@ -199,16 +200,17 @@ function compileUpstream(state: MeshState, target: ServiceName): SnapshotUpstrea
     ...(balancing === undefined ? {} : { balancing }),
     connectionPool: compileConnectionPool(connectionPool),
     ...(outlierDetection === undefined ? {} : { outlierDetection: compileOutlierDetection(outlierDetection) }),
-    routes: routesOf(namespace, target.name).flatMap(({ name, route }) =>
-      route.rules.map((rule, index) =>
+    routes: routesOf(namespace, target.name).flatMap(({ name, route }) => {
+      const rules = route.rules.map((rule, index) =>
         compileRouteRule(
           rule.value,
           ruleOrigin(target.namespace, name, index, rule.origin),
           target.namespace,
           (callers) => localPrincipals(state, callers),
         ),
-      ),
-    ),
+      );
+      return route.precedence === undefined ? rules : mostExactFirst(rules);
+    }),
     ...compileFaults(state, namespace, target),
     ...compileExternal(declared.value),
   };

@@ -4,7 +4,15 @@ import { z } from "zod";
 import { OPERATOR_ROLES } from "../events/domain-events.ts";
 import { injectedFault } from "../events/fault-events.ts";
 import type { IdentityRevocation, MeshState, NamespaceState } from "../events/state.ts";
-import { accessDefault, accessRule, meshSpec, rateLimitSpec, routeRule, serviceSpec } from "../policy/schema.ts";
+import {
+  accessDefault,
+  accessRule,
+  meshSpec,
+  rateLimitSpec,
+  routePrecedence,
+  routeRule,
+  serviceSpec,
+} from "../policy/schema.ts";
 
 /** How a projection's state is kept between two runs. */
 export interface StateCodec<S> {
@@ -56,7 +64,7 @@ const injected = injectedFault
 const namespaceState = z.strictObject({
   revision,
   services: entries(withOrigin(serviceSpec)),
-  routes: entries(rulesOf(routeRule)),
+  routes: entries(rulesOf(routeRule).extend({ precedence: routePrecedence.optional() })),
   accessPolicies: entries(
     rulesOf(accessRule).extend({ default: accessDefault.optional(), dryRun: z.literal(true).optional() }),
   ),

@@ -84,6 +84,8 @@ const rateLimitRules = fc.array(fc.record({ requests: fc.integer({ min: 1, max: 
 function aboutService(namespace: string, service: string): fc.Arbitrary<PolicyDocument[]> {
   return serviceSpec.chain((spec) => {
     const rules = fc.array(routeRule(Object.keys(spec.subsets ?? {})), { minLength: 1, maxLength: 3 });
+    // Not drawn: where it changes, the route is defined anew, and nothing is shifted.
+    const precedence = service === SERVICES[0] ? { precedence: "gateway-api" } : {};
     const named = (suffix: string) => ({ namespace, name: `${service}${suffix}` });
     return fc
       .record({
@@ -95,7 +97,7 @@ function aboutService(namespace: string, service: string): fc.Arbitrary<PolicyDo
       })
       .map(({ route, routeSuffix, access, accessFields, limits }): PolicyDocument[] => [
         { apiVersion: API, kind: "Service", metadata: { namespace, name: service }, spec },
-        ...documents("Route", named(routeSuffix), service, route),
+        ...documents("Route", named(routeSuffix), service, route, precedence),
         ...documents("AccessPolicy", named("-access"), service, access, accessFields),
         ...documents("RateLimit", named(""), service, limits),
       ]);

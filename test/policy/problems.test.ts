@@ -72,7 +72,7 @@ describe("text", () => {
     [
       "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute",
       [
-        "f:2:7 kind: HTTPRoute is the Gateway API's; Heddle's is Route; spec.service and spec.rules replace parentRefs and rules",
+        "f:2:7 kind: HTTPRoute is the Gateway API's; Heddle's is Route; spec.service and spec.rules replace parentRefs and rules, precedence: gateway-api keeps their order",
       ],
     ],
     [

@@ -69,8 +69,18 @@ export const routeRule = z
     error: "must match by path prefix wherever it replaces a prefix",
   });
 
-export const routeSpec = z.strictObject({ service: dnsLabel, rules: z.array(routeRule).min(1).max(1024) });
+/** In which order rules are tried; absent: the document's. */
+export const routePrecedence = z.literal("gateway-api", {
+  error: "must be gateway-api (the most exact rule first), or absent (the document's order)",
+});
 
+export const routeSpec = z.strictObject({
+  service: dnsLabel,
+  precedence: routePrecedence.optional(),
+  rules: z.array(routeRule).min(1).max(1024),
+});
+
+export type RoutePrecedence = z.infer<typeof routePrecedence>;
 export type RouteSpec = z.infer<typeof routeSpec>;
 export type RouteRule = z.infer<typeof routeRule>;
 
