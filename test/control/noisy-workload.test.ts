@@ -15,7 +15,9 @@ let heard: NatsBus;
 beforeAll(async () => {
   mesh = await startMesh();
   heard = (await mesh.nats.connectControl()).bus;
-  replica = await mesh.startReplica({ heard, instancesPerService: 3 });
+  // A clock that stands still: what may be said per second does not depend on how fast this machine is.
+  const nowMs = Date.now();
+  replica = await mesh.startReplica({ heard, instancesPerService: 3, now: () => nowMs });
 });
 afterAll(() => mesh.stop());
 
@@ -48,16 +50,15 @@ test("invents no more instances than a service may have, which is said, logged a
 
 test("is not listened to beyond what all instances of a service could have to say; others are", async () => {
   const [flood, announce] = [await workload("web"), await workload("payment")];
-  // More than the burst and what comes in again while this is under way.
-  for (let sent = 0; sent < 40_000; sent++) flood("invented-0");
+  for (let sent = 0; sent < 10_000; sent++) flood("invented-0");
   announce("real");
   await eventually(async () => {
     const { instances } = await askStatus(mesh.ada);
     expect(instances.map(({ status }) => status.service)).toContain("payment");
-  });
-  await eventually(async () =>
-    expect(await metric('heddle_statuses_refused_total{reason="rate"}')).toBeGreaterThan(1_000),
-  );
+  }, 40_000);
+  await eventually(async () => {
+    expect(await metric('heddle_statuses_refused_total{reason="rate"}')).toBe(2_008);
+  }, 40_000);
 });
 
 test("is heard on a connection of its own: commands and questions do not wait for it", async () => {
