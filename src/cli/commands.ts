@@ -152,6 +152,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   { name: "status", summary: "show every instance and what it enforces", load: () => import("./commands/status.ts") },
   { name: "wait", summary: "wait until a revision is enforced everywhere", load: () => import("./commands/wait.ts") },
+  {
+    name: "completion",
+    summary: "print what makes a shell complete this command line",
+    load: () => import("./commands/completion.ts"),
+  },
   { name: "version", summary: "show the version", load: () => import("./commands/version.ts") },
 ];
 
