@@ -59,7 +59,7 @@ export interface CallPlan {
   readonly budget: RetryBudget | undefined;
   /** The request repeats another one already: it is tried again only where nothing was done. Absent: it does not. */
   readonly isRetry?: boolean;
-  /** Circuit breaking: false while as many retries are under way as policy allows. Absent: they may. */
+  /** Circuit breaking: false while as many calls are retried as policy allows; asked before the first. Absent: they may. */
   readonly takesRetry?: (() => boolean) | undefined;
   /**
    * The call is a copy: what becomes of it says nothing about the health of its endpoint, and no bound of policy counts it,

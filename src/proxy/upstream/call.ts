@@ -319,7 +319,7 @@ export class UpstreamCall implements Call, StreamListener<ResponseHead>, PoolWai
     const { retries, budget } = this.#plan;
     if (retries === undefined || !this.#body.replayable || this.#attempt > retries.attempts) return false;
     if (!isRetriable(outcome, retries) || (this.#plan.isRetry === true && !isUnprocessed(outcome))) return false;
-    if (this.#plan.takesRetry?.() === false) {
+    if (!this.#retrying && this.#plan.takesRetry?.() === false) {
       this.#flags |= flagSet("UO");
       return false;
     }

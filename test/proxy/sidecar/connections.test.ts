@@ -16,7 +16,7 @@ const POLICY = {
   pending: plain("maxConnections: 1, maxPendingRequests: 1"),
   retries: plain(
     "maxRetries: 1",
-    "retries: { attempts: 1, on: [5xx], backoff: { base: 1ms }, budget: { percent: 100, minPerSecond: 1000 } }",
+    "retries: { attempts: 2, on: [5xx], backoff: { base: 1ms }, budget: { percent: 100, minPerSecond: 1000 } }",
   ),
   renewed: plain("maxRequestsPerConnection: 3"),
   idle: plain("idleTimeout: 100ms"),
@@ -132,6 +132,13 @@ describe("what goes beyond a bound is answered at once", () => {
     expect(await fleet.metric('heddle_upstream_overflow_total{upstream="shop/retries",bound="maxRetries"}')).toBe(1);
     controller.abort();
     await first;
+  });
+
+  test("of retries: a request that is retried has its place until it is over", async () => {
+    const service = bare("retries");
+    service.script = [{ status: 500 }, { status: 502 }];
+    expect((await fleet.call("retries")).status).toBe(200);
+    expect(service.requests).toHaveLength(3);
   });
 });
 
