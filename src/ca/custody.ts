@@ -36,19 +36,25 @@ export interface PendingKey {
   readonly csrPem: string;
 }
 
+/** A store of the authority's keys and certificates. */
 export interface KeyCustody {
   /** Those of which a root is kept, in no particular order. */
   generations(): Promise<readonly Generation[]>;
   /** Undefined where none is kept. Rejects with `CustodyError`. */
   load(role: SigningRole, generation: Generation): Promise<KeptPair | undefined>;
-  /** Keeps a new pair, with a key that can be exported, unless there is one already. False: somebody else's came first, and stays. */
+  /**
+   * Keeps a new pair, with a key that can be exported, unless there is one already. False: somebody else's came first,
+   * and stays.
+   */
   create(role: SigningRole, generation: Generation, pair: SigningPair): Promise<boolean>;
   /** Keeps a pair in place of whatever is there. */
   replace(role: SigningRole, generation: Generation, pair: SigningPair): Promise<void>;
   pending(): Promise<PendingKey | undefined>;
   /** Keeps a key, which can be exported, until `install`. */
   createPending(pending: PendingKey): Promise<void>;
-  /** Keeps the certificate for the pending key and the root above it, whose key is elsewhere; nothing is pending then. */
+  /**
+   * Keeps the certificate for the pending key and the root above it, whose key is elsewhere; nothing is pending then.
+   */
   install(generation: Generation, certificatePem: string, rootPem: string): Promise<void>;
 }
 

@@ -15,6 +15,7 @@ export interface MonitoringOptions {
   readonly ailment: () => string | undefined;
 }
 
+/** The HTTP side while it listens. */
 export interface Monitoring {
   /** Such as `http://127.0.0.1:15014`. */
   readonly url: string;

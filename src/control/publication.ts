@@ -39,6 +39,7 @@ export interface PublicationOptions {
   readonly logger: Logger;
 }
 
+/** The publishers of a replica, and what they keep track of instances by. */
 export interface Publication {
   readonly snapshots: SnapshotPublisher;
   readonly endpoints: EndpointPublisher;

@@ -37,14 +37,16 @@ export interface ControlOptions {
   /** A control user's connection, which remains the caller's to close. */
   readonly bus: NatsBus;
   /**
-   * Another one, to hear workloads on: whoever has credentials of a single sidecar can flood it, and operators' commands
-   * and questions must not wait behind that. `bus` by default.
+   * Another one, to hear workloads on: whoever has credentials of a single sidecar can flood it, and operators'
+   * commands and questions must not wait behind that. `bus` by default.
    */
   readonly heard?: NatsBus;
   /** Keys of the certificate authority, the same for every replica. */
   readonly custody: KeyCustody;
   readonly trustDomain: string;
-  /** The keys of the NATS accounts at work, which remain the caller's to close; absent where another replica has them. */
+  /**
+   * The keys of the NATS accounts at work, which remain the caller's to close; absent where another replica has them.
+   */
   readonly accounts?: Accounts;
   /** Written into an empty ledger; means nothing to any other. */
   readonly operator?: FirstOperator;
@@ -70,6 +72,7 @@ export interface ControlOptions {
   readonly logger: Logger;
 }
 
+/** A replica that runs. */
 export interface ControlReplica {
   /** Last revision folded. */
   readonly revision: number;

@@ -17,6 +17,7 @@ const INSTANCES_MAX = 20_000;
 /** `namespace/service/instance`. */
 export type InstanceKey = `${ServiceRef}/${string}`;
 
+/** Instance names are unique within their service only. */
 export function instanceKey(service: ServiceRef, instance: string): InstanceKey {
   return `${service}/${instance}`;
 }

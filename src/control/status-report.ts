@@ -19,6 +19,7 @@ export interface StatusSources {
   readonly nowMs: number;
 }
 
+/** Services and instances by name, so that every replica lists them alike. */
 export function statusReport({ state, expectedRevision, roster, registry, nowMs }: StatusSources): StatusReply {
   const services: StatusReply["services"] = [];
   for (const [namespace, { services: declared }] of sortedEntries(state.namespaces)) {

@@ -63,6 +63,7 @@ export interface ChainProblem {
   readonly message: string;
 }
 
+/** What a check of the chain found. */
 export interface ChainReport {
   readonly problems: readonly ChainProblem[];
   /** Hash of the last change by namespace: noted elsewhere, it lets a later check notice a rewritten end. */
@@ -70,6 +71,7 @@ export interface ChainReport {
   readonly changes: number;
 }
 
+/** What a check starts from, and what it compares with. */
 export interface ChainCheck {
   /** The log is read from somewhere in its middle: the first change of each namespace is taken at its word. */
   readonly partial?: boolean;

@@ -11,6 +11,7 @@ import type { MeshState } from "./state.ts";
 
 type Body<K extends CommandBody["kind"]> = Extract<CommandBody, { kind: K }>;
 
+/** The documents as given, if each is declared once and belongs to the namespace. */
 export function planApply(state: MeshState, namespace: string, body: Body<"apply">): Result<Plan, Refusal> {
   const problems: RefusalProblem[] = [];
   const seen = new Set<DocumentKey>();
@@ -28,6 +29,7 @@ export function planApply(state: MeshState, namespace: string, body: Body<"apply
   return ok({ wanted: body.documents.map(wanting), warnings: [] });
 }
 
+/** The named documents as absent. Refuses a key that names nothing, with the nearest one that does. */
 export function planDelete(state: MeshState, namespace: string, body: Body<"delete">): Result<Plan, Refusal> {
   const problems: RefusalProblem[] = [];
   const wanted = new Map<string, WantedDocument>();

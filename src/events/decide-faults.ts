@@ -13,6 +13,7 @@ type Body<K extends CommandBody["kind"]> = Extract<CommandBody, { kind: K }>;
 /** Of one namespace at a time: each is asked of every request to its service. */
 const FAULTS_MAX = 64;
 
+/** Refuses a service that is not declared, and an id that is in use. */
 export function planFaultInject(
   state: MeshState,
   namespace: string,
@@ -34,6 +35,7 @@ export function planFaultInject(
   return recording({ type: "FaultInjected", namespace, service: service.name, ...said });
 }
 
+/** Clears one fault by its id, or all of a service. */
 export function planFaultClear(
   state: MeshState,
   namespace: string,
@@ -52,7 +54,9 @@ export function planFaultClear(
   return ok({ wanted: [], facts, warnings: [] });
 }
 
-/** What a namespace did not have then and has now: whoever goes back leaves it behind. What was cleared stays cleared. */
+/**
+ * What a namespace did not have then and has now: whoever goes back leaves it behind. What was cleared stays cleared.
+ */
 export function faultsSince(then: MeshState, now: MeshState, namespace: string): DomainEvent[] {
   const before = then.namespaces.get(namespace)?.faults;
   const { faults } = now.namespaces.get(namespace) ?? EMPTY_NAMESPACE;

@@ -14,6 +14,7 @@ type Federate = Extract<FederationCommand, { kind: "federate" }>;
 /** Their roots stand in every snapshot. */
 const DOMAINS_MAX = 16;
 
+/** No events where the domain is trusted by the same roots already. */
 export function decideFederation(
   state: MeshState,
   namespace: string,

@@ -9,6 +9,7 @@ import type { MeshState } from "./state.ts";
 
 type Body<K extends CommandBody["kind"]> = Extract<CommandBody, { kind: K }>;
 
+/** Refuses a name that an operator has, and a key that is in use or was revoked. */
 export function planOperatorAdd(
   state: MeshState,
   namespace: string,
@@ -36,6 +37,7 @@ export function planOperatorAdd(
   return recording({ type: "OperatorAdded", name, publicKey, role, namespaces });
 }
 
+/** Makes the operator's key void for good. */
 export function planOperatorRevoke(
   state: MeshState,
   namespace: string,

@@ -39,6 +39,7 @@ export function undoChange(
   return conflicts.length > 0 ? err(conflicts) : ok(wanted);
 }
 
+/** Merges the change's inverse into the documents as they are; refuses where a later change touched the same place. */
 export function planRevert(
   state: MeshState,
   reverted: RevertedChange | undefined,

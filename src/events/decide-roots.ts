@@ -16,6 +16,7 @@ type Action = Extract<CommandBody, { kind: "rotate-root" }>["action"];
 /** Roots that are trusted at once; a rotation needs two. */
 const TRUSTED_ROOTS_MAX = 8;
 
+/** Refuses steps that the state of the rotation does not allow. */
 export function decideRoots(state: MeshState, namespace: string, body: RootCommand): Result<Decision, Refusal> {
   if (namespace !== MESH_NAMESPACE) {
     return refuse(problem("namespace", `roots are the whole mesh's: this is a command for ${MESH_NAMESPACE}`));

@@ -22,6 +22,7 @@ interface Place {
   readonly rule: RouteRule | undefined;
 }
 
+/** New weights for the backends of one rule; the subsets that are not named share the rest. */
 export function planShift(state: MeshState, namespace: string, body: ShiftBody): Result<Plan, Refusal> {
   const { service } = body;
   const ref = serviceRef(service.namespace, service.name);
@@ -79,8 +80,9 @@ function findPlace(state: NamespaceState, namespace: string, { service, rule }: 
 }
 
 /**
- * The rule's backends, and those subsets of the service, and other services, that are named though the rule sends nothing to them yet:
- * that is how a canary begins. Where there is nothing to start from, all subsets of the service at weight zero.
+ * The rule's backends, and those subsets of the service, and other services, that are named though the rule sends
+ * nothing to them yet: that is how a canary begins. Where there is nothing to start from, all subsets of the service at
+ * weight zero.
  */
 function shiftableBackends(
   rule: RouteRule | undefined,

@@ -10,6 +10,7 @@ import type { MeshState } from "./state.ts";
 
 type Body<K extends CommandBody["kind"]> = Extract<CommandBody, { kind: K }>;
 
+/** Refuses keys that are in use; a service that is not declared yet is a warning. */
 export function planTokenCreate(
   state: MeshState,
   namespace: string,
@@ -24,6 +25,7 @@ export function planTokenCreate(
   return recording(created, undeclaredWarnings(state, namespace, service.name));
 }
 
+/** Makes the token's key void for good. */
 export function planTokenRevoke(
   state: MeshState,
   namespace: string,

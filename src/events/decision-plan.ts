@@ -29,6 +29,7 @@ export interface RevertedChange {
   readonly after: MeshState;
 }
 
+/** What a command comes down to. */
 export interface Plan {
   readonly wanted: readonly WantedDocument[];
   /** Events about what no document says, such as operators. */
@@ -44,12 +45,14 @@ export type RefusalProblem = Refusal["problems"][number];
 /** Problems beyond this many say nothing new, and an answer has to fit into one message. */
 const PROBLEMS_MAX = 100;
 
+/** A refusal for these problems, of which at most `PROBLEMS_MAX` are told. */
 export function refuse(...problems: readonly RefusalProblem[]): { readonly ok: false; readonly error: Refusal } {
   const rest = problems.length - PROBLEMS_MAX;
   if (rest <= 0) return err({ kind: "refused", problems });
   return err({ kind: "refused", problems: [...problems.slice(0, PROBLEMS_MAX), problem("", `and ${rest} more`)] });
 }
 
+/** One reason of a refusal; see `RefusalProblem` for `path`. */
 export function problem(path: string, message: string): RefusalProblem {
   return { path, message };
 }

@@ -22,6 +22,7 @@ export function isRootEvent(event: DomainEvent): event is RootEvent {
   return event.type.startsWith("Root");
 }
 
+/** The roots and the rotation after one event. */
 export function evolveRoots({ roots, rotation }: Roots, event: RootEvent, origin: Origin): Roots {
   switch (event.type) {
     case "RootAdded": {

@@ -7,6 +7,7 @@
 import { sha256Hex } from "./chain.ts";
 import type { RecordedChange } from "./change.ts";
 
+/** A revision, and the digest of everything up to it. */
 export interface LedgerMark {
   readonly revision: number;
   /** Lower-case hex; a noted one may be cut to its first 16 digits or more. */

@@ -2,6 +2,7 @@
 
 import { canonicalJson } from "../policy/canonical.ts";
 
+/** An edit script; see `listDiff`. */
 export interface ListDiff {
   /** Indexes in the old list, highest first, so that each still holds when its turn comes. */
   readonly removals: readonly number[];

@@ -10,6 +10,7 @@ export interface AppendConflict {
   readonly lastRevision: number | undefined;
 }
 
+/** Which part of the log to read. */
 export interface ReadRange {
   /** First revision, inclusive; 1 by default. */
   readonly from?: number;
@@ -19,12 +20,14 @@ export interface ReadRange {
   readonly namespace?: string;
 }
 
+/** A subscription under way. */
 export interface LogSubscription {
   /** Settles when the subscription has ended; rejects when it ended by a fault. */
   readonly closed: Promise<void>;
   stop(): void;
 }
 
+/** The ledger, as everything outside this folder knows it. */
 export interface EventLog {
   /**
    * Appends if the namespace's last revision is still `expectedRevision` (0: none yet).

@@ -23,6 +23,7 @@ export interface Origin {
   readonly time: string;
 }
 
+/** A value and the change that put it there. */
 export interface WithOrigin<T> {
   readonly value: T;
   readonly origin: Origin;
@@ -69,6 +70,7 @@ export interface FaultState {
   readonly origin: Origin;
 }
 
+/** All that a namespace's changes left behind. */
 export interface NamespaceState {
   /** Revision of the last change in this namespace; what the next append must expect. 0: none yet. */
   readonly revision: number;
@@ -112,6 +114,7 @@ export interface RevokedKey {
   readonly origin: Origin;
 }
 
+/** A root certificate and how far it is in its life. */
 export interface TrustRoot {
   readonly fingerprint: string;
   readonly pem: string;
@@ -138,6 +141,7 @@ export interface RootRotation {
   readonly origin: Origin;
 }
 
+/** The whole mesh as of a revision. */
 export interface MeshState {
   /** Revision of the last change folded, whatever its namespace. 0: nothing has happened. */
   readonly revision: number;

@@ -9,6 +9,7 @@ import { itemsReplaced } from "./list-diff.ts";
 
 type Path = readonly (string | number)[];
 
+/** The outcome of a merge. */
 export interface Merge {
   /** What it comes to; `theirs` at every conflict. */
   readonly value: unknown;

@@ -21,6 +21,7 @@ export interface Entry {
   readonly revision: number;
 }
 
+/** Keyed durable values, each with a version by which writes can be made conditional. */
 export interface Bucket {
   get(key: string): Promise<Entry | undefined>;
   /** Writes whatever is there. */
@@ -34,6 +35,7 @@ export interface Bucket {
 
 export type ConnectionEvent = "connected" | "disconnected" | "closed";
 
+/** A connection to the mesh's NATS. */
 export interface Bus {
   publish(subject: string, data: Uint8Array): void;
   subscribe(

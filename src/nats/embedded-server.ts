@@ -50,6 +50,7 @@ export interface ServerExit {
   readonly requested: boolean;
 }
 
+/** A server that runs. */
 export interface EmbeddedServer {
   readonly url: string;
   readonly pid: number;
@@ -176,7 +177,8 @@ function serverConfig(
     logfile_size_limit: LOG_BYTES_MAX,
     jetstream: {
       store_dir: join(directory.natsPath, "store"),
-      // An acknowledged change is on the disk, not only in the page cache: it then survives a loss of power, too. Before
+      // An acknowledged change is on the disk, not only in the page cache: it then survives a loss of power, too.
+      // Before
       // 2.10 the server syncs every two minutes and cannot be told otherwise; it does survive its own death.
       ...(versionAtLeast(binary.version, 2, 10) ? { sync_interval: "always" } : {}),
     },

@@ -1,6 +1,7 @@
 /**
  * nkeys: Ed25519 keys in NATS's own text form (`U…` public, `SU…` seed). An operator's commands are signed with the
- * same key that the operator connects with, so that the server's permissions and the ledger's signatures name one actor.
+ * same key that the operator connects with, so that the server's permissions and the ledger's signatures name one
+ * actor.
  */
 
 import { createPublicKey, verify as verifySignature } from "node:crypto";
@@ -15,6 +16,7 @@ export interface UserKey {
 /** User nkeys: the prefix `U` and 55 characters of base32 (32 bytes of key, 2 of checksum). */
 const USER_PUBLIC_KEY = /^U[A-Z2-7]{55}$/;
 
+/** Checks the form only, not the checksum. */
 export function isUserPublicKey(text: string): boolean {
   return USER_PUBLIC_KEY.test(text);
 }

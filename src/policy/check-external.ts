@@ -1,6 +1,6 @@
 /**
- * Services of other meshes: what of our policy has effect on calls to them. Our own callers enforce who may call, and how
- * calls are routed and guarded; everything else is the business of the sidecars there, and said there.
+ * Services of other meshes: what of our policy has effect on calls to them. Our own callers enforce who may call, and
+ * how calls are routed and guarded; everything else is the business of the sidecars there, and said there.
  */
 
 import type { DocumentPath, Remark } from "./remark.ts";
@@ -8,6 +8,7 @@ import { type AccessRule, partsOf, type ServiceSpec } from "./schema.ts";
 
 const THEIRS = ["subsets", "healthCheck", "certificateTtl", "mtls", "jwt"] as const satisfies (keyof ServiceSpec)[];
 
+/** Fields that an external service says in vain. */
 export function checkExternal(spec: ServiceSpec): Remark[] {
   if (spec.external === undefined) return [];
   const message = "is for the other mesh to say: its sidecars enforce it, and not ours";

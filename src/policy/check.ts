@@ -40,6 +40,7 @@ export interface Finding {
   readonly message: string;
 }
 
+/** Findings by severity: only errors keep documents from being applied. */
 export interface CheckResult {
   /** The documents must not be applied. */
   readonly errors: readonly Finding[];

@@ -17,10 +17,12 @@ export function documentNamespace(document: PolicyDocument): string {
   return document.kind === "Mesh" ? MESH_NAMESPACE : document.metadata.namespace;
 }
 
+/** The key of a document. */
 export function documentKey(document: PolicyDocument): DocumentKey {
   return keyOf(document.kind, documentNamespace(document), document.metadata.name);
 }
 
+/** The key of such a document, whether there is one or not. */
 export function keyOf(kind: PolicyKind, namespace: string, name: string): DocumentKey {
   return `${kind}/${namespace}/${name}`;
 }

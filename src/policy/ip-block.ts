@@ -9,13 +9,14 @@ interface IpBlock {
   readonly family: "ipv4" | "ipv6";
 }
 
+/** Whether the text is an address or a range. */
 export function isIpBlock(text: string): boolean {
   return parseIpBlock(text) !== undefined;
 }
 
 /**
- * Whether an address lies in any of the ranges, which must be valid. An IPv4 address in IPv6 form (RFC 4291 §2.5.5.2) is
- * found in IPv4 ranges as well.
+ * Whether an address lies in any of the ranges, which must be valid. An IPv4 address in IPv6 form (RFC 4291 §2.5.5.2)
+ * is found in IPv4 ranges as well.
  */
 export function compileIpBlocks(texts: readonly string[]): (ip: string) => boolean {
   const list = new BlockList();
@@ -27,7 +28,9 @@ export function compileIpBlocks(texts: readonly string[]): (ip: string) => boole
   return (ip) => list.check(ip, isIPv6(ip) ? "ipv6" : "ipv4");
 }
 
-/** Undefined for what is no address or range (RFC 4632 §3.1, RFC 4291 §2.3). Zone identifiers (`%eth0`) are none of it. */
+/**
+ * Undefined for what is no address or range (RFC 4632 §3.1, RFC 4291 §2.3). Zone identifiers (`%eth0`) are none of it.
+ */
 function parseIpBlock(text: string): IpBlock | undefined {
   const [address = "", prefixText, ...rest] = text.split("/");
   const version = address.includes("%") ? 0 : isIP(address);

@@ -1,8 +1,12 @@
-/** JSON of which nothing is known yet: how it is read before a schema looks at it, and how its objects are looked into. */
+/**
+ * JSON of which nothing is known yet: how it is read before a schema looks at it, and how its objects are looked into.
+ */
 
 export type JsonRecord = Readonly<Record<string, unknown>>;
 
-/** What a text holds, for a schema to judge; undefined where it is not JSON, or its bytes are not UTF-8 (RFC 8259, 8.1). */
+/**
+ * What a text holds, for a schema to judge; undefined where it is not JSON, or its bytes are not UTF-8 (RFC 8259, 8.1).
+ */
 export function parseJson(text: Uint8Array | string): unknown {
   try {
     return JSON.parse(typeof text === "string" ? text : new TextDecoder("utf-8", { fatal: true }).decode(text));
@@ -11,6 +15,7 @@ export function parseJson(text: Uint8Array | string): unknown {
   }
 }
 
+/** An object of JSON: no array, not null. */
 export function isRecord(value: unknown): value is JsonRecord {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

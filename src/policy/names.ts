@@ -18,10 +18,12 @@ export const DNS_LABEL = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/;
 /** SPIFFE trust domain (SPIFFE-ID §2.1): `[a-z0-9.-_]`, at most 255 bytes. */
 export const TRUST_DOMAIN = /^[a-z0-9._-]{1,255}$/;
 
+/** Whether a text can name a namespace, a service or a document. */
 export function isDnsLabel(text: string): boolean {
   return DNS_LABEL.test(text);
 }
 
+/** Joins `namespace/name`. */
 export function serviceRef(namespace: string, name: string): ServiceRef {
   return `${namespace}/${name}`;
 }

@@ -9,6 +9,7 @@ export interface Position {
   readonly column: number;
 }
 
+/** One mistake in a policy file. */
 export interface Problem {
   readonly file: string;
   /** From 1; 0 when the file as a whole is meant. */

@@ -13,6 +13,7 @@ import { messageOf } from "./backoff.ts";
 import type { Projection } from "./projection.ts";
 import type { StateCodec } from "./state-codec.ts";
 
+/** A state and the change that it ends with. */
 export interface Checkpoint<S> {
   /** The last change folded. */
   readonly revision: number;

@@ -7,6 +7,7 @@ import type { SnapshotJwt } from "./snapshot.ts";
 /** Clocks that are kept by NTP differ by less; Istio and Envoy allow as much. */
 const CLOCK_SKEW_MS = 60_000;
 
+/** Undefined fields of the document become the defaults that sidecars enforce. */
 export function compileJwt({ required = false, providers }: JwtSpec): SnapshotJwt {
   return {
     required,

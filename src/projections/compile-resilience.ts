@@ -22,6 +22,7 @@ const RETRY_BUDGET = { percent: 20, minPerSecond: 3 } as const;
 const BACKOFF_BASE_MS = 25;
 const BACKOFF_MAX_FACTOR = 10;
 
+/** A rule's retries with every default said. */
 export function compileRetries(retries: NonNullable<RouteRule["retries"]>): SnapshotRetries {
   const { attempts, perTryTimeout, on, statusCodes, backoff, budget } = retries;
   return {
@@ -41,6 +42,7 @@ function compileBackoff({ base, max }: NonNullable<NonNullable<RouteRule["retrie
   return { baseMs, maxMs: maxMs ?? baseMs * BACKOFF_MAX_FACTOR };
 }
 
+/** A service's bounds on connections and requests, with times in milliseconds. */
 export function compileConnectionPool(pool: ServiceSpec["connectionPool"] = {}): SnapshotConnectionPool {
   const { connectTimeout, idleTimeout, ...bounds } = pool;
   return {
@@ -98,6 +100,7 @@ export function compileBalancing(
   return Object.keys(balancing).length === 0 ? undefined : balancing;
 }
 
+/** How a service's sidecars ask their application. */
 export function compileHealthCheck(spec: NonNullable<ServiceSpec["healthCheck"]>): SnapshotHealthCheck {
   const { http, grpc, interval = "2s", timeout = "2s", unhealthyThreshold = 2, healthyThreshold = 1 } = spec;
   return {
@@ -109,6 +112,7 @@ export function compileHealthCheck(spec: NonNullable<ServiceSpec["healthCheck"]>
   };
 }
 
+/** One rule of a RateLimit; `origin` names it in refusals. */
 export function compileRateLimit(rule: RateLimitSpec["rules"][number], origin: RuleOrigin): SnapshotRateLimit {
   const { match = [], requests, per, burst = 0, by = [], scope } = rule;
   const keys = Array.isArray(by) ? by : [by];

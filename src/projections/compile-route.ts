@@ -66,6 +66,7 @@ function compileMirror(
   };
 }
 
+/** A fault with its shares said, and durations in milliseconds. */
 export function compileFault({ delay, bandwidth, abort }: NonNullable<RouteRule["fault"]>): SnapshotFault {
   return {
     ...(delay === undefined ? {} : { delay: compileDelay(delay) }),

@@ -5,6 +5,7 @@ import { foldChange } from "../events/evolve.ts";
 import { OwnedMaps } from "../events/maps.ts";
 import { INITIAL_STATE, type MeshState } from "../events/state.ts";
 
+/** A fold of the ledger. */
 export interface Projection<S> {
   /** A NATS subject token: part of the checkpoint's key. */
   readonly name: string;

@@ -35,6 +35,7 @@ export interface RunnerOptions<S> {
   readonly random?: () => number;
 }
 
+/** A projection that follows the log. */
 export interface RunningProjection<S> {
   readonly state: S;
   /** Revision of the last change folded. */

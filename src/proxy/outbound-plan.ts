@@ -41,6 +41,7 @@ const TRUSTED_FIELDS: ReadonlySet<string> = new Set([
   ...HOP_FIELDS,
 ]);
 
+/** The plan of one call; nothing is opened or sent yet. */
 export function planCall(runtime: Runtime, call: PlannedCall): CallPlan {
   const { upstream, rule, subset } = call.route;
   const { port, endpoints, record } = call;

@@ -247,6 +247,7 @@ const FAULTS = {
 
 export type FaultName = keyof typeof FAULTS;
 
+/** What the form of a response depends on. */
 export interface FaultContext {
   /** HTTP version of the downstream connection. */
   readonly version: HttpVersion;

@@ -9,6 +9,7 @@ import type { SidecarMetrics } from "../telemetry/sidecar-metrics.ts";
 import type { TrafficRecorder } from "../telemetry/traffic-recorder.ts";
 import type { Counter } from "./side.ts";
 
+/** Where what happened to requests is written. */
 export interface Telemetry {
   readonly requests: RequestMetrics;
   readonly sidecar: SidecarMetrics;
@@ -44,6 +45,7 @@ function refOf(namespace: string | undefined, name: string | undefined): Service
 /** What an edge says of a service that nobody knows. */
 export const UNKNOWN = "unknown";
 
+/** Counts a request that is over, and writes its access log line. */
 export function countRequest(telemetry: Telemetry, record: RequestRecord, edge: Counter | undefined): void {
   edge?.count(record);
   telemetry.accessLog?.log(record);

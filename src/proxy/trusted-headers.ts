@@ -1,7 +1,7 @@
 /**
  * Headers that an application may believe, because only the sidecar beside it sets them. Whatever a caller says in them
- * is dropped, under every name that an application could take for one of theirs: CGI and its descendants (WSGI, Rack, PHP)
- * cannot tell `x_forwarded_client_cert` from `x-forwarded-client-cert`.
+ * is dropped, under every name that an application could take for one of theirs: CGI and its descendants (WSGI, Rack,
+ * PHP) cannot tell `x_forwarded_client_cert` from `x-forwarded-client-cert`.
  */
 
 import type { ServiceSnapshot } from "../projections/snapshot.ts";
@@ -42,12 +42,16 @@ export interface TrustedNames {
   readonly ofOthers: ReadonlySet<string>;
 }
 
+/** The names for one service, whose claims policy may pass on under names of its own. */
 export function compileTrustedNames({ jwt }: ServiceSnapshot["inbound"]): TrustedNames {
   const ofPeers = new Set([CLIENT_CERT, ...(jwt === undefined ? [] : claimHeaderNames(jwt))]);
   return { ofPeers, ofOthers: ofPeers.union(PEER_FIELDS) };
 }
 
-/** The head as the application gets it, its list changed in place. Envoy's form of the certificate's header: who vouches, and for whom. */
+/**
+ * The head as the application gets it, its list changed in place. Envoy's form of the certificate's header: who
+ * vouches, and for whom.
+ */
 export function trustedHead(head: RequestHead, { spiffeId, trustedNames }: Policy, caller: ProvenCaller): RequestHead {
   const { principal, token } = caller;
   const headers = withoutNames(head.headers, principal === undefined ? trustedNames.ofOthers : trustedNames.ofPeers);

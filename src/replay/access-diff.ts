@@ -12,7 +12,9 @@ import { type CallSet, callSets, describeCalls, type Probes, probesOf } from "./
 
 /** What changed for one caller of one service. */
 export interface AccessDifference {
-  /** `shop/web`; `none` for those without an identity, `spiffe://partner.example/*` for those of other trust domains. */
+  /**
+   * `shop/web`; `none` for those without an identity, `spiffe://partner.example/*` for those of other trust domains.
+   */
   readonly caller: string;
   readonly service: ServiceRef;
   readonly change: "started" | "stopped";
@@ -21,6 +23,7 @@ export interface AccessDifference {
   readonly words: readonly string[];
 }
 
+/** What to limit a comparison to. */
 export interface AccessDiffFilter {
   /** Only where a service of this namespace calls or is called. */
   readonly namespace?: string | undefined;

@@ -60,6 +60,7 @@ export interface ReportSource {
   readonly namespace: string | undefined;
 }
 
+/** Puts the report together, in the order in which an auditor reads it. */
 export function auditReport(source: ReportSource): AuditReport {
   const { from, to, mark, problems, namespace } = source;
   const trustDomain = to.state.mesh?.value.trustDomain ?? "";

@@ -82,6 +82,7 @@ export interface Outcome {
   readonly access: Decision | undefined;
 }
 
+/** What would become of a call, with every way that it could take. */
 export interface Judgement {
   /** All shares of such calls arrive. */
   readonly allowed: boolean;
@@ -275,7 +276,9 @@ function ruleOf(snapshot: ServiceSnapshot, to: ServiceRef, routing: Route | Rout
   return origin && snapshot.upstreams[to]?.routes.find((rule) => rule.origin === origin);
 }
 
-/** A user without the cookie is one of many, who come to the shares of the weights: judged as such, and not as one key. */
+/**
+ * A user without the cookie is one of many, who come to the shares of the weights: judged as such, and not as one key.
+ */
 function issuingNothing(snapshot: ServiceSnapshot): ServiceSnapshot {
   const upstreams = Object.entries(snapshot.upstreams).map(([ref, upstream]) => {
     const routes = upstream.routes.map((rule) => {

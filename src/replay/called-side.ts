@@ -99,8 +99,8 @@ export class CalledSides {
   }
 
   /**
-   * What the called side alone makes of a request: its access rules, and whether the two may meet at all. Undefined where
-   * they may not.
+   * What the called side alone makes of a request: its access rules, and whether the two may meet at all. Undefined
+   * where they may not.
    */
   accessOf(
     from: Source,
@@ -162,10 +162,12 @@ export function snapshotOf(state: MeshState, service: ServiceName): ServiceSnaps
   return compileSnapshot(state, service) ?? closedSnapshot(state, service);
 }
 
+/** `namespace/name`. */
 export function refOf({ namespace, name }: ServiceName): ServiceRef {
   return serviceRef(namespace, name);
 }
 
+/** The authority under which the service is called from anywhere in the mesh. */
 export function authorityOf({ namespace, name }: ServiceName, port: number | undefined): string {
   return port === undefined ? `${name}.${namespace}` : `${name}.${namespace}:${port}`;
 }

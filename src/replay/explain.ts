@@ -51,6 +51,7 @@ export function explain(state: MeshState, call: Call, judgement: Judgement): Fac
   ];
 }
 
+/** The outcome of a call in one sentence. */
 export function resultText({ allowed, obstacle, outcomes, fault }: Judgement): string {
   if (allowed) return `allowed: it reaches ${[...new Set(outcomes.map(({ service }) => service))].join(", ")}`;
   const text = OBSTACLES[obstacle ?? "denied"];

@@ -19,6 +19,7 @@ export interface Place {
   readonly path: FieldPath;
 }
 
+/** A place in a document, by the document's kind and name. */
 export function placeIn(kind: PolicyKind, namespace: string, name: string, path: FieldPath): Place {
   return { key: keyOf(kind, namespace, name), path };
 }

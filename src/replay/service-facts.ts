@@ -13,6 +13,7 @@ const FIELDS = [
   ["health", "healthCheck"],
 ] as const satisfies [about: string, field: keyof ServiceSpec][];
 
+/** What the Service document of a called service says that bears on calls. */
 export function serviceFacts(service: ServiceName, spec: ServiceSpec): Fact[] {
   const { ports, loadBalancer, certificateTtl } = spec;
   const at = (field: keyof ServiceSpec): Place => placeIn("Service", service.namespace, service.name, [field]);

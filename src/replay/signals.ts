@@ -1,4 +1,6 @@
-/** Rate, errors and latency out of recorded calls: the golden signals of services, as their callers and policy see them. */
+/**
+ * Rate, errors and latency out of recorded calls: the golden signals of services, as their callers and policy see them.
+ */
 
 import { LatencySketch } from "../telemetry/latency-sketch.ts";
 import type { ObservedCalls } from "./traffic-table.ts";
@@ -23,6 +25,7 @@ export interface NamedSignals extends Signals {
 /** What is added up of calls. */
 type Counted = Pick<ObservedCalls, "decisions" | "count" | "errors" | "latency">;
 
+/** Adds calls up; `spanMs` is the time that they were counted over. */
 export function signalsOf(calls: readonly Counted[], spanMs: number): Signals {
   const latency = latencyOf(calls);
   let [total, errors, refused] = [0, 0, 0];

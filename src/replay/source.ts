@@ -15,6 +15,7 @@ export type Source = ServiceName | Outsider;
 /** Anybody who shows no certificate. */
 export const NOBODY: Outsider = { caller: undefined };
 
+/** Whether the caller is no declared service of this mesh. */
 export function isOutsider(source: Source): source is Outsider {
   return "caller" in source;
 }

@@ -1,4 +1,6 @@
-/** What differs between two states in whom sidecars believe: identities that are revoked, other trust domains, roots. */
+/**
+ * What differs between two states in whom sidecars believe: identities that are revoked, other trust domains, roots.
+ */
 
 import { describe } from "../events/describe.ts";
 import type { DomainEvent } from "../events/domain-events.ts";
@@ -69,6 +71,7 @@ export function federationLines(before: MeshState, after: MeshState): string[] {
   });
 }
 
+/** What became of each root, and of the rotation, in words. */
 export function rootLines(before: MeshState, after: MeshState): string[] {
   const roots = keysOf(before.roots, after.roots).flatMap((fingerprint) => {
     const [was, is] = [before.roots.get(fingerprint)?.status, after.roots.get(fingerprint)?.status];

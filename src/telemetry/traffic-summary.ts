@@ -53,8 +53,8 @@ export interface DecidedCall extends Omit<TrafficCall, "decision"> {
 const FIELDS_MAX = 16;
 
 /**
- * Checked by hand: a day of a hundred services has two million of them, on each of which a schema spends 1.7 µs and this
- * 0.2 µs.
+ * Checked by hand: a day of a hundred services has two million of them, on each of which a schema spends 1.7 µs and
+ * this 0.2 µs.
  */
 function isTrafficCall(value: unknown): value is TrafficCall {
   return isCountedCall(value) && DECISIONS.has((value as Partial<TrafficCall>).decision);
@@ -129,6 +129,7 @@ export function decodeTrafficSummary(data: Uint8Array): TrafficSummary | undefin
   }
 }
 
+/** The bytes of a report, in JSON. */
 export function encodeTrafficSummary(summary: TrafficSummary): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(summary));
 }

@@ -31,6 +31,7 @@ export interface PeerIdentity extends Identity {
   readonly notAfterMs: number;
 }
 
+/** A peer that is not believed, as an expected failure. */
 export function refusal(reason: PeerRefusal["reason"], message: string): Result<never, PeerRefusal> {
   return err({ reason, message });
 }

@@ -10,6 +10,7 @@ import { currentState } from "../mesh/known-mesh.ts";
 import { type Paint, table } from "../output/output.ts";
 import { safeText } from "../output/safe-text.ts";
 
+/** What `heddle ca status` shows, for machines as it is. */
 export interface RotationView {
   readonly roots: readonly {
     readonly fingerprint: string;
@@ -29,6 +30,7 @@ export interface RotationView {
   } | null;
 }
 
+/** Reads the roots from the ledger, and asks the control plane what a rotation waits for. */
 export async function rotationView(context: OperatorContext): Promise<RotationView> {
   const state = await currentState(context);
   const waiting = state.rotation === undefined ? [] : (await askRotation(context)).waiting;
@@ -63,6 +65,7 @@ function stepOf({ roots, rotation }: MeshState): string {
   return isActive ? "waiting until every certificate is under the new root" : "waiting until every sidecar trusts it";
 }
 
+/** The same for people. */
 export function statusText({ roots, federation, rotation }: RotationView, paint: Paint, nowMs: number): string {
   const rows = roots.map(({ fingerprint, status, notAfter }) => [
     fingerprint.slice(0, 12),

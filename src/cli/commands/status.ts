@@ -102,6 +102,7 @@ interface Surroundings {
   readonly namespace: string | undefined;
 }
 
+/** What the control plane answered, limited to a namespace where one is meant, with how far each instance lags. */
 export function meshStatus(reply: StatusReply, { ledgerRevision, trustDomain, namespace }: Surroundings): MeshStatus {
   const isMeant = (within: string): boolean => namespace === undefined || within === namespace;
   const services = reply.services.filter((service) => isMeant(service.namespace));

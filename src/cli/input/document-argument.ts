@@ -26,6 +26,7 @@ export interface DocumentSelection {
   readonly name?: string;
 }
 
+/** A kind by its name or short name, in any case. The error proposes the nearest. */
 export function parseKind(text: string): Result<PolicyKind, string> {
   const kind = KINDS_BY_NAME.get(text.toLowerCase());
   if (kind !== undefined) return ok(kind);

@@ -36,6 +36,7 @@ export async function convergenceWords(
     : convergenceText(revision, reply);
 }
 
+/** The outcome of a wait in one sentence, with who lags and why. */
 export function convergenceText(revision: number, { applied, convergenceMs, lagging }: WaitReply): string {
   if (applied) {
     const after = convergenceMs === undefined ? "" : `, ${Math.round(convergenceMs)} ms after it was appended`;

@@ -31,6 +31,7 @@ export interface Effects {
   readonly live?: WhatIf;
 }
 
+/** What proposals would do to access, and to the calls of the last hour. */
 export async function effects(
   context: Pick<OperatorContext, "bus">,
   before: MeshState,

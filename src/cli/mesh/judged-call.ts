@@ -9,6 +9,7 @@ import { type OperatorContext, withOperator } from "./context.ts";
 import { pastState, serviceMeant } from "./known-mesh.ts";
 import { revisionOf } from "./moment-argument.ts";
 
+/** A call, its judgement, and the state that it was judged on. */
 export interface JudgedCall {
   readonly call: Call;
   /** As of the moment that was asked for. */

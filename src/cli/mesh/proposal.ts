@@ -45,6 +45,7 @@ const DECISIONS_MAX = 8;
 
 const MARK_STYLES = { "+": "green", "~": "yellow", "-": "red" } as const;
 
+/** A problem of a refusal as one line, safe for a terminal. */
 export function explainPlainly({ path, message }: Refusal["problems"][number]): string {
   // A message may name the place by itself.
   return safeText(path === "" || message.includes(path) ? message : `${path}: ${message}`);
@@ -181,6 +182,7 @@ export function differenceText(proposals: readonly Proposal[], paint: Paint, bef
     .join("");
 }
 
+/** One event as a line of a difference: its mark and its sentence. */
 export function eventLine(event: DomainEvent, paint: Paint, before?: MeshState): string {
   const mark = markOf(event, before);
   return `  ${paint(MARK_STYLES[mark], `${mark} ${describe(event)}`)}`;

@@ -12,6 +12,7 @@ import { safeText } from "./safe-text.ts";
 export const REPORT_FORMATS = ["markdown", "html", "csv", "json"] as const;
 export type ReportFormat = (typeof REPORT_FORMATS)[number];
 
+/** The report in one of `REPORT_FORMATS`. */
 export function reportText(report: AuditReport, format: ReportFormat): string {
   switch (format) {
     case "markdown":

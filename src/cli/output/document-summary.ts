@@ -2,6 +2,7 @@
 
 import { type AccessAction, type PolicyDocument, partsOf, type RouteRule } from "../../policy/schema.ts";
 
+/** The parts of a document's spec that tell it from others of its kind. */
 export function summarise(document: PolicyDocument): string {
   switch (document.kind) {
     case "Mesh": {

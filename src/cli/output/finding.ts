@@ -34,6 +34,7 @@ export function listed(group: Finding["group"], otherwise: Verdict) {
     });
 }
 
+/** Names for a sentence; beyond `NAMED_MAX`, only how many more there are. */
 export function named(list: readonly string[]): string {
   const rest = list.length - NAMED_MAX;
   return `${list.slice(0, NAMED_MAX).join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;

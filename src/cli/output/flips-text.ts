@@ -47,6 +47,7 @@ function flipCallText({ call, observed }: Flip): string {
   return `${sourceText(call.source)} → ${refOf(call.destination)} ${request}`;
 }
 
+/** The same for machines. */
 export function flipValue({ kind, observed, before, after }: Flip): unknown {
   return {
     kind,

@@ -14,6 +14,7 @@ const LEAF_WARN_MS = 15 * 60_000;
  */
 const SKEW_WARN_MS = 30_000;
 
+/** The findings about instances, in the order in which they are shown. */
 export function instanceFindings({ control, nowMs, version, state }: HealthFacts): Finding[] {
   const group = "instances";
   if (control === undefined) return [{ group, check: "instances", verdict: "skip", detail: "nobody to ask" }];

@@ -11,6 +11,7 @@ export interface MarkedLine {
 
 const MARK_STYLES = { "+": "green", "-": "red", " ": "dim" } as const;
 
+/** All lines of both versions in order, each marked as kept, removed or added. */
 export function markedLines(was: readonly string[], is: readonly string[]): MarkedLine[] {
   const { removals, insertions } = listDiff(was, is);
   const [left, came] = [new Set(removals), new Set(insertions)];

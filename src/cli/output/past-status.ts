@@ -59,6 +59,7 @@ export function pastStatus(state: MeshState, only: string | undefined): PastStat
   };
 }
 
+/** The same for people. */
 export function pastStatusText({ trustDomain, revision, mtls, access, services }: PastStatus, nowMs: number): string {
   const rows = services.map(({ service, ports, accessRules, callers, changed }) => [
     safeText(service),

@@ -2,6 +2,7 @@
 
 import { createServer } from "node:net";
 
+/** Tries to listen, for a moment. */
 export function isFree(hostname: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();

@@ -214,6 +214,7 @@ export function pageAddresses(options: SidecarArguments): Pick<SidecarOptions, "
   };
 }
 
+/** Reads `tcp`, `http:/PATH`, `grpc` or `none`. Throws `UsageError`. */
 export function parseHealthCheck(text: string): HealthCheck {
   if (text === "tcp" || text === "grpc" || text === "none") return { kind: text };
   if (text.startsWith("http:/")) return { kind: "http", path: text.slice("http:".length) };

@@ -16,6 +16,7 @@ export type HeaderList = string[];
 
 export type HttpVersion = "1.0" | "1.1" | "2";
 
+/** A request without its body. */
 export interface RequestHead {
   method: string;
   /**
@@ -39,6 +40,7 @@ export interface RequestHead {
   version: HttpVersion;
 }
 
+/** A response without its body. */
 export interface ResponseHead {
   status: number;
   headers: HeaderList;

@@ -23,6 +23,7 @@ import type { AccessPeer, AccessRequest, Caller } from "./access-input.ts";
  */
 export type DecisionReason = "allow_rule" | "deny_rule" | "default" | "unauthenticated";
 
+/** What access policy says to one request. */
 export interface Decision {
   readonly allowed: boolean;
   readonly reason: DecisionReason;
@@ -34,6 +35,7 @@ export interface Decision {
   readonly audit: readonly AuditFinding[];
 }
 
+/** An allow rule that did not match, and why. */
 export interface NearestGrant {
   readonly rule: SnapshotAccessRule;
   /** The conditions that did not hold. */

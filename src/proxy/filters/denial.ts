@@ -15,6 +15,7 @@ import { claimName } from "./claims.ts";
 /** Characters of a client's path or method that are repeated back to it. */
 const SHOWN_MAX = 128;
 
+/** A call that was refused, and by which decision. */
 export interface DeniedCall {
   /** Undefined: the caller showed no certificate. */
   readonly caller: Caller | undefined;
@@ -31,6 +32,7 @@ export interface DeniedCall {
   readonly decision: Decision;
 }
 
+/** The same for each of its readers. */
 export interface Denial {
   /** `rbac_access_denied_matched_policy[shop/payment-allow-orders[0]@42]`, `[none]@42` where no rule matched. */
   readonly details: string;

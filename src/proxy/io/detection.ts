@@ -36,6 +36,7 @@ const TLS_FOR_HTTP: Detection = {
 };
 const RAW: Detection = { kind: "speaks", protocol: "tcp" };
 
+/** What `bytes`, the first of a connection, say; `date` is for a response of our own (RFC 9110 §6.6.1). */
 export function detect(bytes: Uint8Array, expected: Expected, limits: Limits, date: string): Detection {
   if (expected === "tls") return detectTls(bytes, limits, date);
   const http2 = isHttp2Preface(bytes);

@@ -1,4 +1,6 @@
-/** Listeners, and the plain one: for the calls of the application beside us. `tls-listener.ts` has the one for peers. */
+/**
+ * Listeners, and the plain one: for the calls of the application beside us. `tls-listener.ts` has the one for peers.
+ */
 
 import type { Socket, SocketHandler } from "bun";
 import type { LimitMet } from "../limits.ts";
@@ -35,6 +37,7 @@ export interface PlainListenerOptions extends ListenerOptions {
   readonly redirect?: ((socket: Socket<unknown>) => Redirect | undefined) | undefined;
 }
 
+/** A listener that is open. */
 export interface Listener {
   readonly address: Address;
   readonly connections: ReadonlySet<Downstream>;

@@ -18,6 +18,7 @@ const ANSWERED: ReadonlySet<string> = new Set([
   "access-control-expose-headers",
 ]);
 
+/** The policy of one rule, compiled once. */
 export function compileCors(cors: SnapshotCors): Cors {
   const { origins, methods, headers: allowed, exposeHeaders, credentials, maxAgeS } = cors;
   const isAllowed = compileOrigins(origins);

@@ -73,6 +73,7 @@ function compileUpstream(source: SnapshotUpstream, self: CallingInstance): Upstr
  */
 export type Reach = ReadonlyMap<ServiceRef, Destination | undefined>;
 
+/** Every destination that a service's outcomes name; undefined where it may not be called. */
 export function reachOf({ source: { namespace, name, routes } }: Destination, all: Destinations): Reach {
   const ref = serviceRef(namespace, name);
   const reach = new Map<ServiceRef, Destination | undefined>([[ref, all.get(ref)]]);

@@ -26,11 +26,13 @@ export interface Redirect {
 
 const FOUND = 302;
 
+/** Undefined where the rule rewrites nothing. */
 export function compileRewrite({ rewrite, match }: SnapshotRouteRule): Rewrite | undefined {
   if (rewrite === undefined) return undefined;
   return { host: rewrite.host, target: compileTarget(rewrite, match) };
 }
 
+/** Undefined where the rule redirects nothing. */
 export function compileRedirect({ redirect, match }: SnapshotRouteRule): Redirect | undefined {
   if (redirect === undefined) return undefined;
   const { scheme, host, status = FOUND } = redirect;

@@ -74,7 +74,9 @@ function commandRoutes(port: AdminPort): Record<string, Handler> {
 /** `Host` as somebody on this machine writes it; a page whose name was made to resolve to loopback says its own. */
 const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
 
-/** What a page in somebody's browser sends to loopback says so; a person who types the address does not come from one. */
+/**
+ * What a page in somebody's browser sends to loopback says so; a person who types the address does not come from one.
+ */
 function isPage({ headers }: Request): boolean {
   return headers.has("origin") || (headers.get("sec-fetch-site") ?? "none") !== "none";
 }
@@ -120,10 +122,12 @@ export function listenAdmin(address: Address, port: AdminPort): AdminListener {
   return listen(address, { get: adminRoutes(port), post: commandRoutes(port), loopbackOnly: true });
 }
 
+/** `/healthz/ready` and `/healthz/live`. */
 export function listenHealth(address: Address, port: AdminPort): AdminListener {
   return listen(address, { get: healthRoutes(port), post: {}, loopbackOnly: false });
 }
 
+/** `/metrics` and `/stats/prometheus`. */
 export function listenMetrics(address: Address, port: AdminPort): AdminListener {
   return listen(address, { get: metricsRoutes(port), post: {}, loopbackOnly: false });
 }

@@ -8,6 +8,7 @@ import type { AskQuota } from "../quota-client.ts";
 /** Without an answer by then, control counts as out of reach. */
 const ANSWER_WITHIN_MS = 2_000;
 
+/** Rejects where nobody answers in time, or the answer is not understood. */
 export function quotaOverBus(bus: Bus, namespace: string, service: string): AskQuota {
   const subject = subjects.quota(namespace, service);
   return async (request) => {

@@ -51,6 +51,7 @@ export interface CallOwner {
   upstreamRetried(): void;
 }
 
+/** All that one call needs to know of policy, and of where to go. */
 export interface CallPlan {
   /** Where the next attempt goes; `tried` are those that failed. Undefined: nowhere. */
   pick(tried: readonly EndpointState[]): EndpointState | undefined;
@@ -62,8 +63,8 @@ export interface CallPlan {
   /** Circuit breaking: false while as many calls are retried as policy allows; asked before the first. Absent: they may. */
   readonly takesRetry?: (() => boolean) | undefined;
   /**
-   * The call is a copy: what becomes of it says nothing about the health of its endpoint, and no bound of policy counts it,
-   * so that it never takes a request's place. Absent: it is none.
+   * The call is a copy: what becomes of it says nothing about the health of its endpoint, and no bound of policy counts
+   * it, so that it never takes a request's place. Absent: it is none.
    */
   readonly isCopy?: boolean;
   /** How long somebody waits for the response still. Absent: for ever. */

@@ -56,6 +56,7 @@ export interface OutlierMemory {
   unreachableUntilMs: number;
 }
 
+/** The memory of an endpoint of which nothing is known. */
 export function newOutlierMemory(): OutlierMemory {
   return {
     consecutiveFailures: 0,
@@ -91,6 +92,7 @@ export function noteReachability(memory: OutlierMemory, reachable: boolean, nowM
   memory.unreachableUntilMs = nowMs + backoffMs;
 }
 
+/** Whether its ejection lasts. */
 export function isEjected(memory: OutlierMemory, nowMs: number): boolean {
   return memory.ejectedUntilMs > nowMs;
 }
@@ -127,6 +129,7 @@ export function maySpare(total: number, ejected: number, config: SnapshotOutlier
   return ejected === 0 || ((ejected + 1) / total) * 100 <= config.maxEjectionPercent;
 }
 
+/** Begins an ejection: by one base time longer for each in a row, up to what policy allows. */
 export function eject(
   memory: OutlierMemory,
   reason: EjectionReason,

@@ -41,6 +41,7 @@ export function hexValue(code: number): number {
   return HEX[code] ?? 0xff;
 }
 
+/** A non-empty token (RFC 9110 §5.6.2). */
 export function isToken(text: string): boolean {
   for (let at = 0; at < text.length; at++) {
     if (tokenLower(text.charCodeAt(at)) === 0) return false;
@@ -63,6 +64,7 @@ export function isProtocol(text: string): boolean {
   return slash < 0 ? isToken(text) : isToken(text.slice(0, slash)) && isToken(text.slice(slash + 1));
 }
 
+/** Whether every byte may stand in a request target. */
 export function isTargetText(text: string): boolean {
   for (let at = 0; at < text.length; at++) {
     if (TARGET[text.charCodeAt(at)] !== 1) return false;
@@ -108,6 +110,7 @@ function trimWhitespace(text: string): string {
   return text.slice(start, end);
 }
 
+/** SP or HTAB. */
 export function isWhitespace(code: number): boolean {
   return code === SPACE || code === TAB;
 }

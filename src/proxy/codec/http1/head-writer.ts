@@ -134,8 +134,9 @@ const BREAKS_LINE = /[\r\n\0\u0100-\uffff]/;
 
 /**
  * Field lines of a message. Throws on a field that would become two: every border validates its own, so that such a one
- * is our bug, and to stop is better than to be used for smuggling. Names that would speak of this connection or its framing are left out: the codec says them
- * itself, and a filter that sets one by mistake must not be able to break a message in two.
+ * is our bug, and to stop is better than to be used for smuggling. Names that would speak of this connection or its
+ * framing are left out: the codec says them itself, and a filter that sets one by mistake must not be able to break a
+ * message in two.
  */
 export function fieldLines(headers: HeaderList): string {
   let text = "";
@@ -149,6 +150,7 @@ export function fieldLines(headers: HeaderList): string {
   return text;
 }
 
+/** `name` in lower case. */
 export function hasField(headers: HeaderList, name: string): boolean {
   for (let at = 0; at < headers.length; at += 2) {
     if (headers[at] === name) return true;

@@ -34,6 +34,7 @@ export interface Role<In extends Head, Out extends Head> {
   onGoaway(lastStreamId: number): void;
 }
 
+/** Tells why a head is malformed from a head. */
 export function isFault(head: Head | StreamFault): head is StreamFault {
   return "kind" in head;
 }

@@ -4,6 +4,7 @@ import type { ClusterView } from "../data-plane.ts";
 
 type EndpointView = ClusterView["endpoints"][number];
 
+/** Adds up counts; an endpoint that any worker leaves out shows as left out. */
 export function sumClusters(views: readonly (readonly ClusterView[])[]): ClusterView[] {
   const services = new Map<string, ClusterView>();
   for (const view of views.flat()) {

@@ -22,6 +22,7 @@ export class FrameView {
   end = 0;
 }
 
+/** Whether the frame has a flag. */
 export function has(frame: FrameView, flag: number): boolean {
   return (frame.flags & flag) !== 0;
 }

@@ -12,6 +12,7 @@ export function readRstStream(frame: FrameView): number {
   return readUint32(frame.bytes, frame.start);
 }
 
+/** Stages the frame. */
 export function writeRstStream(writer: FrameWriter, streamId: number, code: number): void {
   writer.reserve(FRAME_HEADER_BYTES + 4);
   writer.frameHeader(4, RST_STREAM, 0, streamId);

@@ -70,6 +70,7 @@ function checkSetting(id: number, value: number): void {
   }
 }
 
+/** Stages the parameters, in order, as one frame. */
 export function writeSettings(writer: FrameWriter, settings: readonly Setting[]): void {
   const length = settings.length * SETTING_BYTES;
   writer.reserve(FRAME_HEADER_BYTES + length);
@@ -80,6 +81,7 @@ export function writeSettings(writer: FrameWriter, settings: readonly Setting[])
   }
 }
 
+/** Stages the acknowledgement of the peer's SETTINGS. */
 export function writeSettingsAck(writer: FrameWriter): void {
   writer.reserve(FRAME_HEADER_BYTES);
   writer.frameHeader(0, SETTINGS, ACK, 0);

@@ -11,6 +11,7 @@ export function readWindowUpdate(frame: FrameView): number {
   return readUint31(frame.bytes, frame.start);
 }
 
+/** Stages the frame; stream 0 is the connection. */
 export function writeWindowUpdate(writer: FrameWriter, streamId: number, increment: number): void {
   writer.reserve(FRAME_HEADER_BYTES + 4);
   writer.frameHeader(4, WINDOW_UPDATE, 0, streamId);
