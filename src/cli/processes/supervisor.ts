@@ -60,7 +60,7 @@ export class Supervisor {
   }
 
   async #watch(): Promise<void> {
-    const { name, launch, note, random } = this.#options;
+    const { name, note } = this.#options;
     const { signal } = this.#stopping;
     let failures = 0;
     for (let startedMs = performance.now(); ; startedMs = performance.now()) {
@@ -68,19 +68,27 @@ export class Supervisor {
       if (signal.aborted) return;
       failures = performance.now() - startedMs > HEALTHY_LIFE_MS ? 1 : failures + 1;
       note(`${name} has ended (${ending}); starting it again`);
-      for (;;) {
-        await pause(backoffMs(failures, random), signal);
-        if (signal.aborted) return;
-        try {
-          this.#child = await launch();
-          // Told to stop meanwhile: `stop` ends it.
-          if (signal.aborted) return;
-          note(`${name} is back (process ${this.#child.pid})`);
-          break;
-        } catch (error) {
-          failures += 1;
-          note(`${name} could not be started, trying again: ${messageOf(error)}`);
-        }
+      const relaunched = await this.#relaunch(failures);
+      if (relaunched === undefined) return;
+      failures = relaunched;
+    }
+  }
+
+  /** Tries until the child is there again; resolves with the failures in a row by then. Undefined: told to stop. */
+  async #relaunch(failuresSoFar: number): Promise<number | undefined> {
+    const { name, launch, note, random } = this.#options;
+    const { signal } = this.#stopping;
+    for (let failures = failuresSoFar; ; failures++) {
+      await pause(backoffMs(failures, random), signal);
+      if (signal.aborted) return undefined;
+      try {
+        this.#child = await launch();
+        // Told to stop meanwhile: `stop` ends it.
+        if (signal.aborted) return undefined;
+        note(`${name} is back (process ${this.#child.pid})`);
+        return failures;
+      } catch (error) {
+        note(`${name} could not be started, trying again: ${messageOf(error)}`);
       }
     }
   }
