@@ -46,6 +46,7 @@ export class Sidecar {
   /** For the application's health service. */
   readonly #healthPool: Pool;
   readonly #health: AppHealth;
+  readonly #quit = Promise.withResolvers<void>();
   /** The snapshot in force, and the services that it lets us call. */
   #snapshot: ServiceSnapshot | undefined;
   #callable: readonly ServiceRef[] = [];
@@ -93,9 +94,8 @@ export class Sidecar {
    * left open, where it cannot listen or the state directory cannot be used.
    */
   static async start(options: SidecarOptions): Promise<Sidecar> {
-    const { logger } = options;
-    const warn = (message: string): void => logger.warn({}, message);
-    const state = await StateDirectory.open(options.stateDirectory, options.mesh, warn);
+    const { stateDirectory, mesh, logger } = options;
+    const state = await StateDirectory.open(stateDirectory, mesh, (message) => logger.warn({}, message));
     const sidecar = new Sidecar(options, state);
     try {
       await sidecar.#start();
@@ -131,7 +131,8 @@ export class Sidecar {
   /** Undefined: ready for traffic. Otherwise what is missing. */
   notReady(): string | undefined {
     if (this.#draining) return "draining";
-    const { namespace, service } = this.#options;
+    const { namespace, service, waitForApplication } = this.#options;
+    if (waitForApplication && !this.#plane.addresses) return `waiting for the application: ${this.#health.reason}`;
     if (this.#snapshot === undefined) return `no snapshot yet: is ${namespace}/${service} declared (heddle apply)?`;
     const { lastError = "on its way" } = this.#identity?.status ?? {};
     if (this.#tls === undefined) return `no certificate yet: ${lastError}`;
@@ -203,9 +204,10 @@ export class Sidecar {
     });
     if (this.#identity.credentials !== undefined) this.#useCredentials(this.#identity.credentials);
     if (stored.snapshot !== undefined) this.#resume(stored.snapshot);
-    if (this.#options.waitForApplication) await this.#health.firstHealthy;
-    await this.#plane.listen();
     this.#openPages();
+    void this.#quit.promise.then(this.#options.onQuit);
+    if (this.#options.waitForApplication) await Promise.race([this.#health.firstHealthy, this.#quit.promise]);
+    await this.#plane.listen();
     this.#source = new ConfigSource(
       {
         namespace,
@@ -392,7 +394,7 @@ export class Sidecar {
         },
       },
       drain: () => void this.drain(),
-      quit: () => this.#options.onQuit(),
+      quit: () => this.#quit.resolve(),
     };
   }
 }
