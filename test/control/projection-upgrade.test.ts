@@ -82,7 +82,8 @@ async function startHeld() {
   const asked = Promise.withResolvers<void>();
   const request = bus.requestMessage.bind(bus);
   bus.requestMessage = async (subject, data, options) => {
-    if (subject === `$JS.API.DIRECT.GET.${EVENT_STREAM}`) {
+    // Whoever reads the ledger asks first how long it is.
+    if (subject === `$JS.API.STREAM.INFO.${EVENT_STREAM}`) {
       asked.resolve();
       await released.promise;
     }
