@@ -160,10 +160,16 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "version", summary: "show the version", load: () => import("./commands/version.ts") },
 ];
 
+/** What was typed comes back in the complaint about it, and that has to stay in sight. */
+const LONG_WORD = /(\S{200})[^\s']+/g;
+
 /** A command that throws rather than ends the process, and whose complaints look like ours. */
 export function newCommand(name: string): Command {
   return new Command(name).exitOverride().configureOutput({
-    outputError: (text, write) => write(safeLines(text.replace(/^error: (?:command-argument value )?/, "heddle: "))),
+    outputError: (text, write) => {
+      const ours = text.replace(/^error: (?:command-argument value )?/, "heddle: ");
+      write(safeLines(ours.replaceAll(LONG_WORD, "$1…")));
+    },
   });
 }
 

@@ -107,6 +107,13 @@ test("what is typed comes back without what a terminal would act upon", async ()
   }
 });
 
+test("what is typed at length is not all said again", async () => {
+  const { code, stderr } = await heddle("apply", "-f", "x", "--reason", "y".repeat(10_000));
+  expect(code).toBe(2);
+  expect(stderr).toContain(`${"y".repeat(50)}…' is invalid. It may have 1024 characters at most.`);
+  expect(stderr.length).toBeLessThan(500);
+});
+
 test("a document that is there twice is said once", async () => {
   const root = await mkdtemp(join(tmpdir(), "heddle-main-"));
   const service = "apiVersion: heddle/v1\nkind: Service\nmetadata: { namespace: shop, name: a }\n";
