@@ -48,7 +48,9 @@ export interface TestSidecar {
 export async function startTestSidecar(nats: TestNats, spec: SidecarSpec, number: number): Promise<TestSidecar> {
   const [namespace = "", service = ""] = spec.service.split("/");
   const credentials = await nats.mintService(namespace, service);
-  const bus = await connectBus({ url: nats.url, credentials, name: spec.service, onError: () => {} });
+  // A machine that is busy with other tests may not answer the first attempt in time.
+  const retryUntil = AbortSignal.timeout(30_000);
+  const bus = await connectBus({ url: nats.url, credentials, name: spec.service, onError: () => {}, retryUntil });
   const instance = `${service}-${number}`;
   const stateDirectory = join(nats.directory.path, "sidecars", instance);
   const anywhere = { host: "127.0.0.1", port: 0 };
