@@ -1,23 +1,23 @@
 /** Which revocations a service's sidecars must know of: of their own service, and of those it calls or is called by. */
 
 import type { IdentityRevocation, MeshState } from "../events/state.ts";
-import { type ServiceRef, serviceRef } from "../policy/names.ts";
+import { serviceRef } from "../policy/names.ts";
 import { mayCall, type ServiceName } from "./call-graph.ts";
 import type { SnapshotRevocation } from "./snapshot.ts";
 
-/** @param callable what the service may call */
+/** @param mayBeCalled whether the service may call another */
 export function compileRevocations(
   state: MeshState,
   service: ServiceName,
-  callable: ReadonlySet<ServiceRef>,
+  mayBeCalled: (called: ServiceName) => boolean,
 ): { revocations?: SnapshotRevocation[] } {
   const own = serviceRef(service.namespace, service.name);
   const revocations: SnapshotRevocation[] = [];
   for (const [namespace, content] of state.namespaces) {
     for (const [name, revocation] of content.revocations) {
-      const ref = serviceRef(namespace, name);
-      if (ref !== own && !callable.has(ref) && !mayCall(state, { namespace, name }, service)) continue;
-      const entry = snapshotRevocation({ namespace, name }, revocation);
+      const revoked = { namespace, name };
+      if (serviceRef(namespace, name) !== own && !mayBeCalled(revoked) && !mayCall(state, revoked, service)) continue;
+      const entry = snapshotRevocation(revoked, revocation);
       if (entry !== undefined) revocations.push(entry);
     }
   }

@@ -25,7 +25,14 @@ import {
   partsOf,
   type ServiceSpec,
 } from "../policy/schema.ts";
-import { accessDefaultOf, callableServices, policiesOf, type ServiceName, trustDomainOf } from "./call-graph.ts";
+import {
+  accessDefaultOf,
+  callableServices,
+  mayCall,
+  policiesOf,
+  type ServiceName,
+  trustDomainOf,
+} from "./call-graph.ts";
 import { compileJwt } from "./compile-jwt.ts";
 import {
   compileBalancing,
@@ -39,6 +46,7 @@ import { compileFault, compileRouteRule } from "./compile-route.ts";
 import { compilePorts } from "./mtls-modes.ts";
 import { mostExactFirst } from "./route-precedence.ts";
 import {
+  type CalledSnapshot,
   type RuleOrigin,
   type ServiceSnapshot,
   SNAPSHOT_VERSION,
@@ -46,6 +54,9 @@ import {
   type SnapshotRateLimit,
   type SnapshotUpstream,
 } from "./snapshot.ts";
+
+/** What a service enforces that is not declared: nobody may call it. */
+const CLOSED: ServiceSnapshot["inbound"] = { ports: [], accessDefault: "deny", access: [], rateLimits: [] };
 
 /**
  * The snapshot of a declared service as of `state`; undefined when the service is not declared.
@@ -64,21 +75,46 @@ export function compileSnapshot(state: MeshState, service: ServiceName): Service
   }
   return {
     ...meshWide(state, service),
-    ...compileRevocations(state, service, callable),
-    inbound: {
-      ports: compilePorts(state, service.namespace, declared.value),
-      ...compileAccessDefault(state, service),
-      access: compileAccess(state, service),
-      ...(declared.value.jwt === undefined ? {} : { jwt: compileJwt(declared.value.jwt) }),
-      rateLimits: compileRateLimits(namespace, service),
-      ...(declared.value.healthCheck === undefined
-        ? {}
-        : { healthCheck: compileHealthCheck(declared.value.healthCheck) }),
-    },
+    ...compileRevocations(state, service, ({ namespace: of, name }) => callable.has(serviceRef(of, name))),
+    inbound: compileInbound(state, service, namespace, declared.value),
     upstreams,
     unreachable: sortedNames(namespace.services).filter(
       (name) => name !== service.name && !callable.has(serviceRef(service.namespace, name)),
     ),
+  };
+}
+
+/**
+ * Of a snapshot, only what it takes to judge the calls that arrive. The rest of it grows with the services that this one
+ * may call, which is of no use to whoever looks at every service of the mesh in turn.
+ */
+export function compileCalledSide(state: MeshState, service: ServiceName): CalledSnapshot {
+  const namespace = state.namespaces.get(service.namespace);
+  const declared = namespace?.services.get(service.name);
+  if (namespace === undefined || declared === undefined) {
+    return { ...compileRevocations(state, service, () => false), inbound: CLOSED };
+  }
+  const mayBeCalled = (called: ServiceName): boolean =>
+    state.namespaces.get(called.namespace)?.services.has(called.name) === true && mayCall(state, service, called);
+  return {
+    ...compileRevocations(state, service, mayBeCalled),
+    inbound: compileInbound(state, service, namespace, declared.value),
+  };
+}
+
+function compileInbound(
+  state: MeshState,
+  service: ServiceName,
+  namespace: NamespaceState,
+  spec: ServiceSpec,
+): ServiceSnapshot["inbound"] {
+  return {
+    ports: compilePorts(state, service.namespace, spec),
+    ...compileAccessDefault(state, service),
+    access: compileAccess(state, service),
+    ...(spec.jwt === undefined ? {} : { jwt: compileJwt(spec.jwt) }),
+    rateLimits: compileRateLimits(namespace, service),
+    ...(spec.healthCheck === undefined ? {} : { healthCheck: compileHealthCheck(spec.healthCheck) }),
   };
 }
 
@@ -89,8 +125,8 @@ export function compileSnapshot(state: MeshState, service: ServiceName): Service
 export function closedSnapshot(state: MeshState, service: ServiceName): ServiceSnapshot {
   return {
     ...meshWide(state, service),
-    ...compileRevocations(state, service, new Set()),
-    inbound: { ports: [], accessDefault: "deny", access: [], rateLimits: [] },
+    ...compileRevocations(state, service, () => false),
+    inbound: CLOSED,
     upstreams: {},
     unreachable: [],
   };

@@ -162,6 +162,8 @@ export const serviceSnapshot = z.strictObject({
 });
 
 export type ServiceSnapshot = z.infer<typeof serviceSnapshot>;
+/** Of a snapshot, what decides about calls that arrive. */
+export type CalledSnapshot = Pick<ServiceSnapshot, "inbound" | "revocations">;
 export type SnapshotRevocation = z.infer<typeof snapshotRevocation>;
 export type ServicePort = z.infer<typeof servicePort>;
 export type SnapshotUpstream = z.infer<typeof snapshotUpstream>;

@@ -4,9 +4,9 @@ import type { MeshState } from "../events/state.ts";
 import { canonicalJson } from "../policy/canonical.ts";
 import { parseServiceRef, type ServiceRef } from "../policy/names.ts";
 import { declaredServices, type ServiceName } from "../projections/call-graph.ts";
-import type { ServiceSnapshot } from "../projections/snapshot.ts";
+import type { CalledSnapshot } from "../projections/snapshot.ts";
 import { CallJudge } from "./call.ts";
-import { type CallerKind, callerKinds } from "./callers.ts";
+import { type CallerKind, outsideCallers, serviceCallers } from "./callers.ts";
 import type { ProbeContext } from "./probe-contexts.ts";
 import { type CallSet, callSets, describeCalls, type Probes, probesOf } from "./probes.ts";
 
@@ -31,25 +31,41 @@ export interface AccessDiffFilter {
   readonly service?: ServiceRef | undefined;
 }
 
-/** In order of the called service, then the caller; what stopped stands before what started. */
+/**
+ * In order of the called service, then the caller: services, and then those from outside the mesh; what stopped stands
+ * before what started.
+ */
 export function accessDiff(before: MeshState, after: MeshState, filter: AccessDiffFilter = {}): AccessDifference[] {
   const judges = [new CallJudge(before), new CallJudge(after)] as const;
-  const all = [...new Set([...declaredServices(before), ...declaredServices(after)])].sort();
-  return all.flatMap((service) => {
+  const services = altered(serviceCallers(before), serviceCallers(after));
+  const called = [...new Set([...declaredServices(before), ...declaredServices(after)])].sort();
+  return called.flatMap((service) => {
     const name = nameOf(service);
     const [was, is] = judges.map((judge) => judge.inbound(name).snapshot);
     if (was === undefined || is === undefined) return [];
-    const [were, are] = judges.map((judge) => new Map(callerKinds(judge, name).map((kind) => [kind.name, kind])));
-    const kinds = new Map([...(were ?? []), ...(are ?? [])]);
+    const outside = altered(outsideCallers(judges[0], name), outsideCallers(judges[1], name));
     // Where the rules are the same, only who came or went makes a difference.
-    const cameOrWent = (caller: string): boolean => were?.has(caller) !== are?.has(caller);
-    const sameRules = !cameOrWent(service) && rulesText(was) === rulesText(is);
-    const callers = [...kinds.values()].filter((kind) => !sameRules || cameOrWent(kind.name));
+    const sameRules = !services.cameOrWent.has(service) && rulesText(was) === rulesText(is);
+    const which = sameRules ? "cameOrWent" : "all";
+    const callers = [...services[which].values(), ...outside[which].values()];
     const meant = callers.filter((kind) => passes(filter, kind.name, service));
     if (meant.length === 0) return [];
     const probes = probesOf([...was.inbound.access, ...is.inbound.access]);
     return meant.flatMap((kind) => pairDifferences(kind, service, judges, probes));
   });
+}
+
+type CallersByName = ReadonlyMap<string, CallerKind>;
+
+/** Callers of two moments by name, the later one's facts where both have them. */
+function altered(
+  were: readonly CallerKind[],
+  are: readonly CallerKind[],
+): { readonly all: CallersByName; readonly cameOrWent: CallersByName } {
+  const [earlier, later] = [were, are].map((kinds) => new Map(kinds.map((kind) => [kind.name, kind])));
+  const all = new Map([...(earlier ?? []), ...(later ?? [])]);
+  const cameOrWent = new Map([...all].filter(([name]) => earlier?.has(name) !== later?.has(name)));
+  return { all, cameOrWent };
 }
 
 function pairDifferences(
@@ -76,7 +92,7 @@ function passes({ namespace, service: wanted }: AccessDiffFilter, caller: string
 }
 
 /** Without where the rules come from: who wrote a rule does not change what it allows. */
-function rulesText({ inbound, revocations }: ServiceSnapshot): string {
+function rulesText({ inbound, revocations }: CalledSnapshot): string {
   const access = inbound.access.map((rule) => ({ ...rule, origin: undefined }));
   const modes = inbound.ports.map(({ mtls }) => mtls ?? "strict");
   return canonicalJson({ ...inbound, access, rateLimits: undefined, ports: undefined, modes, revocations });

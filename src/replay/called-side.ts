@@ -3,8 +3,8 @@
 import type { MeshState } from "../events/state.ts";
 import { type ServiceRef, serviceRef } from "../policy/names.ts";
 import { type ServiceName, trustDomainOf } from "../projections/call-graph.ts";
-import { closedSnapshot, compileSnapshot } from "../projections/compile-snapshot.ts";
-import type { ServiceSnapshot } from "../projections/snapshot.ts";
+import { closedSnapshot, compileCalledSide, compileSnapshot } from "../projections/compile-snapshot.ts";
+import type { CalledSnapshot, ServiceSnapshot } from "../projections/snapshot.ts";
 import { type Access, compileAccess, type Decision } from "../proxy/filters/access.ts";
 import type { AccessPeer, AccessRequest } from "../proxy/filters/access-input.ts";
 import type { Claims } from "../proxy/filters/claims.ts";
@@ -59,7 +59,7 @@ export interface Arrival {
 }
 
 export interface Inbound {
-  readonly snapshot: ServiceSnapshot;
+  readonly snapshot: CalledSnapshot;
   readonly access: Access;
 }
 
@@ -135,7 +135,7 @@ export class CalledSides {
   inbound(service: ServiceName): Inbound {
     const known = this.#inbound.get(refOf(service));
     if (known !== undefined) return known;
-    const snapshot = snapshotOf(this.#state, service);
+    const snapshot = compileCalledSide(this.#state, service);
     const inbound = { snapshot, access: compileAccess(snapshot.inbound) };
     this.#inbound.set(refOf(service), inbound);
     return inbound;
@@ -176,6 +176,6 @@ function callerOf(source: Source): AccessPeer["caller"] {
   return isOutsider(source) ? source.caller : { namespace: source.namespace, service: source.name };
 }
 
-function isRevoked({ revocations = [] }: ServiceSnapshot, { namespace, name }: ServiceName): boolean {
+function isRevoked({ revocations = [] }: CalledSnapshot, { namespace, name }: ServiceName): boolean {
   return revocations.some((entry) => entry.whole && entry.namespace === namespace && entry.name === name);
 }

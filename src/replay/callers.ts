@@ -1,5 +1,6 @@
 /** Everybody who may come to call a service: the services of the mesh, and whom its rules and its ports let in beside. */
 
+import type { MeshState } from "../events/state.ts";
 import { parseServiceRef } from "../policy/names.ts";
 import { isSpiffePattern, NO_IDENTITY } from "../policy/principal.ts";
 import { declaredServices, type ServiceName } from "../projections/call-graph.ts";
@@ -18,11 +19,20 @@ export interface CallerKind {
 
 /** The declared services by name; then those without an identity, then those of other trust domains. */
 export function callerKinds(judge: CallJudge, service: ServiceName): CallerKind[] {
-  const services = [...declaredServices(judge.state)].sort().flatMap((name): CallerKind[] => {
+  return [...serviceCallers(judge.state), ...outsideCallers(judge, service)];
+}
+
+/** The declared services by name, who are the same callers for each service. */
+export function serviceCallers(state: MeshState): CallerKind[] {
+  return [...declaredServices(state)].sort().flatMap((name): CallerKind[] => {
     const source = parseServiceRef(name);
     return source === undefined ? [] : [{ name, source, facts: {} }];
   });
-  return [...services, ...unidentified(judge, service), ...foreign(judge, service)];
+}
+
+/** Those without an identity, then those of other trust domains. */
+export function outsideCallers(judge: CallJudge, service: ServiceName): CallerKind[] {
+  return [...unidentified(judge, service), ...foreign(judge, service)];
 }
 
 /** Callers without an identity, where any port takes plaintext: asked about the first that does. */
