@@ -6,7 +6,7 @@ import { parseServiceRef, type ServiceRef } from "../policy/names.ts";
 import { declaredServices, type ServiceName } from "../projections/call-graph.ts";
 import type { CalledSnapshot } from "../projections/snapshot.ts";
 import { CallJudge } from "./call.ts";
-import { type CallerKind, outsideCallers, serviceCallers } from "./callers.ts";
+import { type CallerKind, callerKinds } from "./callers.ts";
 import type { ProbeContext } from "./probe-contexts.ts";
 import { type CallSet, callSets, describeCalls, type Probes, probesOf } from "./probes.ts";
 
@@ -37,35 +37,34 @@ export interface AccessDiffFilter {
  */
 export function accessDiff(before: MeshState, after: MeshState, filter: AccessDiffFilter = {}): AccessDifference[] {
   const judges = [new CallJudge(before), new CallJudge(after)] as const;
-  const services = altered(serviceCallers(before), serviceCallers(after));
-  const called = [...new Set([...declaredServices(before), ...declaredServices(after)])].sort();
-  return called.flatMap((service) => {
+  const [were, are] = [declaredServices(before), declaredServices(after)];
+  const sameMesh = isSame(were, are) && isSame(new Set(before.federation.keys()), new Set(after.federation.keys()));
+  return [...were.union(are)].sort().flatMap((service) => {
     const name = nameOf(service);
     const [was, is] = judges.map((judge) => judge.inbound(name).snapshot);
     if (was === undefined || is === undefined) return [];
-    const outside = altered(outsideCallers(judges[0], name), outsideCallers(judges[1], name));
-    // Where the rules are the same, only who came or went makes a difference.
-    const sameRules = !services.cameOrWent.has(service) && rulesText(was) === rulesText(is);
-    const which = sameRules ? "cameOrWent" : "all";
-    const callers = [...services[which].values(), ...outside[which].values()];
-    const meant = callers.filter((kind) => passes(filter, kind.name, service));
+    // Where the rules are the same, only callers who came or went make a difference.
+    const sameRules = were.has(service) === are.has(service) && rulesText(was) === rulesText(is);
+    if (sameRules && sameMesh) return [];
+    const callers = joined(callerKinds(judges[0], name), callerKinds(judges[1], name));
+    const meant = callers.filter(({ kind, stayed }) => !(sameRules && stayed) && passes(filter, kind.name, service));
     if (meant.length === 0) return [];
     const probes = probesOf([...was.inbound.access, ...is.inbound.access]);
-    return meant.flatMap((kind) => pairDifferences(kind, service, judges, probes));
+    return meant.flatMap(({ kind }) => pairDifferences(kind, service, judges, probes));
   });
 }
 
-type CallersByName = ReadonlyMap<string, CallerKind>;
+function isSame<T>(one: ReadonlySet<T>, other: ReadonlySet<T>): boolean {
+  return one.size === other.size && one.isSubsetOf(other);
+}
 
-/** Callers of two moments by name, the later one's facts where both have them. */
-function altered(
-  were: readonly CallerKind[],
-  are: readonly CallerKind[],
-): { readonly all: CallersByName; readonly cameOrWent: CallersByName } {
-  const [earlier, later] = [were, are].map((kinds) => new Map(kinds.map((kind) => [kind.name, kind])));
-  const all = new Map([...(earlier ?? []), ...(later ?? [])]);
-  const cameOrWent = new Map([...all].filter(([name]) => earlier?.has(name) !== later?.has(name)));
-  return { all, cameOrWent };
+/** Callers of two moments, the later one's facts where both have them. */
+function joined(were: readonly CallerKind[], are: readonly CallerKind[]): { kind: CallerKind; stayed: boolean }[] {
+  const earlier = new Set(were.map(({ name }) => name));
+  const later = new Map(are.map((kind) => [kind.name, kind]));
+  const left = were.map((kind) => ({ kind: later.get(kind.name) ?? kind, stayed: later.has(kind.name) }));
+  const came = are.filter(({ name }) => !earlier.has(name)).map((kind) => ({ kind, stayed: false }));
+  return [...left, ...came];
 }
 
 function pairDifferences(

@@ -1,9 +1,8 @@
 /** Everybody who may come to call a service: the services of the mesh, and whom its rules and its ports let in beside. */
 
-import type { MeshState } from "../events/state.ts";
 import { parseServiceRef } from "../policy/names.ts";
 import { isSpiffePattern, NO_IDENTITY } from "../policy/principal.ts";
-import { declaredServices, type ServiceName } from "../projections/call-graph.ts";
+import { callersOf, type ServiceName } from "../projections/call-graph.ts";
 import type { CallJudge } from "./call.ts";
 import type { CallFacts } from "./called-side.ts";
 import { anyOf, exampleOf, NOBODY, type Source } from "./source.ts";
@@ -17,22 +16,16 @@ export interface CallerKind {
   readonly facts: CallFacts;
 }
 
-/** The declared services by name; then those without an identity, then those of other trust domains. */
+/**
+ * The services by name that policy lets in for some call, those without an identity, and those of other trust domains. To
+ * all other services of the mesh, the called one is out of reach.
+ */
 export function callerKinds(judge: CallJudge, service: ServiceName): CallerKind[] {
-  return [...serviceCallers(judge.state), ...outsideCallers(judge, service)];
-}
-
-/** The declared services by name, who are the same callers for each service. */
-export function serviceCallers(state: MeshState): CallerKind[] {
-  return [...declaredServices(state)].sort().flatMap((name): CallerKind[] => {
+  const services = [...callersOf(judge.state, service)].sort().flatMap((name): CallerKind[] => {
     const source = parseServiceRef(name);
     return source === undefined ? [] : [{ name, source, facts: {} }];
   });
-}
-
-/** Those without an identity, then those of other trust domains. */
-export function outsideCallers(judge: CallJudge, service: ServiceName): CallerKind[] {
-  return [...unidentified(judge, service), ...foreign(judge, service)];
+  return [...services, ...unidentified(judge, service), ...foreign(judge, service)];
 }
 
 /** Callers without an identity, where any port takes plaintext: asked about the first that does. */
