@@ -14,8 +14,11 @@ import { ACK, CLIENT_HELLO, FrameLog, frame, SERVER_HELLO, settings } from "../.
 import { idOf, testAuthority } from "../../support/identities.ts";
 import { eventually } from "../../support/mesh.ts";
 
-/** Soon, and long enough for a slow machine to answer in time. */
-const SOON = { keepAliveIntervalMs: 50, keepAliveTimeoutMs: 2_000 };
+/**
+ * Asked soon, and given long enough that a slow machine answers in time. The first question comes when the time for the
+ * settings is over.
+ */
+const SOON = { settingsTimeoutMs: 1_000, keepAliveIntervalMs: 50, keepAliveTimeoutMs: 2_000 };
 
 const open: { close(): void }[] = [];
 afterEach(() => {
@@ -59,11 +62,7 @@ test("a client that never acknowledges our SETTINGS is told so (RFC 9113 §6.5.3
 });
 
 test("an idle client that answers stays, as long as connections may be idle", async () => {
-  const { heard, closed, listener } = await client(
-    { settingsTimeoutMs: 50, ...SOON, idleTimeoutMs: 700 },
-    CLIENT_HELLO,
-    true,
-  );
+  const { heard, closed, listener } = await client({ ...SOON, idleTimeoutMs: 4_000 }, CLIENT_HELLO, true);
   await eventually(() => expect(heard.filter((line) => line.startsWith("PING")).length).toBeGreaterThan(3));
   expect(listener.connections.size).toBe(1);
   // Answering a PING is no use of a connection.
@@ -72,7 +71,7 @@ test("an idle client that answers stays, as long as connections may be idle", as
 });
 
 test("one that does not answer is given up", async () => {
-  const limits = { settingsTimeoutMs: 50, keepAliveIntervalMs: 50, keepAliveTimeoutMs: 50 };
+  const limits = { ...SOON, keepAliveTimeoutMs: 50 };
   const { heard, closed } = await client(limits, CLIENT_HELLO, false);
   await closed;
   expect(heard.at(-1)).toStartWith("PING");
@@ -118,7 +117,7 @@ async function silentPeer(answers: () => boolean) {
 test("a pooled connection to a peer that died faults its requests, and is not used again", async () => {
   let alive = true;
   const { port, heard, tls } = await silentPeer(() => alive);
-  const runtime = systemRuntime({ settingsTimeoutMs: 50, keepAliveIntervalMs: 50, keepAliveTimeoutMs: 1_000 });
+  const runtime = systemRuntime(SOON);
   const pool = new Pool({ address: { host: "127.0.0.1", port }, runtime, protocol: "h2", tls });
   open.push(pool);
   const fault = Promise.withResolvers<StreamFault>();
