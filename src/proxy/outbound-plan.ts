@@ -51,7 +51,9 @@ export function planCall(runtime: Runtime, call: PlannedCall): CallPlan {
   const allMs = Math.min(ruleMs, callerMs);
   // The clock is read only where there is a deadline.
   const giveUpAtMs = allMs === Number.POSITIVE_INFINITY ? allMs : runtime.monotonicMs() + allMs;
-  const leftMs = (): number => (giveUpAtMs === allMs ? allMs : giveUpAtMs - runtime.monotonicMs());
+  // Never more than there was: adding and taking away the same moment may leave a trace behind the point, which rounding
+  // up for the next hop would make a millisecond.
+  const leftMs = (): number => (giveUpAtMs === allMs ? allMs : Math.min(giveUpAtMs - runtime.monotonicMs(), allMs));
   const hash = hashOf(call);
   return {
     pick: (tried) => endpoints?.pick({ subset, tried, hash, random: runtime.random }),
